@@ -1,0 +1,11 @@
+"""The only package that imports a database driver: telemetry (chdb or ClickHouse) and state (SQLite or PostgreSQL).
+
+`app` opens both once and hands them to the stores; a store keeps its SQL in `queries.sql` beside it (`load_queries`).
+"""
+
+from setpoint.database.folder import DataFolder
+from setpoint.database.queries import load_queries
+from setpoint.database.state import StateDatabase, Transaction
+from setpoint.database.telemetry import Columns, TelemetryDatabase
+
+__all__ = ["Columns", "DataFolder", "StateDatabase", "TelemetryDatabase", "Transaction", "load_queries"]

@@ -1,0 +1,158 @@
+"""The telemetry database: ClickHouse, embedded (chdb) by default, a server or cluster by DSN.
+
+The same client library, SQL and tables serve both. Facts that shape this module (design, section 3): one process
+per chdb path; a shared client serialises, so each thread gets its own; the memory limits are set once, by a native
+connection that is opened first and kept; forking after use hangs, so the server never forks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import numpy as np
+import numpy.typing as npt
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from setpoint.errors import StartupRefused, Unavailable
+
+__all__ = ["Columns", "TelemetryDatabase"]
+
+
+
+class Columns(dict[str, npt.NDArray[Any]]):
+    """A result by column name: one numpy array per column, all of one length; text and maps have dtype object.
+
+    An empty result names no columns, so any column of it is an empty array.
+    """
+
+    def __missing__(self, name: str) -> npt.NDArray[Any]:
+        if self:
+            raise KeyError(name)
+        return np.empty(0)
+
+
+DATABASE = "setpoint"
+_MIGRATIONS = Path(__file__).parent / "migrations" / "telemetry"
+_MARK_CACHE_BYTES = 16 << 20
+
+
+class TelemetryDatabase:
+    """A migrated telemetry database; safe to use from several threads (one client each)."""
+
+    def __init__(self, dsn: str, memory_bytes: int = 256 << 20) -> None:
+        """Open `dsn` (`chdb:///path` or `clickhouse://user@host:port`) and create what is missing.
+
+        `memory_bytes` bounds what the embedded engine may hold at once; a server keeps its own limits.
+        """
+        self._dsn = dsn
+        self._local = threading.local()
+        self._clients: list[Any] = []
+        self._guard = threading.Lock()
+        self._engine: Any = None
+        if dsn.startswith("chdb://"):
+            self._engine = _open_embedded(Path(dsn.removeprefix("chdb://")), memory_bytes)
+        elif not dsn.startswith(("clickhouse://", "clickhouses://", "http://", "https://")):
+            raise StartupRefused(
+                f"'{dsn}' is no telemetry database; write chdb:///PATH or clickhouse://USER@HOST:PORT"
+            )
+        try:
+            with clickhouse_connect.get_client(dsn=dsn) as client:
+                client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+            self._migrate()
+        except ClickHouseError as error:
+            raise StartupRefused(f"the telemetry database cannot be used: {error}; check telemetry_dsn") from error
+
+    def query(self, statement: str, **parameters: Any) -> Columns:
+        """Run a query (parameters as `{name:Type}`) and return its columns. Raises Unavailable on failure."""
+        try:
+            client = self._client()
+            context = client.create_query_context(
+                query=statement, parameters=parameters, use_numpy=True, max_str_len=0
+            )
+            result = client.query(context=context)
+            rows = result.np_result
+        except ClickHouseError as error:
+            raise Unavailable(f"the telemetry database refused a query: {error}") from error
+        if not len(rows):
+            return Columns()
+        if rows.dtype.names is None:  # the columns share one type, so the client made a plain matrix
+            return Columns({name: np.ascontiguousarray(rows[:, index]) for index, name in enumerate(result.column_names)})
+        return Columns({name: np.ascontiguousarray(rows[name]) for name in result.column_names})
+
+    def command(self, statement: str, **parameters: Any) -> None:
+        """Run a statement that returns nothing. Raises Unavailable on failure."""
+        try:
+            self._client().command(statement, parameters=parameters)
+        except ClickHouseError as error:
+            raise Unavailable(f"the telemetry database refused a command: {error}") from error
+
+    def insert(self, table: str, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> None:
+        """Insert equally long columns as one block; when it returns, the rows are stored.
+
+        Raises Unavailable when the engine refuses it: nothing of the block was stored then.
+        """
+        try:
+            self._client().insert(
+                table, list(columns.values()), column_names=list(columns), column_oriented=True
+            )
+        except ClickHouseError as error:
+            raise Unavailable(f"the telemetry database refused {table}: {error}") from error
+
+    def close(self) -> None:
+        """Close every thread's client, then the engine."""
+        with self._guard:
+            for client in self._clients:
+                client.close()
+            self._clients.clear()
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+    def _client(self) -> Any:
+        client = getattr(self._local, "client", None)
+        if client is None:
+            try:
+                client = clickhouse_connect.get_client(dsn=self._dsn, database=DATABASE)
+            except ClickHouseError as error:
+                raise Unavailable(f"the telemetry database does not answer: {error}") from error
+            self._local.client = client
+            with self._guard:
+                self._clients.append(client)
+        return client
+
+    def _migrate(self) -> None:
+        client = self._client()
+        client.command(
+            f"CREATE TABLE IF NOT EXISTS {DATABASE}.migrations (number UInt32, applied DateTime DEFAULT now()) "
+            "ENGINE = MergeTree ORDER BY number"
+        )
+        applied = {row[0] for row in client.query(f"SELECT number FROM {DATABASE}.migrations").result_rows}
+        scripts = {int(path.name.split("_")[0]): path for path in sorted(_MIGRATIONS.glob("[0-9]*.sql"))}
+        if applied and max(applied) > max(scripts):
+            raise StartupRefused(
+                f"the telemetry database has schema {max(applied)}, newer than this Setpoint knows "
+                f"({max(scripts)}); install a newer Setpoint, or restore a backup"
+            )
+        for number, path in scripts.items():
+            if number in applied:
+                continue
+            for statement in path.read_text(encoding="utf-8").split(";\n"):
+                if statement.strip():
+                    client.command(statement)
+            client.insert(f"{DATABASE}.migrations", [[number]], column_names=["number"])
+
+
+def _open_embedded(path: Path, memory_bytes: int) -> Any:
+    import chdb
+
+    options = f"max_server_memory_usage={memory_bytes}&mark_cache_size={_MARK_CACHE_BYTES}&background_pool_size=2"
+    try:
+        return chdb.connect(f"file:{path}?{options}")
+    except RuntimeError as error:
+        raise StartupRefused(
+            f"the telemetry folder {path} cannot be opened: {error}; check its rights, or choose another with --data"
+        ) from error

@@ -1,0 +1,121 @@
+"""The one error base class of Setpoint, and the few kinds that a caller can tell apart.
+
+Every layer raises one of these; `web` turns `http_status` into an answer and `cli` turns `exit_code` into the
+status of the process, so neither keeps a table of its own. A message says what is wrong and what to do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "Conflict",
+    "Forbidden",
+    "InvalidInput",
+    "NotFound",
+    "Problem",
+    "SetpointError",
+    "StartupRefused",
+    "TooLarge",
+    "Unavailable",
+]
+
+
+class SetpointError(Exception):
+    """Something went wrong inside Setpoint. Report it with the message and the server's log."""
+
+    code: str = "internal"
+    http_status: int = 500
+    exit_code: int = 1
+    retryable: bool = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+    @property
+    def message(self) -> str:
+        """The sentence for the person who reads it."""
+        return str(self.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in what a user wrote, at a place.
+
+    `file` and `line` (1-based) are None where the input has none; `path` is the dotted place inside the document,
+    such as `spec.objectives[0].target`.
+    """
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    path: str | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class InvalidInput(SetpointError):
+    """The input is not valid; nothing was changed."""
+
+    code = "invalid_input"
+    http_status = 400
+    exit_code = 2
+
+    def __init__(self, message: str | None = None, problems: tuple[Problem, ...] = ()) -> None:
+        self.problems = problems
+        super().__init__(message or "\n".join(str(problem) for problem in problems) or None)
+
+
+class NotFound(SetpointError):
+    """There is nothing of that name."""
+
+    code = "not_found"
+    http_status = 404
+    exit_code = 3
+
+
+class Conflict(SetpointError):
+    """The change contradicts what is stored; read the current state and try again."""
+
+    code = "conflict"
+    http_status = 409
+    exit_code = 4
+
+
+class Forbidden(SetpointError):
+    """Not allowed: give the server's token with --token or SETPOINT_TOKEN."""
+
+    code = "forbidden"
+    http_status = 401
+    exit_code = 5
+
+
+class TooLarge(SetpointError):
+    """The body is larger than the server takes; send it in smaller parts."""
+
+    code = "too_large"
+    http_status = 413
+    exit_code = 2
+
+
+class Unavailable(SetpointError):
+    """The server cannot take this now; try again."""
+
+    code = "unavailable"
+    http_status = 503
+    exit_code = 6
+    retryable = True
+
+    def __init__(self, message: str | None = None, retry_after_s: float = 1.0) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class StartupRefused(SetpointError):
+    """Setpoint did not start; nothing was changed."""
+
+    code = "startup_refused"
+    http_status = 500
+    exit_code = 7

@@ -1,0 +1,114 @@
+"""Every setting of the server, typed and documented per field, read in one place.
+
+`cli.up` builds `Settings` from flags and the environment (`SETPOINT_<FIELD>`, upper case) and hands it to the
+server process. No other module reads the environment. `docs/reference/settings.md` is generated from here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from setpoint.errors import StartupRefused
+
+__all__ = ["Address", "Settings"]
+
+
+class Address(str):
+    """`HOST:PORT`, checked; IPv6 hosts stand in brackets."""
+
+    host: str
+    port: int
+
+    def __new__(cls, value: str) -> Address:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise StartupRefused(f"'{value}' is not an address; write HOST:PORT, such as 127.0.0.1:7070")
+        self = super().__new__(cls, value)
+        self.host, self.port = host.strip("[]"), int(port)
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class Settings(BaseSettings):
+    """The server's settings; each is a flag of `setpoint up`, an environment variable, or its default."""
+
+    model_config = SettingsConfigDict(env_prefix="SETPOINT_", extra="ignore", frozen=True)
+
+    data: Path = Field(Path("data"), description="Folder of the embedded databases; created when missing.")
+    listen: str = Field("127.0.0.1:7070", description="Address of the pages, the API and OTLP/HTTP.")
+    otlp_grpc: str = Field("127.0.0.1:4317", description="Address of OTLP/gRPC; empty turns it off.")
+    otlp_http: str = Field(
+        "127.0.0.1:4318",
+        description="Second address of OTLP/HTTP, where OpenTelemetry SDKs send by default; empty turns it off. "
+        "When it is taken and was not asked for, Setpoint goes on without it and says so.",
+    )
+    telemetry_dsn: str = Field(
+        "", description="Telemetry database: empty for chdb in the data folder, or clickhouse://user@host:port/database."
+    )
+    state_dsn: str = Field(
+        "", description="State database: empty for SQLite in the data folder, or postgresql://user@host:port/database."
+    )
+    token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that every request must carry; required when an address is not loopback."
+    )
+    token_file: Path | None = Field(None, description="File that holds the token, instead of the variable.")
+    telemetry_memory_mb: int = Field(
+        256, ge=64, description="Memory that the embedded telemetry engine may use for queries and merges, in megabytes."
+    )
+    body_limit_mb: int = Field(
+        64, ge=1, description="Largest OTLP body after decompression, in megabytes; a larger one is answered 413."
+    )
+    queue_limit_mb: int = Field(
+        256, ge=1, description="Telemetry waiting to be stored, in megabytes, before senders are told to retry later."
+    )
+    head_s: int = Field(3 * 3600, ge=600, description="How long samples stay in memory, in seconds.")
+    evaluation_interval_s: float = Field(
+        1.0, gt=0, description="How often objectives are evaluated, in seconds."
+    )
+    final_after_s: int = Field(
+        300, ge=60, description="Age at which a minute of the ledger is final unless later data arrives, in seconds."
+    )
+    no_data_after_s: int = Field(
+        90, ge=10, description="Silence after which an objective's state is 'no data', in seconds."
+    )
+
+    @property
+    def listen_address(self) -> Address:
+        """`listen`, parsed."""
+        return Address(self.listen)
+
+    @property
+    def effective_token(self) -> str:
+        """The token from the variable or the file; empty when none is set."""
+        if self.token_file is not None:
+            try:
+                return self.token_file.read_text().strip()
+            except OSError as error:
+                raise StartupRefused(f"the token file cannot be read: {error}; check token_file") from error
+        return self.token.get_secret_value()
+
+    def refuse_unsafe(self) -> None:
+        """Raise StartupRefused when an address can be reached from outside and no token is set."""
+        open_addresses = [
+            value
+            for value in (self.listen, self.otlp_grpc, self.otlp_http)
+            if value and not Address(value).is_loopback
+        ]
+        if open_addresses and not self.effective_token:
+            raise StartupRefused(
+                f"{open_addresses[0]} can be reached from other machines and no token is set; "
+                "set SETPOINT_TOKEN (or SETPOINT_TOKEN_FILE), or listen on 127.0.0.1"
+            )
