@@ -1,0 +1,111 @@
+"""The shapes that telemetry takes on its way in (batches) and out (sample columns).
+
+Receivers decode protocols into batches, `ingest` stores them, `head` keeps the recent samples; the query language sees
+only `SampleColumns` through a `Select` function, whatever the samples come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Labels",
+    "LogBatch",
+    "Matcher",
+    "MetricBatch",
+    "SampleColumns",
+    "Select",
+    "Series",
+    "SpanBatch",
+    "fingerprint",
+]
+
+Labels = Mapping[str, str]
+"""Label names and values of a series, the metric's name under `__name__`."""
+
+MatchOperator = Literal["=", "!=", "=~", "!~"]
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on a label; a missing label counts as the empty string, expressions are anchored."""
+
+    name: str
+    op: MatchOperator
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleColumns:
+    """Samples of n series as columns: series i owns positions `offsets[i]:offsets[i + 1]`.
+
+    `offsets` int64[n + 1], `timestamps_ms` int64[m] strictly ascending within a series, `values` float64[m].
+    """
+
+    labels: tuple[Labels, ...]
+    offsets: npt.NDArray[np.int64]
+    timestamps_ms: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+    @classmethod
+    def empty(cls) -> SampleColumns:
+        """No series, no samples."""
+        return cls((), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
+
+
+Select = Callable[[Sequence[Matcher], int, int], SampleColumns]
+"""`select(matchers, start_ms, end_ms)`: the samples of the matching series with start_ms < t <= end_ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric series and what its sender said of it. `fingerprint` is that of `labels` (uint64)."""
+
+    fingerprint: int
+    labels: Labels
+    service: str
+    resource: Labels = field(default_factory=dict)
+    scope: str = ""
+    type: str = ""
+    unit: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricBatch:
+    """Samples of several series; `series_index` int32[m] points into `series`."""
+
+    series: Sequence[Series]
+    series_index: npt.NDArray[np.int32]
+    timestamps_ms: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanBatch:
+    """Spans as equally long columns, named as in the table `spans`."""
+
+    columns: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """Log records as equally long columns, named as in the table `logs`."""
+
+    columns: Mapping[str, Sequence[Any]]
+
+
+def fingerprint(labels: Labels) -> int:
+    """A stable 64-bit identity of a set of labels: BLAKE2b over the sorted, length-prefixed pairs."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in sorted(labels):
+        for part in (name.encode(), labels[name].encode()):
+            digest.update(len(part).to_bytes(4, "little"))
+            digest.update(part)
+    return int.from_bytes(digest.digest(), "little")
