@@ -6,19 +6,21 @@ Stores open a transaction and run their named queries in it; one test suite runs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from setpoint.errors import StartupRefused, Unavailable
 
-__all__ = ["StateDatabase", "Transaction"]
+__all__ = ["StateDatabase", "Transaction", "without_password"]
 
 _SCRIPTS = Path(__file__).parent / "migrations" / "state"
+_PASSWORD = re.compile(r"(?P<user>://[^:@/]*:).*@|(?P<option>password=)[^&]+", re.IGNORECASE)
 
 
 class Transaction:
@@ -46,19 +48,32 @@ class Transaction:
         if parameters:
             self._connection.execute(sa.text(statement), list(parameters))
 
+    def lock(self, name: str) -> None:
+        """Wait until no other transaction holds the lock `name`, and hold it until this one ends.
+
+        For changes that read first and write after. SQLite needs none: `begin` already admits one writer at a time.
+        """
+        if self._connection.dialect.name == "postgresql":
+            self._connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+
 
 class StateDatabase:
     """A migrated state database; safe to use from several threads."""
 
     def __init__(self, dsn: str) -> None:
         """Open `dsn` (`sqlite:///path` or `postgresql://…`) and bring its schema up to date."""
-        if dsn.startswith("postgresql://"):
-            dsn = "postgresql+psycopg://" + dsn.removeprefix("postgresql://")
-        try:
-            self._engine = sa.create_engine(dsn, pool_pre_ping=not dsn.startswith("sqlite"))
-        except ArgumentError as error:
+        if not dsn.startswith(("sqlite:///", "postgresql://")):
             raise StartupRefused(
-                f"'{dsn}' is no state database; write sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"
+                f"'{without_password(dsn)}' is no state database; "
+                "write sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"
+            )
+        url = dsn.replace("postgresql://", "postgresql+psycopg://", 1)
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=not dsn.startswith("sqlite"))
+        except (ArgumentError, ValueError) as error:
+            raise StartupRefused(
+                f"'{without_password(dsn)}' cannot be read as a state database; "
+                "write postgresql://USER@HOST:PORT/DATABASE, special characters as %XX"
             ) from error
         if self.dialect == "sqlite":
             sa.event.listen(self._engine, "connect", _configure_sqlite)
@@ -76,11 +91,23 @@ class StateDatabase:
 
         Raises Unavailable when the database cannot be reached or stays locked.
         """
-        try:
-            with self._engine.begin() as connection:
+        with _as_unavailable(), self._engine.begin() as connection:
+            yield Transaction(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that only reads, of one state of the database; on SQLite it waits for no writer.
+
+        Raises Unavailable when the database cannot be reached.
+        """
+        with _as_unavailable(), self._engine.connect() as connection:
+            options = {"setpoint_read": True}
+            if self.dialect == "postgresql":
+                options |= {"postgresql_readonly": True}
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            connection = connection.execution_options(**options)
+            with connection.begin():
                 yield Transaction(connection)
-        except OperationalError as error:
-            raise Unavailable(f"the state database does not answer: {error.orig}") from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -89,11 +116,17 @@ class StateDatabase:
     def _migrate(self) -> None:
         known = sorted(path.stem for path in (_SCRIPTS / "versions").glob("[0-9]*.py"))
         try:
-            current = self._revision()
+            with self._engine.begin() as connection:
+                self._upgrade(connection, known)
         except DatabaseError as error:
             raise StartupRefused(
-                f"the state database cannot be opened: {error.orig}; check state_dsn and the data folder"
+                f"the state database cannot be opened: {_reason(error)}; check state_dsn and the data folder"
             ) from error
+
+    def _upgrade(self, connection: sa.Connection, known: list[str]) -> None:
+        """Migrate inside one transaction, under a lock: two servers that start together do it once."""
+        Transaction(connection).lock("migrations")
+        current = _revision(connection)
         if current == known[-1].split("_")[0]:
             return
         if current is not None and current not in {name.split("_")[0] for name in known}:
@@ -107,16 +140,36 @@ class StateDatabase:
         config = Config()
         config.set_main_option("script_location", str(_SCRIPTS))
         config.set_main_option("path_separator", "os")
-        with self._engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
-    def _revision(self) -> str | None:
-        with self._engine.connect() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
-                return None
-            found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-            return None if found is None else str(found)
+
+def without_password(dsn: str) -> str:
+    """`dsn` as it may be shown: the password is replaced by `***`, also in a DSN that does not parse."""
+    return _PASSWORD.sub(
+        lambda found: f"{found['user']}***@" if found["user"] else f"{found['option']}***", dsn
+    )
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """Lost connections and locks become Unavailable; wrong statements stay what they are, faults of ours."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(f"the state database does not answer: {_reason(error)}; try again") from error
+
+
+def _reason(error: DBAPIError) -> str:
+    """The driver's own sentence, on one line (it names host and port, never the password)."""
+    return " ".join(str(error.orig).split())
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -128,4 +181,5 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_immediate(connection: sa.Connection) -> None:
     """Take the write lock at the start, so that two writers queue instead of failing in the middle."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get("setpoint_read", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
