@@ -1,0 +1,114 @@
+"""The main job, as a person does it: `setpoint demo`, look at the page, break checkout, watch, heal, stop.
+
+Real processes, real telemetry, a real browser. Screenshots are kept in artifacts/ for whoever wants to look.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from bench.server import Server, descendants, running
+from tests.browser import ARTIFACTS, chromium, chromium_is_installed
+from tests.conftest import require
+
+OBJECTIVE = "checkout-availability"
+PATIENCE_MS = 90_000
+pytestmark = [pytest.mark.timeout(330), pytest.mark.xdist_group("demo")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    require("Chromium", chromium_is_installed(), "chromium")
+    with chromium() as browser:
+        yield browser.new_page(viewport={"width": 1280, "height": 900})
+
+
+def _setpoint(server: Server, *arguments: str) -> str:
+    command = [str(Path(sys.executable).with_name("setpoint")), *arguments]
+    environment = os.environ | {"SETPOINT_SERVER": server.url}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _wait_for_traffic(server: Server, events: int) -> None:
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while time.monotonic() < deadline:
+        found = {item["name"]: item for item in server.get("/objectives")["items"]}
+        if found.get(OBJECTIVE, {}).get("total", 0) >= events and found[OBJECTIVE]["state"] == "healthy":
+            return
+        time.sleep(0.5)
+    pytest.fail(f"no healthy {OBJECTIVE} with {events} events: {found.get(OBJECTIVE)}")
+
+
+def _budget(page: Page) -> float:
+    row = page.locator("tr", has_text=OBJECTIVE).first.inner_text()
+    figures = [float(number.replace("−", "-")) for number in re.findall(r"([−-]?\d+(?:\.\d+)?)\s*%", row)]
+    return figures[-1]
+
+
+def test_break_watch_heal(data: Path, page: Page) -> None:
+    with running(["demo"], data) as server:
+        server.wait_ready()
+        _wait_for_traffic(server, events=1500)
+        page.goto(server.url)
+        page.evaluate("window.sameDocument = true")
+        row = page.locator("tr", has_text=OBJECTIVE).first
+        expect(row).to_contain_text("healthy", timeout=PATIENCE_MS)
+        before = _budget(page)
+        ARTIFACTS.mkdir(exist_ok=True)
+        page.screenshot(path=ARTIFACTS / "objectives-healthy.png")
+
+        _setpoint(server, "demo", "break", "checkout", "--error-ratio", "0.3")
+        expect(row).to_contain_text(re.compile("burning|exhausted"), timeout=PATIENCE_MS)
+        page.wait_for_function(
+            "([name, before]) => { const row = [...document.querySelectorAll('tr')].find(r => r.textContent.includes(name));"
+            " const found = [...row.textContent.matchAll(/([−-]?\\d+(?:\\.\\d+)?)\\s*%/g)];"
+            " return parseFloat(found[found.length - 1][1].replace('−', '-')) < before - 2; }",
+            arg=[OBJECTIVE, before],
+            timeout=PATIENCE_MS,
+        )
+        page.screenshot(path=ARTIFACTS / "objectives-burning.png")
+        _setpoint(server, "demo", "heal")
+        assert page.evaluate("window.sameDocument"), "the page was reloaded"
+        expect(row).to_contain_text(re.compile("healthy|exhausted"), timeout=PATIENCE_MS)
+
+        page.goto(f"{server.url}/objectives/{OBJECTIVE}")
+        expect(page.locator("body")).to_contain_text("How is this computed?")
+        expect(page.locator("canvas").first).to_be_visible()
+        page.screenshot(path=ARTIFACTS / "objective.png", full_page=True)
+        page.goto(f"{server.url}/timeline")
+        expect(page.locator("body")).to_contain_text("checkout")
+        kinds = {event["kind"] for event in server.get("/timeline")["items"]}
+        assert {"server.started", "resource.applied", "demo.fault", "demo.heal", "objective.state"} <= kinds
+
+        processes = descendants(server.process.pid)
+        assert len(processes) > 7, "the supervisor, the server, the shop's services and its load"
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(30)
+        left = [process for process in processes if Path(f"/proc/{process}").exists()]
+        assert not left, f"left behind: {left}"
+
+
+def test_the_next_start_finds_the_data(data: Path) -> None:
+    with running(["up"], data) as server:
+        server.wait_ready()
+        objective = next(item for item in server.get("/objectives")["items"] if item["name"] == OBJECTIVE)
+        assert objective["total"] >= 1500
+        assert objective["bad"] > 0
+        assert any(event["kind"] == "demo.fault" for event in server.get("/timeline")["items"])
