@@ -1,9 +1,9 @@
-"""A real PostgreSQL for the tests, from Debian's packages: one server per pytest worker, one database per test.
+"""A real PostgreSQL for the tests, from Debian's packages: a server per pytest worker, a database per test.
 
 `tests/conftest.py` starts it once and hands each test a database cloned from a migrated template, which takes
 milliseconds where migrating takes seconds. PostgreSQL refuses to run as root, so root runs it as the user
-`postgres`, in a folder that this user may enter (pytest's own folders are closed to others). It listens on a Unix
-socket only, so that no port can be taken.
+`postgres`, in a folder that this user may enter (pytest's own folders are closed to others). It listens on a
+Unix socket only, so that no port can be taken.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class PostgresqlServer:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the server by its process id: fast (connections are cut), then immediately when it does not listen."""
+        """End the server by its process id: fast (connections are cut), harder when that does not help."""
         if self._process is None:
             return
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):

@@ -1,6 +1,7 @@
-"""The only package that imports a database driver: telemetry (chdb or ClickHouse) and state (SQLite or PostgreSQL).
+"""The only package that imports a database driver: telemetry (ClickHouse) and state (SQLite, PostgreSQL).
 
-`app` opens both once and hands them to the stores; a store keeps its SQL in `queries.sql` beside it (`load_queries`).
+`app` opens both once and hands them to the stores; a store keeps its SQL in `queries.sql` beside it
+(`load_queries`).
 """
 
 from setpoint.database.folder import DataFolder

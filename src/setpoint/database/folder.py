@@ -62,8 +62,8 @@ class DataFolder:
             raise StartupRefused(f"{marker} is damaged ({error}); restore it from a backup") from error
         if number > FORMAT:
             raise StartupRefused(
-                f"the data folder {self.path} was written by Setpoint {version} (format {number}); this is "
-                f"{__version__} (format {FORMAT}): install {version} or newer, or choose another folder with --data"
+                f"the data folder {self.path} was written by Setpoint {version} (format {number}); "
+                f"this is {__version__} (format {FORMAT}): install {version} or newer, or choose another folder with --data"
             )
 
     @property

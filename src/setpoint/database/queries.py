@@ -1,7 +1,7 @@
 """Named SQL: each package keeps its statements in a `queries.sql`, and this module reads them.
 
-The format is one block per query: a line `-- name: append_event`, one comment line that says what it is for, then
-the statement. Parameters are named (`:service` for state, `{service:String}` for telemetry).
+The format is one block per query: a line `-- name: append_event`, one comment line that says what it is for,
+then the statement. Parameters are named (`:service` for state, `{service:String}` for telemetry).
 """
 
 from __future__ import annotations

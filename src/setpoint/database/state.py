@@ -1,7 +1,8 @@
 """The state database: resources, revisions, events, due work. SQLite by default, PostgreSQL by DSN.
 
 Stores open a transaction and run their named queries in it; one test suite runs on both databases
-(`tests/contract`). Statements use what both share: `RETURNING`, `ON CONFLICT`, BIGINT milliseconds, JSON as TEXT.
+(`tests/contract`). Statements use what both share: `RETURNING`, `ON CONFLICT`, BIGINT milliseconds, JSON as
+TEXT.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Transaction:
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds the lock `name`, and hold it until this one ends.
 
-        For changes that read first and write after. SQLite needs none: `begin` already admits one writer at a time.
+        For changes that read first and write after. SQLite needs none: `begin` admits one writer at a time.
         """
         if self._connection.dialect.name == "postgresql":
             self._connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
@@ -101,11 +102,9 @@ class StateDatabase:
         Raises Unavailable when the database cannot be reached.
         """
         with _as_unavailable(), self._engine.connect() as connection:
-            options = {"setpoint_read": True}
+            connection.execution_options(setpoint_read=True)
             if self.dialect == "postgresql":
-                options |= {"postgresql_readonly": True}
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
-            connection = connection.execution_options(**options)
+                connection.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield Transaction(connection)
 

@@ -1,8 +1,9 @@
 """The telemetry database: ClickHouse, embedded (chdb) by default, a server or cluster by DSN.
 
-The same client library, SQL and tables serve both. Facts that shape this module (design, section 3): one process
-per chdb path; a shared client serialises, so each thread gets its own; the memory limits are set once, by a native
-connection that is opened first and kept; forking after use hangs, so the server never forks.
+The same client library, SQL and tables serve both. Facts that shape this module (design, section 3): one
+process per chdb path; a shared client serialises, so each thread gets its own; the memory limits are set
+once, by a native connection that is opened first and kept; forking after use hangs, so the server never
+forks.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from setpoint.errors import StartupRefused, Unavailable
 __all__ = ["Columns", "TelemetryDatabase"]
 
 
-
 class Columns(dict[str, npt.NDArray[Any]]):
-    """A result by column name: one numpy array per column, all of one length; text and maps have dtype object.
+    """A result by column name: numpy arrays, all of one length; text and maps have dtype object.
 
     An empty result names no columns, so any column of it is an empty array.
     """
@@ -64,7 +64,9 @@ class TelemetryDatabase:
                 client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
             self._migrate()
         except ClickHouseError as error:
-            raise StartupRefused(f"the telemetry database cannot be used: {error}; check telemetry_dsn") from error
+            raise StartupRefused(
+                f"the telemetry database cannot be used: {error}; check telemetry_dsn"
+            ) from error
 
     def query(self, statement: str, **parameters: Any) -> Columns:
         """Run a query (parameters as `{name:Type}`) and return its columns. Raises Unavailable on failure."""
@@ -80,7 +82,9 @@ class TelemetryDatabase:
         if not len(rows):
             return Columns()
         if rows.dtype.names is None:  # the columns share one type, so the client made a plain matrix
-            return Columns({name: np.ascontiguousarray(rows[:, index]) for index, name in enumerate(result.column_names)})
+            return Columns(
+                {name: np.ascontiguousarray(rows[:, index]) for index, name in enumerate(result.column_names)}
+            )
         return Columns({name: np.ascontiguousarray(rows[name]) for name in result.column_names})
 
     def command(self, statement: str, **parameters: Any) -> None:
@@ -127,8 +131,8 @@ class TelemetryDatabase:
     def _migrate(self) -> None:
         client = self._client()
         client.command(
-            f"CREATE TABLE IF NOT EXISTS {DATABASE}.migrations (number UInt32, applied DateTime DEFAULT now()) "
-            "ENGINE = MergeTree ORDER BY number"
+            f"CREATE TABLE IF NOT EXISTS {DATABASE}.migrations (number UInt32, "
+            "applied DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY number"
         )
         applied = {row[0] for row in client.query(f"SELECT number FROM {DATABASE}.migrations").result_rows}
         scripts = {int(path.name.split("_")[0]): path for path in sorted(_MIGRATIONS.glob("[0-9]*.sql"))}
@@ -149,10 +153,13 @@ class TelemetryDatabase:
 def _open_embedded(path: Path, memory_bytes: int) -> Any:
     import chdb
 
-    options = f"max_server_memory_usage={memory_bytes}&mark_cache_size={_MARK_CACHE_BYTES}&background_pool_size=2"
+    options = (
+        f"max_server_memory_usage={memory_bytes}&mark_cache_size={_MARK_CACHE_BYTES}&background_pool_size=2"
+    )
     try:
         return chdb.connect(f"file:{path}?{options}")
     except RuntimeError as error:
         raise StartupRefused(
-            f"the telemetry folder {path} cannot be opened: {error}; check its rights, or choose another with --data"
+            f"the telemetry folder {path} cannot be opened: {error}; "
+            "check its rights, or choose another with --data"
         ) from error
