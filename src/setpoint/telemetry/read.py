@@ -1,0 +1,87 @@
+"""The way out: one `Select` over head and store, and the head filled from the store at start.
+
+`app` hands `Reader.select` to the query language. A range that the head covers never touches the database,
+which keeps it off the path that evaluates objectives; an older range is read from both and joined at the
+instant from which the head is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from setpoint.telemetry.columns import LabelKey, gather, label_key
+from setpoint.telemetry.head import Head
+from setpoint.telemetry.model import Labels, Matcher, SampleColumns
+from setpoint.telemetry.store import SignalStore
+
+__all__ = ["Reader", "rebuild_head"]
+
+
+class Reader:
+    """Samples from wherever they are. Thread-safe."""
+
+    def __init__(self, head: Head, store: SignalStore) -> None:
+        self._head = head
+        self._store = store
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
+        """The samples with start_ms < t <= end_ms, series in the order of their labels, empty ones left out.
+
+        Raises InvalidInput for a bad expression, Unavailable when the store is needed and does not answer.
+        """
+        # Head first: what it evicts after this moment is in the store, below the boundary taken here or not.
+        covers_from_ms, recent = self._head.select_covered(matchers, start_ms, end_ms)
+        if start_ms >= covers_from_ms:
+            return recent
+        older = self._store.read_samples(matchers, start_ms, min(end_ms, covers_from_ms))
+        return _joined(older, recent)
+
+
+def _joined(older: SampleColumns, recent: SampleColumns) -> SampleColumns:
+    """Both parts as one; every sample of `older` is earlier than those of `recent`."""
+    if not recent.labels:
+        return older
+    if not older.labels:
+        return recent
+    places: dict[LabelKey, list[tuple[SampleColumns, int]]] = {}
+    for part in (older, recent):
+        for place, labels in enumerate(part.labels):
+            places.setdefault(label_key(labels), []).append((part, place))
+    return gather(_piece(places[key]) for key in sorted(places))
+
+
+def _piece(parts: Sequence[tuple[SampleColumns, int]]) -> tuple[Labels, np.ndarray, np.ndarray]:
+    slices = [(part, slice(part.offsets[place], part.offsets[place + 1])) for part, place in parts]
+    if len(slices) == 1:
+        part, within = slices[0]
+        return parts[0][0].labels[parts[0][1]], part.timestamps_ms[within], part.values[within]
+    return (
+        parts[-1][0].labels[parts[-1][1]],
+        np.concatenate([part.timestamps_ms[within] for part, within in slices]),
+        np.concatenate([part.values[within] for part, within in slices]),
+    )
+
+
+def rebuild_head(
+    store: SignalStore,
+    head: Head,
+    now_ms: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Fill `head` with the stored samples of its horizon before `now_ms` and declare it complete from there.
+
+    Calls `progress(done, total)` after each chunk, in samples. Ingest may run meanwhile. Returns the number
+    of samples.
+    """
+    since_ms = now_ms - head.horizon_ms
+    total = store.count_recent(since_ms)
+    done = 0
+    for batch in store.read_recent(since_ms):
+        head.restore(batch)
+        done += len(batch.timestamps_ms)
+        if progress is not None:
+            progress(done, max(total, done))
+    head.complete_from(since_ms)
+    return done
