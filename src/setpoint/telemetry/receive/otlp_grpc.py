@@ -1,0 +1,110 @@
+"""OTLP/gRPC: the three export services on a port of their own (4317 by default).
+
+`web.serve` starts it beside the HTTP server. The handlers take raw bytes and go through the same `Receiver`
+as OTLP/HTTP, so that a malformed message is INVALID_ARGUMENT rather than grpc's INTERNAL. grpc itself
+bounds a message before and after decompression, and reads it only when one of the few threads is free.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from setpoint.clock import Clock
+from setpoint.errors import InvalidInput, SetpointError, StartupRefused, Unavailable
+from setpoint.telemetry.receive.receiver import SERVICES, Receiver, Signal, SubmitsBatches
+
+__all__ = ["OtlpGrpcServer"]
+
+_LOG = logging.getLogger(__name__)
+_THREADS = 8
+
+
+class OtlpGrpcServer:
+    """A gRPC server for OTLP at `address` (`HOST:PORT`; port 0 chooses one, see `port` after `start`)."""
+
+    def __init__(
+        self, address: str, ingest: SubmitsBatches, clock: Clock, limit_bytes: int, token: str = ""
+    ) -> None:
+        """`limit_bytes` bounds a message after decompression; with a `token`, calls must carry it as
+        bearer.
+        """
+        self.address = address
+        self.port = 0
+        self._receiver = Receiver(ingest, clock)
+        self._expected = f"Bearer {token}".encode() if token else b""
+        # Without SO_REUSEPORT a taken port is an error, not a second server that gets half of the calls.
+        options = [("grpc.max_receive_message_length", limit_bytes), ("grpc.so_reuseport", 0)]
+        self._server = grpc.server(
+            ThreadPoolExecutor(_THREADS, thread_name_prefix="otlp-grpc"), options=options
+        )
+        for signal, service in SERVICES.items():
+            export = grpc.unary_unary_rpc_method_handler(partial(self._export, signal))
+            handler = grpc.method_handlers_generic_handler(service.name, {"Export": export})
+            self._server.add_generic_rpc_handlers((handler,))
+
+    def start(self) -> None:
+        """Bind and serve. Raises StartupRefused when the address cannot be had."""
+        try:
+            self.port = self._server.add_insecure_port(self.address)
+        except RuntimeError as error:
+            raise StartupRefused(
+                f"OTLP/gRPC cannot listen on {self.address}: another program (a collector?) has the port, "
+                "or the host is not one of this machine; end that program, choose another address with "
+                "--otlp-grpc, or give an empty one to do without gRPC"
+            ) from error
+        self._server.start()
+        _LOG.info("OTLP/gRPC listens on %s", self.address)
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Take no new calls, give the running ones `grace_s` to end, and close."""
+        self._server.stop(grace_s).wait()
+
+    def _export(self, signal: Signal, body: bytes, context: Any) -> bytes:
+        self._authenticate(context)
+        try:
+            receipt = self._receiver.receive(signal, body)
+            receipt.stored.result()
+        except SetpointError as error:
+            _refuse(context, error)
+        response: bytes = receipt.response.SerializeToString()
+        return response
+
+    def _authenticate(self, context: Any) -> None:
+        if not self._expected:
+            return
+        given = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")
+        if not hmac.compare_digest(str(given).encode(), self._expected):
+            context.abort(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "send the server's token as metadata 'authorization: Bearer TOKEN' "
+                "(OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer TOKEN' in an SDK)",
+            )
+
+
+def _refuse(context: Any, error: SetpointError) -> NoReturn:
+    if isinstance(error, Unavailable):
+        code, number = grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        detail: Any = error_details_pb2.RetryInfo(retry_delay=delay)
+    elif isinstance(error, InvalidInput):
+        code, number = grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT
+        violation = error_details_pb2.BadRequest.FieldViolation(field="body", description=error.message)
+        detail = error_details_pb2.BadRequest(field_violations=[violation])
+    else:
+        context.abort(grpc.StatusCode.INTERNAL, error.message)
+        raise AssertionError("abort raises")
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status = status_pb2.Status(code=number, message=error.message, details=[packed])
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(code, error.message)
+    raise AssertionError("abort raises")

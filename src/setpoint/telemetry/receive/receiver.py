@@ -1,0 +1,139 @@
+"""What every OTLP protocol does with a body: parse, decode, queue for storing; acknowledged only when
+stored.
+
+`otlp_http` and `otlp_grpc` are two doors to this. `Receiver.receive` is synchronous and takes processor
+time, so the protocols call it on threads, and then wait for the future of `Receipt` in their own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+from setpoint.clock import Clock
+from setpoint.errors import InvalidInput
+from setpoint.telemetry.model import LogBatch, MetricBatch, SpanBatch
+from setpoint.telemetry.receive.decode_logs import decode_logs
+from setpoint.telemetry.receive.decode_metrics import MetricDecoder
+from setpoint.telemetry.receive.decode_traces import decode_traces
+from setpoint.telemetry.receive.json_encoding import parse
+from setpoint.telemetry.receive.outcome import Decoded
+from setpoint.telemetry.receive.start_times import StartTimes
+
+__all__ = ["SERVICES", "SIGNALS", "Receipt", "Receiver", "Signal", "SubmitsBatches"]
+
+Signal = Literal["traces", "metrics", "logs"]
+
+
+class SubmitsBatches(Protocol):
+    """What the receiver needs of `Ingest`."""
+
+    def submit(self, batch: MetricBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
+        """Queue a batch; the future resolves when it is stored. Raises Unavailable when the queue is full."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One of OTLP's three services: its gRPC name, its messages, and its name for what it rejects."""
+
+    name: str
+    request: type[Any]
+    response: type[Any]
+    rejected_field: str
+
+
+SERVICES: Mapping[Signal, Service] = MappingProxyType(
+    {
+        "traces": Service(
+            "opentelemetry.proto.collector.trace.v1.TraceService",
+            trace_service_pb2.ExportTraceServiceRequest,
+            trace_service_pb2.ExportTraceServiceResponse,
+            "rejected_spans",
+        ),
+        "metrics": Service(
+            "opentelemetry.proto.collector.metrics.v1.MetricsService",
+            metrics_service_pb2.ExportMetricsServiceRequest,
+            metrics_service_pb2.ExportMetricsServiceResponse,
+            "rejected_data_points",
+        ),
+        "logs": Service(
+            "opentelemetry.proto.collector.logs.v1.LogsService",
+            logs_service_pb2.ExportLogsServiceRequest,
+            logs_service_pb2.ExportLogsServiceResponse,
+            "rejected_log_records",
+        ),
+    }
+)
+SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A queued request: `stored` resolves when its rows are on disk; `response` is the message to answer
+    with then.
+    """
+
+    stored: Future[None]
+    response: Any
+
+
+class Receiver:
+    """Turns OTLP bodies into queued batches; thread-safe.
+
+    Two receivers may stand in front of one `Ingest`: what each remembers of series only saves work.
+    """
+
+    def __init__(self, ingest: SubmitsBatches, clock: Clock) -> None:
+        self._ingest = ingest
+        self._clock = clock
+        self._metrics = MetricDecoder(clock, StartTimes())
+
+    def receive(self, signal: Signal, body: bytes, *, is_json: bool = False) -> Receipt:
+        """Parse and queue one export request.
+
+        Raises InvalidInput when the body is no such request, Unavailable when the queue is full.
+        """
+        service = SERVICES[signal]
+        decoded = self.decode(signal, self._parse(service, body, is_json))
+        response = service.response()
+        if decoded.rejections.message:
+            setattr(response.partial_success, service.rejected_field, decoded.rejections.count)
+            response.partial_success.error_message = decoded.rejections.message
+        if not decoded.items:
+            stored: Future[None] = Future()
+            stored.set_result(None)
+            return Receipt(stored, response)
+        stored = self._ingest.submit(decoded.batch, len(body))
+        stored.add_done_callback(lambda future: decoded.on_stored() if _succeeded(future) else None)
+        return Receipt(stored, response)
+
+    def decode(self, signal: Signal, request: Any) -> Decoded:
+        """The batch of a parsed request."""
+        if signal == "metrics":
+            return self._metrics.decode(request)
+        decode = decode_traces if signal == "traces" else decode_logs
+        return decode(request, self._clock.now_ms())
+
+    def _parse(self, service: Service, body: bytes, is_json: bool) -> Any:
+        if is_json:
+            return parse(body, service.request())
+        try:
+            return service.request.FromString(body)
+        except DecodeError as error:
+            raise InvalidInput(
+                f"the body is no valid {service.request.DESCRIPTOR.name} in protobuf; "
+                "check that it is sent to the path of its signal and not compressed twice"
+            ) from error
+
+
+def _succeeded(future: Future[None]) -> bool:
+    return not future.cancelled() and future.exception() is None
