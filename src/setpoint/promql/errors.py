@@ -1,0 +1,38 @@
+"""What can be wrong with a query: it does not parse, it cannot be computed yet, or its data contradict it.
+
+All are `InvalidInput`, so that the command line and the page need no case of their own; the Prometheus API tells
+them apart by `code`, which for `ExecutionError` is Prometheus's `execution` (HTTP 422).
+"""
+
+from __future__ import annotations
+
+from setpoint.errors import InvalidInput
+
+__all__ = ["ExecutionError", "QueryError", "Unsupported"]
+
+
+class QueryError(InvalidInput):
+    """The query does not parse.
+
+    `query` is the text, `position` the 0-based character at which it goes wrong, or None where that is not known.
+    """
+
+    code = "bad_data"
+
+    def __init__(self, message: str, query: str, position: int | None = None) -> None:
+        self.query = query
+        self.position = position
+        super().__init__(message)
+
+
+class Unsupported(InvalidInput):
+    """The query is valid PromQL that Setpoint cannot compute yet; no answer is better than a wrong one."""
+
+    code = "unsupported"
+
+
+class ExecutionError(InvalidInput):
+    """The query parses but cannot be computed on these data."""
+
+    code = "execution"
+    http_status = 422

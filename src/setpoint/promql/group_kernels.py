@@ -1,0 +1,277 @@
+"""The compiled loops across series: aggregations, top k and the quantiles of classic histograms.
+
+`aggregate` and `histogram` call them with grids of series × steps. `group` int64[n] says to which of `groups` each
+series belongs; `members` and `member_offsets` are the same as a list per group (CSR).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+__all__ = ["bucket_quantile", "combine", "group_quantile", "pick", "warm"]
+
+SUM, AVG, MIN, MAX, COUNT, GROUP, STDDEV, STDVAR = range(8)
+
+_SMALL_DELTA = 1e-12
+_SMALLEST_NORMAL = 2.2250738585072014e-308
+_LARGEST = 1.7976931348623157e308
+
+_compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_compiled
+def _add(value: Any, total: Any, lost: Any) -> Any:
+    """Neumaier's compensated addition, as Prometheus's kahansum.Inc."""
+    new = total + value
+    if math.isinf(new):
+        lost = 0.0
+    elif abs(total) >= abs(value):
+        lost += (total - new) + value
+    else:
+        lost += (value - new) + total
+    return new, lost
+
+
+@_compiled
+def _take(code: Any, value: Any, count: Any, state: Any) -> Any:
+    """Take one more value, the `count`-th (from 1), into the state (total, lost, mean) of a group at a step.
+
+    For averages the third number is the mean once the sum has overflowed, NaN before.
+    """
+    total, lost, mean = state
+    if code == SUM:
+        total, lost = _add(value, total, lost)
+    elif code == AVG:
+        if math.isnan(mean):
+            new, new_lost = _add(value, total, lost)
+            if count == 1 or not math.isinf(new):
+                return new, new_lost, mean
+            mean = total / (count - 1)
+            lost /= count - 1
+        share = (count - 1) / count
+        mean, lost = _add(value / count, share * mean, share * lost)
+        if math.isnan(mean):  # it stays NaN, also by the other branch
+            total = mean
+    elif code == MIN:
+        if count == 1 or value < total or math.isnan(total):
+            total = value
+    elif code == MAX:
+        if count == 1 or value > total or math.isnan(total):
+            total = value
+    elif code in (STDDEV, STDVAR):
+        if count == 1:
+            mean = value
+            total = 0.0 if math.isfinite(value) else math.nan
+        else:
+            delta = value - mean
+            mean += delta / count
+            total += delta * (value - mean)
+    return total, lost, mean
+
+
+@_compiled
+def _finish(code: Any, count: Any, state: Any) -> Any:
+    total, lost, mean = state
+    if code == SUM:
+        return total + lost
+    if code == AVG:
+        return total / count + lost / count if math.isnan(mean) else mean + lost
+    if code == COUNT:
+        return float(count)
+    if code == GROUP:
+        return 1.0
+    if code == STDDEV:
+        return math.sqrt(total / count)
+    if code == STDVAR:
+        return total / count
+    return total
+
+
+@_compiled
+def combine(code: Any, values: Any, present: Any, group: Any, groups: Any) -> Any:
+    """The aggregation `code` per group and step: (values float64[groups, s], present bool[groups, s])."""
+    series, steps = values.shape
+    total, lost = np.zeros((groups, steps)), np.zeros((groups, steps))
+    mean = np.full((groups, steps), math.nan)
+    count = np.zeros((groups, steps), np.int64)
+    for i in range(series):
+        g = group[i]
+        for j in range(steps):
+            if present[i, j]:
+                count[g, j] += 1
+                state = _take(code, values[i, j], count[g, j], (total[g, j], lost[g, j], mean[g, j]))
+                total[g, j], lost[g, j], mean[g, j] = state
+    for g in range(groups):
+        for j in range(steps):
+            if count[g, j] > 0:
+                total[g, j] = _finish(code, count[g, j], (total[g, j], lost[g, j], mean[g, j]))
+    return total, count > 0
+
+
+@_compiled
+def _quantile(q: Any, ordered: Any, nans: Any) -> Any:
+    """The interpolated quantile of ascending values whose `nans` NaN stand last but count as smallest."""
+    if math.isnan(q):
+        return math.nan
+    if q < 0:
+        return -math.inf
+    if q > 1:
+        return math.inf
+    count = len(ordered)
+    rank = q * (count - 1)
+    lower = math.floor(rank)
+    upper = min(count - 1, lower + 1)
+    weight = rank - lower
+    below = ordered[(int(lower) - nans) % count]
+    above = ordered[(int(upper) - nans) % count]
+    return below * (1 - weight) + above * weight
+
+
+@_compiled
+def group_quantile(q: Any, values: Any, present: Any, members: Any, member_offsets: Any) -> Any:
+    """The quantile q[j] (float64[s]) across the series of each group and step."""
+    groups, steps = len(member_offsets) - 1, values.shape[1]
+    out = np.zeros((groups, steps))
+    found = np.zeros((groups, steps), np.bool_)
+    for g in range(groups):
+        first, stop = member_offsets[g], member_offsets[g + 1]
+        buffer = np.empty(stop - first)
+        for j in range(steps):
+            count, nans = 0, 0
+            for m in range(first, stop):
+                i = members[m]
+                if present[i, j]:
+                    buffer[count] = values[i, j]
+                    nans += math.isnan(values[i, j])
+                    count += 1
+            if count > 0:
+                out[g, j] = _quantile(q[j], np.sort(buffer[:count]), nans)
+                found[g, j] = True
+    return out, found
+
+
+@_compiled
+def pick(largest: Any, k: Any, values: Any, present: Any, members: Any, member_offsets: Any) -> Any:
+    """topk (`largest`) or bottomk: which values stay, and each one's rank from 0 (int64[n, s], -1 elsewhere).
+
+    `k` int64[s]. NaN comes after everything else; of equal values the earlier series wins.
+    """
+    series, steps = values.shape
+    rank = np.full((series, steps), -1, np.int64)
+    for g in range(len(member_offsets) - 1):
+        first, stop = member_offsets[g], member_offsets[g + 1]
+        best = np.empty(stop - first, np.int64)
+        for j in range(steps):
+            count = 0
+            limit = min(k[j], stop - first)
+            if limit < 1:
+                continue
+            for m in range(first, stop):
+                i = members[m]
+                if not present[i, j]:
+                    continue
+                value = values[i, j]
+                place = count
+                while place > 0:
+                    other = values[best[place - 1], j]
+                    better = value > other if largest else value < other
+                    if not (better or (math.isnan(other) and not math.isnan(value))):
+                        break
+                    place -= 1
+                if place < limit:
+                    count = min(count + 1, limit)
+                    for move in range(count - 1, place, -1):
+                        best[move] = best[move - 1]
+                    best[place] = i
+            for place in range(count):
+                rank[best[place], j] = place
+    return rank
+
+
+@_compiled
+def _almost_equal(a: Any, b: Any) -> Any:
+    if a == b:
+        return True
+    total, difference = abs(a) + abs(b), abs(a - b)
+    if a == 0 or b == 0 or total < _SMALLEST_NORMAL:
+        return difference < _SMALL_DELTA * _SMALLEST_NORMAL
+    return difference / min(total, _LARGEST) < _SMALL_DELTA
+
+
+@_compiled
+def _from_buckets(q: Any, bounds: Any, counts: Any, size: Any) -> Any:
+    """The quantile of one classic histogram: ascending `bounds`, cumulative `counts` (Prometheus's BucketQuantile)."""
+    if math.isnan(q):
+        return math.nan
+    if q < 0:
+        return -math.inf
+    if q > 1:
+        return math.inf
+    if bounds[size - 1] != math.inf:
+        return math.nan
+    last = 0
+    for b in range(1, size):  # one bucket per bound
+        if bounds[b] == bounds[last]:
+            counts[last] += counts[b]
+        else:
+            last += 1
+            bounds[last], counts[last] = bounds[b], counts[b]
+    size = last + 1
+    before = counts[0]
+    for b in range(1, size):  # counts may only rise, beyond what is rounding
+        if counts[b] < before or _almost_equal(before, counts[b]):
+            counts[b] = before
+        else:
+            before = counts[b]
+    observations = counts[size - 1]
+    if size < 2 or observations == 0:
+        return math.nan
+    rank = q * observations
+    found = 0
+    while found < size - 1 and not counts[found] >= rank:
+        found += 1
+    if found == size - 1:
+        return bounds[size - 2]
+    if found == 0 and bounds[0] <= 0:
+        return bounds[0]
+    lower, count = 0.0, counts[found]
+    if found > 0:
+        lower = bounds[found - 1]
+        count -= counts[found - 1]
+        rank -= counts[found - 1]
+    return lower + (bounds[found] - lower) * (rank / count)
+
+
+@_compiled
+def bucket_quantile(q: Any, bounds: Any, values: Any, present: Any) -> Any:
+    """histogram_quantile of one histogram: `bounds` float64[b] ascending, `values` and `present` [b, s]."""
+    buckets, steps = values.shape
+    out = np.zeros(steps)
+    found = np.zeros(steps, np.bool_)
+    some_bounds, some_counts = np.empty(buckets), np.empty(buckets)
+    for j in range(steps):
+        size = 0
+        for b in range(buckets):
+            if present[b, j]:
+                some_bounds[size], some_counts[size] = bounds[b], values[b, j]
+                size += 1
+        if size > 0:
+            out[j] = _from_buckets(q[j], some_bounds, some_counts, size)
+            found[j] = True
+    return out, found
+
+
+def warm() -> None:
+    """Compile the kernels of this file, or load them from the cache."""
+    values = np.array([[1.0, 2.0], [3.0, 4.0]])
+    present = np.ones((2, 2), np.bool_)
+    group = np.zeros(2, np.int64)
+    members, member_offsets = np.arange(2), np.array([0, 2], np.int64)
+    combine(SUM, values, present, group, 1)
+    group_quantile(np.full(2, 0.5), values, present, members, member_offsets)
+    pick(True, np.ones(2, np.int64), values, present, members, member_offsets)
+    bucket_quantile(np.full(2, 0.5), np.array([1.0, math.inf]), values, present)

@@ -1,0 +1,116 @@
+"""What an evaluation yields: a matrix of series × steps, and how rows of the same labels become one.
+
+Every part of an expression has this shape, so an operator is an operation on whole arrays. `present` says which
+values exist: NaN is a value in PromQL and cannot stand for "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.promql.errors import ExecutionError
+from setpoint.promql.nodes import ValueType
+
+__all__ = ["NAME", "FloatGrid", "Labels", "Matrix", "Presence", "Times", "compact", "merge_rows", "without_name"]
+
+Labels = Mapping[str, str]
+Times = npt.NDArray[np.int64]
+FloatGrid = npt.NDArray[np.float64]
+Presence = npt.NDArray[np.bool_]
+
+NAME = "__name__"
+
+
+def _no_flags() -> Presence:
+    return np.zeros(0, np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """n series × s steps.
+
+    `labels` n mappings; `times_ms` int64[s] Unix milliseconds, ascending; `values` float64[n, s], meaningful only
+    where `present` bool[n, s] is set. `kind` is that of the expression: a scalar is one series without labels, a
+    string has no series and stands in `text`, a range vector's times are the timestamps of its samples.
+    `drops_name` bool[n] marks, during an evaluation, the series whose name is to go at its end.
+    """
+
+    labels: tuple[Labels, ...]
+    times_ms: Times
+    values: FloatGrid
+    present: Presence
+    kind: ValueType = "vector"
+    text: str = ""
+    drops_name: Presence = field(default_factory=_no_flags)
+
+    def __post_init__(self) -> None:
+        if len(self.drops_name) != len(self.labels):
+            object.__setattr__(self, "drops_name", np.zeros(len(self.labels), np.bool_))
+
+    @classmethod
+    def empty(cls, times_ms: Times) -> Matrix:
+        """No series at `times_ms`."""
+        shape = (0, len(times_ms))
+        return cls((), times_ms, np.empty(shape), np.empty(shape, np.bool_))
+
+    def rows(self, index: npt.NDArray[np.intp] | Sequence[int]) -> Matrix:
+        """The series at `index`, in that order."""
+        chosen = np.asarray(index, np.intp)
+        return replace(
+            self,
+            labels=tuple(self.labels[i] for i in chosen),
+            values=self.values[chosen],
+            present=self.present[chosen],
+            drops_name=self.drops_name[chosen],
+        )
+
+
+def compact(matrix: Matrix) -> Matrix:
+    """`matrix` without the series that have no value at any step."""
+    alive = matrix.present.any(axis=1)
+    return matrix if alive.all() else matrix.rows(np.flatnonzero(alive))
+
+
+def without_name(matrix: Matrix, delayed: bool) -> Matrix:
+    """`matrix` as the result of an operation that drops the metric's name: now, or at the end when `delayed`."""
+    if delayed:
+        return replace(matrix, drops_name=np.ones(len(matrix.labels), np.bool_))
+    stripped = tuple(
+        {name: value for name, value in labels.items() if name != NAME} if NAME in labels else labels
+        for labels in matrix.labels
+    )
+    return merge_rows(replace(matrix, labels=stripped))
+
+
+def merge_rows(matrix: Matrix) -> Matrix:
+    """`matrix` with rows of equal labels made one.
+
+    Raises ExecutionError, with Prometheus's text, when two of them have a value at the same step.
+    """
+    keys: dict[frozenset[tuple[str, str]], int] = {}
+    target = np.array(
+        [keys.setdefault(frozenset(labels.items()), len(keys)) for labels in matrix.labels], dtype=np.intp
+    )
+    if len(keys) == len(target):
+        return matrix
+    shape = (len(keys), len(matrix.times_ms))
+    values, present = np.zeros(shape), np.zeros(shape, np.bool_)
+    drops_name = np.zeros(len(keys), np.bool_)
+    first = np.zeros(len(keys), np.intp)
+    for row in range(len(target) - 1, -1, -1):
+        to, here = target[row], matrix.present[row]
+        if (present[to] & here).any():
+            raise ExecutionError(
+                "vector cannot contain metrics with the same labelset: "
+                f"two series become {dict(matrix.labels[row])}; aggregate them, for example with sum by (...)"
+            )
+        values[to, here] = matrix.values[row, here]
+        present[to] |= here
+        drops_name[to] |= matrix.drops_name[row]
+        first[to] = row
+    labels = tuple(matrix.labels[i] for i in first)
+    return replace(matrix, labels=labels, values=values, present=present, drops_name=drops_name)

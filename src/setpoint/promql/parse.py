@@ -1,0 +1,165 @@
+"""Parses PromQL into our own nodes; the only module that knows promql-parser.
+
+Callers are `objective` (when a resource is checked, also offline), the Prometheus API and the pages. It imports no
+numpy and no kernels. promql-parser's messages are short and without positions: `diagnose` finds the place and says
+what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any, Literal, cast
+
+import promql_parser
+
+from setpoint.promql.diagnose import advice, locate
+from setpoint.promql.errors import QueryError, Unsupported
+from setpoint.promql.nodes import (
+    Aggregation,
+    At,
+    Binary,
+    Call,
+    Grouping,
+    LabelMatcher,
+    Matching,
+    MatrixSelector,
+    Node,
+    NumberLiteral,
+    StringLiteral,
+    Subquery,
+    Unary,
+    VectorSelector,
+)
+
+__all__ = ["parse"]
+
+_AT_SUFFIX = re.compile(r"@ (\d+(?:\.\d+)?)(?: offset \S+)?$")
+_NEGATIVE_AT = re.compile(r"@\s*-")
+_LARGEST_MS = 2**62
+# The parser's enumerations are not hashable; their names are.
+_OPERATORS: dict[str, Literal["=", "!=", "=~", "!~"]] = {
+    "MatchOp.Equal": "=",
+    "MatchOp.NotEqual": "!=",
+    "MatchOp.Re": "=~",
+    "MatchOp.NotRe": "!~",
+}
+_MANY_SIDE: dict[str, Literal["left", "right"]] = {
+    "VectorMatchCardinality.ManyToOne": "left",
+    "VectorMatchCardinality.OneToMany": "right",
+}
+
+
+def parse(query: str) -> Node:
+    """The tree of `query`.
+
+    Raises QueryError (an InvalidInput that holds the query and, where it can be found, the position) when it is not
+    PromQL, and Unsupported when it is PromQL that cannot be computed here yet.
+    """
+    try:
+        tree = promql_parser.parse(query)
+    except ValueError as error:
+        raise _explain(str(error), query) from error
+    return _Converter(query).node(tree)
+
+
+def _explain(reason: str, query: str) -> QueryError:
+    position = locate(reason, query)
+    hint = advice(reason, query)
+    text = query if len(query) <= 400 else f"{query[:200]} … {query[-200:]}"
+    place = "" if position is None else f" at character {position + 1}"
+    message = f"the query does not parse{place}: {reason}; in: {text or '(an empty query)'}"
+    return QueryError(f"{message}\n{hint}" if hint else message, query, position)
+
+
+def _milliseconds(duration: timedelta | None) -> int:
+    return 0 if duration is None else round(duration / timedelta(milliseconds=1))
+
+
+class _Converter:
+    """promql-parser's tree to ours; keeps the text of the query for messages."""
+
+    def __init__(self, query: str) -> None:
+        self.query = query
+
+    def node(self, tree: Any) -> Node:
+        """Convert one node and all below it."""
+        convert = getattr(self, f"_{type(tree).__name__}", None)
+        if convert is None:
+            raise Unsupported(f"'{type(tree).__name__}' is not supported yet; in: {self.query}")
+        return cast(Node, convert(tree))
+
+    def _ParenExpr(self, tree: Any) -> Node:
+        return self.node(tree.expr)
+
+    def _NumberLiteral(self, tree: Any) -> Node:
+        return NumberLiteral(float(tree.val))
+
+    def _StringLiteral(self, tree: Any) -> Node:
+        return StringLiteral(tree.val)
+
+    def _UnaryExpr(self, tree: Any) -> Node:
+        return Unary(self.node(tree.expr))
+
+    def _VectorSelector(self, tree: Any) -> VectorSelector:
+        if tree.matchers.or_matchers:
+            raise Unsupported(
+                "'or' between label matchers is not supported yet; "
+                f"write a regular expression, or 'or' between two selectors; in: {self.query}"
+            )
+        matchers = [LabelMatcher(m.name, _OPERATORS[str(m.op)], m.value) for m in tree.matchers.matchers]
+        if tree.name is not None:
+            matchers.insert(0, LabelMatcher("__name__", "=", tree.name))
+        return VectorSelector(tuple(matchers), _milliseconds(tree.offset), self._at(tree))
+
+    def _MatrixSelector(self, tree: Any) -> Node:
+        return MatrixSelector(self._VectorSelector(tree.vector_selector), _milliseconds(tree.range))
+
+    def _SubqueryExpr(self, tree: Any) -> Node:
+        step_ms = None if tree.step is None else _milliseconds(tree.step)
+        return Subquery(
+            self.node(tree.expr), _milliseconds(tree.range), step_ms, _milliseconds(tree.offset), self._at(tree)
+        )
+
+    def _Call(self, tree: Any) -> Node:
+        return Call(tree.func.name, tuple(self.node(arg) for arg in tree.args))
+
+    def _AggregateExpr(self, tree: Any) -> Node:
+        grouping = Grouping()
+        if tree.modifier is not None:
+            without = tree.modifier.type == promql_parser.AggModifierType.Without
+            grouping = Grouping(tuple(tree.modifier.labels), without)
+        param = None if tree.param is None else self.node(tree.param)
+        return Aggregation(str(tree.op).lower(), self.node(tree.expr), param, grouping)
+
+    def _BinaryExpr(self, tree: Any) -> Node:
+        left, right = self.node(tree.lhs), self.node(tree.rhs)
+        modifier = tree.modifier
+        if modifier is None:
+            return Binary(str(tree.op).lower(), left, right)
+        matching = Matching(
+            on=modifier.matching is not None
+            and modifier.matching.type == promql_parser.LabelModifierType.Include,
+            labels=tuple(modifier.matching.labels) if modifier.matching is not None else (),
+            group=_MANY_SIDE.get(str(modifier.card)),
+            include=tuple(modifier.group_labels or ()),
+            fill_left=modifier.fill_values.lhs,
+            fill_right=modifier.fill_values.rhs,
+        )
+        return Binary(str(tree.op).lower(), left, right, bool(modifier.return_bool), matching)
+
+    def _at(self, tree: Any) -> At:
+        """The `@` modifier, read from the node's text: the attribute panics on times before 1970."""
+        if tree.at is None:
+            return None
+        if tree.at.type == promql_parser.AtModifierType.Start:
+            return "start"
+        if tree.at.type == promql_parser.AtModifierType.End:
+            return "end"
+        found = _AT_SUFFIX.search(str(tree))
+        if found is None or (float(found[1]) == 0 and _NEGATIVE_AT.search(self.query)):
+            raise Unsupported(f"'@' with a time before 1970 is not supported; in: {self.query}")
+        at_ms = round(float(found[1]) * 1000)
+        if at_ms > _LARGEST_MS:
+            raise QueryError(f"the time after '@' is out of range; in: {self.query}", self.query)
+        return at_ms

@@ -1,0 +1,152 @@
+"""The leaves of an expression: from fetched sample columns to a matrix or to windows of samples.
+
+Instant selectors see stale markers (a series that ended has no value), range selectors leave them out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.promql import kernels
+from setpoint.promql.context import Context
+from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
+from setpoint.promql.from_telemetry import SampleColumns
+from setpoint.promql.model import Labels, Matrix, Presence, Times, without_name
+from setpoint.promql.nodes import ExactIncrease, MatrixSelector, Node, Subquery, VectorSelector
+from setpoint.promql.errors import ExecutionError
+from setpoint.promql.plan import subquery_grid
+
+__all__ = ["Windows", "exact_increase", "instant", "raw_samples", "sample_times", "windows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A range vector: the samples of n series and, per step, the window (ends[j] - range_ms, ends[j]].
+
+    Columns as in SampleColumns, without stale markers; `ends` int64[s]; `drops_name` bool[n] as in Matrix.
+    """
+
+    labels: tuple[Labels, ...]
+    offsets: npt.NDArray[np.int64]
+    timestamps_ms: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    ends: Times
+    range_ms: int
+    drops_name: Presence
+
+
+def _bits(columns: SampleColumns) -> npt.NDArray[np.int64]:
+    return np.ascontiguousarray(columns.values).view(np.int64)
+
+
+def _newest(context: Context, node: VectorSelector) -> tuple[SampleColumns, npt.NDArray[np.int64]]:
+    columns = context.columns[node.matchers]
+    context.budget.spend(len(columns.labels) * context.steps)
+    ends = context.ends(node.at, node.offset_ms)
+    index = kernels.last_sample(
+        columns.offsets, columns.timestamps_ms, _bits(columns), ends, context.options.lookback_ms
+    )
+    return columns, index
+
+
+def instant(context: Context, node: VectorSelector) -> Matrix:
+    """Per step the newest sample of the lookback."""
+    columns, index = _newest(context, node)
+    present = index >= 0
+    values = columns.values[index] if len(columns.values) else np.zeros(index.shape)
+    return Matrix(columns.labels, context.times_ms, values, present)
+
+
+def sample_times(context: Context, node: VectorSelector) -> Matrix:
+    """As `instant`, but with the timestamps of the samples, in seconds, as values."""
+    columns, index = _newest(context, node)
+    seconds = columns.timestamps_ms[index] / 1000 if len(columns.values) else np.zeros(index.shape)
+    return Matrix(columns.labels, context.times_ms, seconds, index >= 0)
+
+
+def windows(context: Context, node: Node) -> Windows:
+    """The range vector of a range selector or subquery."""
+    match node:
+        case MatrixSelector():
+            selector = node.selector
+            columns = context.columns[selector.matchers]
+            context.budget.spend(len(columns.labels) * context.steps)
+            offsets, timestamps, values = _without_stale(columns)
+            ends = context.ends(selector.at, selector.offset_ms)
+            unnamed = np.zeros(len(columns.labels), np.bool_)
+            return Windows(columns.labels, offsets, timestamps, values, ends, node.range_ms, unnamed)
+        case Subquery():
+            return _subquery(context, node)
+        case _:
+            raise ExecutionError("expected a range vector; write a duration in brackets, such as metric[5m]")
+
+
+def _without_stale(
+    columns: SampleColumns,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    bits = _bits(columns)
+    if not (bits == kernels.STALE_BITS).any():
+        return columns.offsets, columns.timestamps_ms, columns.values
+    offsets, timestamps, values = kernels.drop_stale(
+        columns.offsets, columns.timestamps_ms, columns.values, bits
+    )
+    return offsets, timestamps, values
+
+
+def _subquery(context: Context, node: Subquery) -> Windows:
+    ends = context.ends(node.at, node.offset_ms)
+    if len(ends):
+        first_ms, last_ms, step_ms = subquery_grid(node, int(ends[0]), int(ends[-1]), context.options)
+        times = np.arange(first_ms, last_ms + 1, step_ms, dtype=np.int64)
+    else:
+        times = np.empty(0, np.int64)
+    inner = context.on(times)
+    value = context.compute(node.expr, inner)
+    matrix = value if isinstance(value, Matrix) else _as_vector(value, times)
+    context.budget.spend(matrix.values.size)
+    counts = matrix.present.sum(axis=1)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    timestamps = np.broadcast_to(times, matrix.values.shape)[matrix.present]
+    return Windows(
+        matrix.labels, offsets, timestamps, matrix.values[matrix.present], ends, node.range_ms, matrix.drops_name
+    )
+
+
+def _as_vector(scalar: npt.NDArray[np.float64], times: Times) -> Matrix:
+    values = scalar[np.newaxis, :]
+    return Matrix(({},), times, values, np.ones(values.shape, np.bool_))
+
+
+def exact_increase(context: Context, node: ExactIncrease) -> Matrix:
+    """Per step what each counter rose by, without extrapolation (see `kernels.exact_increase`)."""
+    selector = node.selector
+    columns = context.columns[selector.matchers]
+    context.budget.spend(len(columns.labels) * context.steps)
+    values, present = kernels.exact_increase(
+        columns.offsets,
+        columns.timestamps_ms,
+        columns.values,
+        context.ends(selector.at, selector.offset_ms),
+        node.window_ms,
+        PREVIOUS_SAMPLE_MS,
+    )
+    matrix = Matrix(columns.labels, context.times_ms, values, present)
+    return without_name(matrix, context.options.delayed_name_removal)
+
+
+def raw_samples(context: Context, node: Node) -> Matrix:
+    """The samples of a range vector at the first step, as a matrix whose times are their timestamps."""
+    found = windows(context, node)
+    end = int(found.ends[0])
+    inside = (found.timestamps_ms > end - found.range_ms) & (found.timestamps_ms <= end)
+    times, column = np.unique(found.timestamps_ms[inside], return_inverse=True)
+    row = np.repeat(np.arange(len(found.labels)), np.diff(found.offsets))[inside]
+    context.budget.spend(len(found.labels) * len(times))
+    values = np.zeros((len(found.labels), len(times)))
+    present = np.zeros(values.shape, np.bool_)
+    values[row, column] = found.values[inside]
+    present[row, column] = True
+    return Matrix(found.labels, times, values, present, "matrix", drops_name=found.drops_name)
