@@ -1,9 +1,10 @@
 """What is broken in the shop: the faults that exist, and the board on which the current ones stand.
 
-The server keeps one `FaultBoard`; pages and commands write to it, the shop's runner polls it (which doubles as its
-heartbeat) and makes the processes so. The board is not stored apart: every change is an event on the timeline, and
-at start the board is read back from there, so a restarted server goes on with the same faults. The processes of the
-shop import this module for its names, so at run time it imports nothing but the floor's light modules.
+The server keeps one `FaultBoard`; pages and commands write to it, the shop's runner polls it (which doubles
+as its heartbeat) and makes the processes so. The board is not stored apart: every change is an event on the
+timeline, and at start the board is read back from there, so a restarted server goes on with the same faults.
+The processes of the shop import this module for its names, so at run time it imports nothing but the floor's
+light modules.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _HISTORY = 1000  # events read back at start; a board never holds more than serv
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number that a fault takes, with its bounds (inclusive); `default` None means that it must be given."""
+    """A number that a fault takes, with its bounds (inclusive); `default` None means that it must be
+    given."""
 
     description: str
     minimum: float
@@ -88,7 +90,7 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         ),
         "slow-query": FaultKind(
             "each stock check runs a query without an index first",
-            {"rows": Parameter("rows that the query walks through", 1, 50_000_000, 3_000_000.0)},
+            {"rows": Parameter("rows that the query walks through", 1, 50_000_000, 5_000_000.0)},
         ),
         "dead": FaultKind("the process is killed and stays away"),
         "version": FaultKind(
@@ -133,7 +135,7 @@ class Fault:
             "leak": "leaks {mb_per_minute:.0f} MB per minute",
             "slow-query": "walks {rows:,.0f} rows before each stock check",
             "dead": "is killed and stays away",
-            "version": "is released as {version}, with {error_ratio:.0%} errors and {latency_ms:.0f} ms more latency",
+            "version": "is released as {version}: {error_ratio:.0%} errors, {latency_ms:.0f} ms slower",
         }[self.fault]
         return f"{self.service} " + told.format(**self.parameters)
 
@@ -145,7 +147,7 @@ class FaultBoard:
         """Read back from `timeline` what was in force when the last server ended."""
         self._timeline = timeline
         self._clock = clock
-        self._guard = threading.RLock()  # a subscriber of the timeline may ask for the faults while one is set
+        self._guard = threading.RLock()  # the timeline's subscribers may ask for the faults meanwhile
         self._polled_ms: int | None = None
         self._shop_version: str | None = None
         self._faults = self._read_back()
@@ -155,8 +157,8 @@ class FaultBoard:
     ) -> Fault:
         """Break `service`; the same fault set again replaces its parameters.
 
-        Raises InvalidInput for an unknown service, fault or parameter or a value out of bounds, and Conflict when
-        the shop is not running; nothing is changed then.
+        Raises InvalidInput for an unknown service, fault or parameter or a value out of bounds, and Conflict
+        when the shop is not running; nothing is changed then.
         """
         checked = _check(service, fault, parameters or {})
         with self._guard:
@@ -177,8 +179,8 @@ class FaultBoard:
     def heal(self, service: str | None = None, actor: str = "setpoint") -> list[Fault]:
         """End every fault of `service`, or all with None, and return those that ended.
 
-        Works without a running shop. One event is written per service that had a fault; none when all was well.
-        Raises InvalidInput for an unknown service.
+        Works without a running shop. One event is written per service that had a fault; none when all was
+        well. Raises InvalidInput for an unknown service.
         """
         if service is not None:
             _check_name("service", service, SERVICES)
@@ -200,7 +202,9 @@ class FaultBoard:
     def faults(self) -> list[Fault]:
         """The faults in force, in the order of the services."""
         with self._guard:
-            return sorted(self._faults.values(), key=lambda found: (SERVICES.index(found.service), found.since_ms))
+            return sorted(
+                self._faults.values(), key=lambda found: (SERVICES.index(found.service), found.since_ms)
+            )
 
     def poll(self, version: str | None = None) -> list[Fault]:
         """What the runner asks for twice a second: the faults in force. Remembers that the shop is there.
