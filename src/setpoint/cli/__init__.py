@@ -1,0 +1,16 @@
+"""The command line: one file per command, talking HTTP to the server and holding no engine.
+
+`main` is what the `setpoint` program calls. It imports its machinery only then, because the first code of the
+server process (`cli.child`) lives in this package too and must start at once.
+"""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command of `sys.argv` and return the exit code of the process."""
+    from setpoint.cli.entry import run
+
+    return run()

@@ -1,0 +1,55 @@
+"""What `setpoint --help` lists, without importing a single command.
+
+`entry` shows these lines and imports a command's module only when that command runs, so that help and
+completion answer in a fraction of a second. A test holds each line equal to the first line of the command's
+own help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CATALOG", "EXIT_CODES", "CommandEntry"]
+
+_RUN, _DECLARE, _LOOK = "Run", "Declare what you want", "Look at what happens"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """One command: name, module of `setpoint.cli` with its Typer `app`, one-line help, group."""
+
+    name: str
+    module: str
+    summary: str
+    panel: str
+
+
+CATALOG = (
+    CommandEntry("demo", "demo", "Start Setpoint and a small shop that you can break.", _RUN),
+    CommandEntry("up", "up", "Start the Setpoint server in the foreground.", _RUN),
+    CommandEntry("warm", "warm", "Compile the query kernels once, so that the first start is quick.", _RUN),
+    CommandEntry("version", "version", "Show the version.", _RUN),
+    CommandEntry("apply", "apply", "Create or change what the files declare.", _DECLARE),
+    CommandEntry("diff", "diff", "Show what 'apply' would change; change nothing.", _DECLARE),
+    CommandEntry("validate", "validate", "Check files without a server.", _DECLARE),
+    CommandEntry("get", "get", "List what is declared, or show one of it.", _DECLARE),
+    CommandEntry("delete", "delete", "Delete what was declared.", _DECLARE),
+    CommandEntry("status", "status", "Show every objective's state and the server's own.", _LOOK),
+    CommandEntry("slo", "slo", "List objectives, or explain one with its numbers.", _LOOK),
+    CommandEntry("timeline", "timeline", "List what happened, newest first.", _LOOK),
+    CommandEntry("event", "event", "Put an event on the timeline, such as a deploy.", _LOOK),
+    CommandEntry("query", "query", "Answer a PromQL expression at one instant.", _LOOK),
+)
+
+EXIT_CODES = (
+    (0, "done"),
+    (1, "internal error"),
+    (2, "invalid input or usage"),
+    (3, "not found"),
+    (4, "conflict"),
+    (5, "not allowed (token)"),
+    (6, "server unavailable"),
+    (7, "start refused"),
+    (130, "interrupted"),
+)
+"""Exit code and its meaning; codes 1 to 7 are those of `setpoint.errors`."""

@@ -1,0 +1,69 @@
+"""`setpoint get`: the declared resources, as a list or one as the YAML that was applied."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
+from setpoint.cli.output import Output, ago, emit, facts, table, to_yaml
+from setpoint.clock import SystemClock
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+_EPILOG = """[bold]Examples[/]
+  setpoint get
+  setpoint get SLO
+  setpoint get SLO checkout-availability
+  setpoint get SLO checkout-availability -o json
+
+One resource is shown as the YAML that was applied."""
+
+
+@app.command(epilog=_EPILOG)
+def get(
+    kind: Annotated[str | None, typer.Argument(help="Such as SLO or Service.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Of that kind, to show one.")] = None,
+    server: ServerOption = DEFAULT_SERVER,
+    token: TokenOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List what is declared, or show one of it."""
+    from setpoint.cli.client import Client, segment
+
+    client = Client(server, token)
+    if kind is not None and name is not None:
+        answer = client.get(f"/api/resources/{segment(kind)}/{segment(name)}")
+        emit(answer, output, lambda console: _show_one(console, answer))
+        return
+    answer = client.get("/api/resources", kind=kind)
+    emit(answer, output, lambda console: _show_list(console, answer["items"]))
+
+
+def _show_list(console: Any, items: list[dict[str, Any]]) -> None:
+    if not items:
+        console.print("Nothing is declared yet; declare something with: setpoint apply -f FILE")
+        return
+    now_ms = SystemClock().now_ms()
+    rows = [
+        (
+            item["kind"],
+            item["name"],
+            str(item["revision"]),
+            ago(item.get("updated_ms"), now_ms),
+            item.get("author", ""),
+        )
+        for item in items
+    ]
+    console.print(table(("KIND", "NAME*", ">REVISION", "CHANGED", "BY"), rows))
+
+
+def _show_one(console: Any, item: dict[str, Any]) -> None:
+    changed = ago(item.get("updated_ms"), SystemClock().now_ms())
+    console.print(facts([("Revision", f"{item['revision']}, {changed} by {item.get('author', 'unknown')}")]))
+    console.print()
+    document = item.get("document", item.get("body"))
+    console.print(document if isinstance(document, str) else to_yaml(document), soft_wrap=True, end="")

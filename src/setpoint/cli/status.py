@@ -1,0 +1,51 @@
+"""`setpoint status`: every objective and the server, on one screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
+from setpoint.cli.output import Output, duration, emit
+from setpoint.clock import SystemClock
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+_EPILOG = """[bold]Examples[/]
+  setpoint status
+  setpoint status -o json
+  watch setpoint status
+
+States: ● healthy, ▲ burning (budget goes too fast), ■ exhausted, ○ no data.
+BURN is the speed at which the budget goes: at 1× it lasts exactly its window."""
+
+
+@app.command(epilog=_EPILOG)
+def status(
+    server: ServerOption = DEFAULT_SERVER, token: TokenOption = "", output: OutputOption = Output.TABLE
+) -> None:
+    """Show every objective's state and the server's own."""
+    from setpoint.cli.client import Client
+    from setpoint.cli.objectives import show_objectives
+
+    client = Client(server, token)
+    facts, objectives = client.get("/api/status"), client.get("/objectives")["items"]
+
+    def render(console: Any) -> None:
+        show_objectives(console, objectives)
+        console.print()
+        console.print(_server_line(client.address, facts), style="bright_black", soft_wrap=True)
+
+    emit({"server": facts, "objectives": objectives}, output, render)
+
+
+def _server_line(address: str, facts: dict[str, Any]) -> str:
+    parts = [address]
+    if "version" in facts:
+        parts.append(f"Setpoint {facts['version']}")
+    if facts.get("started_ms"):
+        parts.append(f"up {duration((SystemClock().now_ms() - facts['started_ms']) / 1000)}")
+    return " · ".join(parts)
