@@ -148,7 +148,7 @@ class Head:
             kept = times > self._floor_ms
             times, values, index = times[kept], values[kept], index[kept]
             batch = MetricBatch(batch.series, index, times, values)
-        if len(times) >= _GROUP_FROM * len(batch.series):
+        if not replace or len(times) >= _GROUP_FROM * len(batch.series):
             self._write_runs(batch, replace)
             return
         columns = [self._series.get(series.fingerprint) for series in batch.series]
