@@ -1,0 +1,142 @@
+"""How figures read on a page: percents, burn rates, counts, durations, instants.
+
+Used as Jinja filters by `page`. Everything is rounded towards caution: what is not whole never shows as 100
+%, and a budget never shows more than is left. A thin space stands before units, a real minus before
+negative figures.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+from setpoint.clock import rfc3339
+
+__all__ = [
+    "absolute",
+    "budget",
+    "burn",
+    "count",
+    "day",
+    "duration",
+    "percent",
+    "relative",
+    "sli",
+    "span",
+    "time_tag",
+]
+
+_THIN = "\u202f"
+_MINUS = "\u2212"
+_NONE = "–"
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def _number(value: float, decimals: int = 0) -> str:
+    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+
+
+def _floor(value: float, decimals: int) -> float:
+    """`value` rounded down; the tiny addition keeps 99.9 from becoming 99.8 through binary fractions."""
+    scale = 10**decimals
+    return math.floor(value * scale + 1e-7) / scale
+
+
+def percent(fraction: float | None) -> str:
+    """A target: `0.999` as `99.9 %`, with the digits that were written and no more."""
+    if fraction is None or not math.isfinite(fraction):
+        return _NONE
+    return f"{fraction * 100:.10g}".replace("-", _MINUS) + _THIN + "%"
+
+
+def sli(fraction: float | None, target: float) -> str:
+    """An SLI with two digits more than its target, rounded down: 0.9999996 of 99.9 % reads `99.999 %`."""
+    if fraction is None or not math.isfinite(fraction):
+        return _NONE
+    written = f"{target * 100:.10g}"
+    decimals = min(6, (len(written.split(".")[1]) if "." in written else 0) + 2)
+    return _number(_floor(fraction * 100, decimals), decimals) + _THIN + "%"
+
+
+def budget(left: float | None) -> str:
+    """Budget left: whole percents, one decimal below ten, rounded down; may be negative."""
+    if left is None or not math.isfinite(left):
+        return _NONE
+    value = left * 100
+    return (
+        _number(_floor(value, 0 if abs(value) >= 10 else 1), 0 if abs(value) >= 10 or value == 0 else 1)
+        + _THIN
+        + "%"
+    )
+
+
+def burn(rate: float | None) -> str:
+    """A burn rate: `6.4×`; whole from a hundred on."""
+    if rate is None or not math.isfinite(rate):
+        return _NONE
+    return _number(rate, 0 if abs(rate) >= 100 else 1) + "×"
+
+
+def count(value: float | None) -> str:
+    """A number of events, in full, with separators; one decimal when it is not whole."""
+    if value is None or not math.isfinite(value):
+        return _NONE
+    return _number(value, 0 if abs(value - round(value)) < 0.05 else 1)
+
+
+def span(seconds: float | None) -> str:
+    """A window, in its largest whole unit: `30 d`, `6 h`, `5 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return _NONE
+    for unit, size in _UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:,.0f}{_THIN}{unit}"
+    return duration(seconds)
+
+
+def duration(seconds: float | None) -> str:
+    """A duration in its two largest units: `3 h 40 m`, `2 d 4 h`, `26 min`, `45 s`."""
+    if seconds is None or not math.isfinite(seconds):
+        return _NONE
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}{_THIN}s"
+    if whole < 3600:
+        return f"{whole // 60}{_THIN}min"
+    if whole < 86400:
+        return f"{whole // 3600}{_THIN}h" + (f" {whole % 3600 // 60}{_THIN}m" if whole % 3600 >= 60 else "")
+    return f"{whole // 86400:,}{_THIN}d" + (
+        f" {whole % 86400 // 3600}{_THIN}h" if whole % 86400 >= 3600 else ""
+    )
+
+
+def absolute(instant_ms: int) -> str:
+    """`2026-11-23 06:02:56 UTC`."""
+    return datetime.fromtimestamp(instant_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def day(instant_ms: int) -> str:
+    """The heading of a day: `Monday, 23 November 2026`."""
+    moment = datetime.fromtimestamp(instant_ms / 1000, UTC)
+    return moment.strftime("%A, ") + f"{moment.day} " + moment.strftime("%B %Y")
+
+
+def relative(instant_ms: int, now_ms: int) -> str:
+    """How long ago (or ahead): `12 s ago`, `5 min ago`, `in 3 h`; from two days on only days."""
+    seconds = (now_ms - instant_ms) / 1000
+    size = abs(seconds)
+    if size < 1.5:
+        return "just now"
+    amount, unit = next(((int(size // big), name) for name, big in _UNITS if size >= big), (1, "s"))
+    return f"{amount:,}{_THIN}{unit} ago" if seconds > 0 else f"in {amount:,}{_THIN}{unit}"
+
+
+def time_tag(instant_ms: int | None, now_ms: int) -> Markup:
+    """A `<time>` that reads relative and tells the absolute instant, in UTC, on hover."""
+    if instant_ms is None:
+        return Markup(_NONE)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        rfc3339(instant_ms), absolute(instant_ms), relative(instant_ms, now_ms)
+    )

@@ -1,0 +1,65 @@
+"""Is it alive, does it serve, and how is it: `/-/healthy`, `/-/ready`, `/api/status`.
+
+`/-/healthy` asks nothing, so that it answers as long as the event loop turns; `/-/ready` asks both databases.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from setpoint import __version__
+from setpoint.web.live import Live
+from setpoint.web.page import STATES, Parts, json_answer
+
+__all__ = ["router"]
+
+_SEEN_WITHIN_MS = 24 * 3600 * 1000
+
+router = APIRouter()
+
+
+@router.get("/-/healthy")
+async def healthy() -> Response:
+    return json_answer({"status": "healthy"})
+
+
+@router.get("/-/ready")
+def ready(parts: Parts) -> Response:
+    parts.timeline.query(limit=1)
+    parts.signals.oldest_sample_ms()
+    return json_answer({"status": "ready"})
+
+
+@router.get("/api/status")
+def status(request: Request, parts: Parts) -> Response:
+    now_ms = parts.clock.now_ms()
+    counts = Counter(str(status.state) for status in parts.objectives.statuses())
+    live: Live = request.app.state.live
+    return json_answer(
+        {
+            "version": __version__,
+            "started_ms": parts.started_ms,
+            "uptime_s": (now_ms - parts.started_ms) / 1000,
+            "memory_bytes": _resident_bytes(),
+            "signals": parts.signals.counts(),
+            "ingest": parts.ingest.stats,
+            "head": {"series": parts.head.series_count, "samples": parts.head.sample_count},
+            "services": parts.signals.services(now_ms - _SEEN_WITHIN_MS),
+            "objectives": {state: counts[state] for state in STATES},
+            "readers": live.readers,
+        }
+    )
+
+
+def _resident_bytes() -> int | None:
+    """Memory that the process holds in RAM; None where the system does not tell in /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
