@@ -14,6 +14,7 @@ from setpoint.clock import SystemClock, VirtualClock
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import InvalidInput, Unavailable
 from setpoint.telemetry import (
+    Batch,
     Head,
     Ingest,
     LogBatch,
