@@ -21,7 +21,7 @@ from setpoint.errors import StartupRefused, Unavailable
 __all__ = ["StateDatabase", "Transaction", "without_password"]
 
 _SCRIPTS = Path(__file__).parent / "migrations" / "state"
-_PASSWORD = re.compile(r"(?P<user>://[^:@/]*:).*@|(?P<option>password=)[^&]+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?P<user>(?:^|//)[^:@/]*:).*@|(?P<option>password=)[^&]+", re.IGNORECASE)
 
 
 class Transaction:
@@ -67,6 +67,10 @@ class StateDatabase:
             raise StartupRefused(
                 f"'{without_password(dsn)}' is no state database; "
                 "write sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"
+            )
+        if dsn.partition("?")[0].count("@") > 1:  # the driver would take the rest for a host, and show it
+            raise StartupRefused(
+                f"'{without_password(dsn)}' has several '@'; write %40 for those in the password"
             )
         url = dsn.replace("postgresql://", "postgresql+psycopg://", 1)
         try:
@@ -117,7 +121,11 @@ class StateDatabase:
         try:
             with self._engine.begin() as connection:
                 self._upgrade(connection, known)
+        except StartupRefused:
+            self.close()
+            raise
         except DatabaseError as error:
+            self.close()
             raise StartupRefused(
                 f"the state database cannot be opened: {_reason(error)}; check state_dsn and the data folder"
             ) from error

@@ -64,7 +64,7 @@ def explain(fault: Mapping[str, Any], source: Source, model: type[BaseModel]) ->
 
 
 def describe(value: Any, plain: str | None = None) -> str:
-    """What `value` is, for a sentence: `the number 5`, `a list`; `plain` is how it was written, when known."""
+    """What `value` is, for a sentence: `the number 5`, `a list`; `plain` is how it was written, if known."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -141,7 +141,7 @@ def _advice_for_missing(place: Place, source: Source, model: type[BaseModel]) ->
 
 
 def _fields_at(model: type[BaseModel], place: Place) -> list[str]:
-    """The fields that the model knows at `place`, in the order of their declaration, as a user writes them."""
+    """The fields that the model knows at `place`, in the order of declaration, as a user writes them."""
     found: list[Any] = [model]
     for step in place:
         found = [inner for annotation in found for inner in _step_into(annotation, step)]

@@ -101,7 +101,7 @@ class _Refused(Exception):
 
 
 def read_yaml(file: str, text: str) -> tuple[list[Source], list[Problem]]:
-    """Every document of `text` that is not empty, and the problem that ended the reading early, if any did."""
+    """Every document of `text` that is not empty, and the problem that ended the reading early, if any."""
     sources: list[Source] = []
     try:
         for root in _compose(text.removeprefix("\ufeff")):
@@ -176,7 +176,8 @@ def _node(event: events.NodeEvent, anchors: dict[str, _Node]) -> _Node:
             raise _Refused(line, f"'*{event.anchor}' contains itself; write the value out")
         return target
     node: _Node
-    tag = None if getattr(event, "tag", None) is None else str(event.tag)
+    written = getattr(event, "tag", None)
+    tag = None if written is None else str(written)
     if isinstance(event, events.ScalarEvent):
         node = _Scalar(line, text=event.value, is_plain=bool(event.implicit[0]), tag=tag)
     elif isinstance(event, events.SequenceStartEvent):
