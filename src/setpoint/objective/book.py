@@ -1,0 +1,227 @@
+"""The objective book: keeps every declared objective counted, judged and saved.
+
+`app` makes one, hands it documents when resources change (`apply`), and runs `run` in a thread; pages and
+commands read `statuses`, `status` and `history` from any thread. Every `evaluation_interval_s` a tick counts
+what changed, judges, and calls `on_change` where a state is new; a few chunks of history are counted after
+the live state is out. One objective that fails has state "no data" with the reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from setpoint.clock import Clock
+from setpoint.errors import NotFound, SetpointError
+from setpoint.objective.from_telemetry import Select
+from setpoint.objective.history import history
+from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus
+from setpoint.objective.spec import Slo
+from setpoint.objective.state import Assessor
+from setpoint.objective.store import LedgerRows, LedgerStore
+from setpoint.objective.track import Track
+
+__all__ = ["ObjectiveBook"]
+
+logger = logging.getLogger(__name__)
+
+_SAVE_INTERVAL_S = 10.0
+_CHUNKS_PER_TICK = 4
+
+OnChange = Callable[[ObjectiveStatus, ObjectiveStatus | None], None]
+
+
+class _Declared(Protocol):
+    """What the book needs of a resource document; only those with an `Slo` in `spec` concern it."""
+
+    @property
+    def spec(self) -> object: ...
+
+
+def _nobody(status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
+    del status, previous
+
+
+class ObjectiveBook:
+    """All objectives of a server; safe to use from several threads."""
+
+    def __init__(
+        self,
+        select: Select,
+        take_oldest_write_ms: Callable[[], int | None],
+        store: LedgerStore,
+        clock: Clock,
+        *,
+        oldest_sample_ms: Callable[[], int | None] = lambda: None,
+        evaluation_interval_s: float = 1.0,
+        final_after_s: int = 300,
+        no_data_after_s: float = 90,
+        on_change: OnChange = _nobody,
+    ) -> None:
+        """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
+
+        `oldest_sample_ms` tells how far back history can be counted; None when nothing is stored. `on_change`
+        is called with (status, previous) when a state differs from the one before; previous is None for an
+        objective that was not evaluated before (after start, or when it is new).
+        """
+        self._select = select
+        self._take_oldest_write_ms = take_oldest_write_ms
+        self._oldest_sample_ms = oldest_sample_ms
+        self._store = store
+        self._clock = clock
+        self._interval_s = evaluation_interval_s
+        self._final_after_s = final_after_s
+        self._no_data_after_s = no_data_after_s
+        self._on_change = on_change
+        self._evaluation = threading.RLock()
+        self._assessors: dict[str, Assessor] = {}
+        self._published: dict[str, ObjectiveStatus] = {}
+        self._saved_ms: int | None = None
+
+    def apply(self, documents: Iterable[_Declared]) -> None:
+        """Keep exactly the objectives of these documents (all that exist): add, change, remove.
+
+        New and changed ones are evaluated before this returns. Raises QueryError when a query does not parse
+        and Unavailable when their ledger cannot be read; nothing has changed then.
+        """
+        wanted = [document.spec.objective() for document in documents if isinstance(document.spec, Slo)]
+        with self._evaluation:
+            now_ms = self._clock.now_ms()
+            assessors = {objective.name: self._assessor(objective, now_ms) for objective in wanted}
+            self._save(now_ms)
+            fresh = [name for name, one in assessors.items() if self._assessors.get(name) is not one]
+            self._assessors = assessors
+            self._published = {name: one for name, one in self._published.items() if name in assessors}
+            self._evaluate(fresh, now_ms, None)
+
+    def tick(self) -> None:
+        """Count, judge and publish all objectives for now, then some history; save when it is time."""
+        with self._evaluation:
+            now_ms = self._clock.now_ms()
+            self._evaluate(list(self._assessors), now_ms, self._take_oldest_write_ms())
+            self._backfill()
+            if self._saved_ms is None or now_ms - self._saved_ms >= _SAVE_INTERVAL_S * 1000:
+                self._save(now_ms)
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until `stop` is set, then save; the body of the evaluation thread."""
+        while not stop.is_set():
+            started_ms = self._clock.now_ms()
+            try:
+                self.tick()
+            except Exception:
+                logger.exception("a tick failed; the next one tries again")
+            took_s = (self._clock.now_ms() - started_ms) / 1000
+            self._clock.wait(stop, max(0.01, self._interval_s - took_s))
+        self.close()
+
+    def close(self) -> None:
+        """Save what is not saved yet."""
+        with self._evaluation:
+            self._save(self._clock.now_ms())
+
+    def statuses(self) -> list[ObjectiveStatus]:
+        """Every objective's latest status, by name."""
+        published = self._published
+        return [published[name] for name in sorted(published)]
+
+    def status(self, name: str) -> ObjectiveStatus:
+        """The latest status of one objective. Raises NotFound."""
+        found = self._published.get(name)
+        if found is None:
+            raise NotFound(f"there is no objective '{name}'; `setpoint status` lists those that exist")
+        return found
+
+    def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
+        """The burn-down over (start_ms, end_ms], not beyond now. Raises NotFound."""
+        self.status(name)
+        track = self._assessors[name].track
+        end_ms = min(end_ms, self._clock.now_ms())
+        return history(track.minutes, track.objective, min(start_ms, end_ms), end_ms, points)
+
+    def _assessor(self, objective: Objective, now_ms: int) -> Assessor:
+        before = self._assessors.get(objective.name)
+        if before is not None and before.track.objective == objective:
+            return before
+        track = Track(objective, self._select, final_after_s=self._final_after_s)
+        same_events = before is not None and before.track.objective.ledger_key == objective.ledger_key
+        if before is not None and same_events and before.track.objective.window_s >= objective.window_s:
+            track.adopt(before.track)
+        else:
+            first = track.minutes_of_window(now_ms)[0] - objective.window_s // 60
+            if before is not None:
+                self._save(now_ms)
+            track.load(self._store.read(objective.ledger_key, first), now_ms, self._oldest_sample_ms())
+        return Assessor(track, no_data_after_s=self._no_data_after_s)
+
+    def _evaluate(self, names: list[str], now_ms: int, written_from_ms: int | None) -> None:
+        published = dict(self._published)
+        changes = []
+        for name in names:
+            assessor, previous = self._assessors[name], published.get(name)
+            self._advance(assessor.track, now_ms, written_from_ms)
+            try:
+                published[name] = status = assessor.assess(now_ms)
+            except Exception:
+                logger.exception("objective %s cannot be judged", name)
+                continue
+            if previous is None or previous.state != status.state:
+                changes.append((status, previous))
+        self._published = published
+        for status, previous in changes:
+            self._tell(status, previous)
+
+    def _advance(self, track: Track, now_ms: int, written_from_ms: int | None) -> None:
+        name = track.objective.name
+        try:
+            track.advance(now_ms, written_from_ms)
+            track.error = None
+        except SetpointError as error:
+            if track.error != error.message:
+                logger.warning("objective %s cannot be computed: %s", name, error.message)
+            track.error = error.message
+        except Exception as error:
+            logger.exception("objective %s cannot be computed", name)
+            track.error = (
+                f"it cannot be computed because of a fault in Setpoint ({type(error).__name__}); see its log"
+            )
+
+    def _tell(self, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
+        try:
+            self._on_change(status, previous)
+        except Exception:
+            logger.exception("the new state of objective %s was not passed on", status.name)
+
+    def _backfill(self) -> None:
+        """A few chunks of history, in turn over the objectives that wait for it."""
+        left = _CHUNKS_PER_TICK
+        waiting = [one.track for one in self._assessors.values() if one.track.pending]
+        while waiting and left > 0:
+            for track in waiting[:left]:
+                left -= 1
+                try:
+                    track.backfill()
+                except SetpointError as error:
+                    logger.warning("history of objective %s waits: %s", track.objective.name, error.message)
+                    left = 0
+                except Exception:
+                    logger.exception(
+                        "a part of the history of objective %s was left out", track.objective.name
+                    )
+            waiting = [track for track in waiting if track.pending]
+
+    def _save(self, now_ms: int) -> None:
+        """Write the changed minutes of all objectives as one block; what fails is tried again next time."""
+        changed: list[tuple[Track, LedgerRows]] = [
+            (one.track, one.track.unsaved()) for one in self._assessors.values()
+        ]
+        self._saved_ms = now_ms
+        try:
+            self._store.write([rows for _, rows in changed], now_ms)
+        except SetpointError as error:
+            logger.warning("the ledger is not saved yet: %s", error.message)
+            return
+        for track, rows in changed:
+            track.saved(rows)

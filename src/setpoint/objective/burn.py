@@ -1,0 +1,133 @@
+"""The burn table: over which windows a burn is measured, and from which threshold it matters.
+
+The published tables are data (`windows/*.yaml`); `rules_for` takes the one whose period is nearest and
+computes each threshold for the objective's own period, so that a row keeps its meaning: this part of the
+budget in that time.
+
+    factor = period × budget % / 100 / long window          (sloth, internal/alert/window.go)
+
+A burn never exceeds 1 / (1 − target), so a row whose factor is not below that can never fire; it is marked
+unreachable instead of looking like protection. `state` measures the rules every second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from ruamel.yaml import YAML
+
+from setpoint.objective.budget import burn_rate
+from setpoint.objective.duration import parse_duration
+from setpoint.objective.model import BurnRate, Counts, Severity
+
+__all__ = ["BurnRule", "burn_factor", "measure", "rules_for", "watch_rules"]
+
+_SHORTEST_TABLE_S = 7 * 86_400
+_SHORTEST_LONG_S = 300
+_SHORTEST_SHORT_S = 60
+_LEAST_USEFUL_FACTOR = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRule:
+    """One row: both windows must burn faster than `factor`, with at least `min_bad` bad events in the
+    long one.
+    """
+
+    long_s: int
+    short_s: int
+    factor: float
+    severity: Severity
+    min_bad: float = 0.0
+    reachable: bool = True
+
+
+def burn_factor(period_s: float, budget_percent: float, long_s: float) -> float:
+    """The burn that spends `budget_percent` of the period's budget within `long_s`."""
+    return period_s * budget_percent / (100 * long_s)
+
+
+def rules_for(window_s: int, allowed_ratio: float) -> tuple[BurnRule, ...]:
+    """The rows for an objective's window, highest factor first, the watch row included.
+
+    Periods from a week on use the nearest published table. Shorter ones scale the windows of the 30-day table
+    down (to at least 5 min and 1 min) and leave out what no longer fits into the period.
+    """
+    tables = _tables()
+    period_s = min(tables, key=lambda known: abs(math.log(window_s / known)))
+    scale = 1.0
+    if window_s < _SHORTEST_TABLE_S:
+        period_s = 30 * 86_400
+        scale = window_s / period_s
+    rules: dict[int, BurnRule] = {}
+    for row in tables[period_s]:
+        long_s = _scaled(row["long"], scale, _SHORTEST_LONG_S)
+        short_s = _scaled(row["short"], scale, _SHORTEST_SHORT_S)
+        factor = burn_factor(window_s, row["budget_percent"], long_s)
+        if long_s < window_s and factor >= _LEAST_USEFUL_FACTOR:
+            rules[long_s] = _rule(long_s, short_s, factor, row, allowed_ratio)
+    found = [*rules.values(), *watch_rules(allowed_ratio)]
+    return tuple(sorted(found, key=lambda rule: (-rule.factor, rule.severity == "watch")))
+
+
+def watch_rules(allowed_ratio: float) -> tuple[BurnRule, ...]:
+    """The fast rows that move the state on the page and page nobody."""
+    return tuple(
+        _rule(parse_duration(row["long"]), parse_duration(row["short"]), row["factor"], row, allowed_ratio)
+        for row in _load("watch.yaml")["rows"]
+    )
+
+
+def measure(rule: BurnRule, long: Counts, short: Counts, allowed_ratio: float) -> BurnRate:
+    """Compare one row with what was counted in its two windows."""
+    long_burn, short_burn = burn_rate(long, allowed_ratio), burn_rate(short, allowed_ratio)
+    firing = (
+        long_burn is not None
+        and short_burn is not None
+        and long_burn > rule.factor
+        and short_burn > rule.factor
+        and long.bad >= rule.min_bad
+    )
+    return BurnRate(
+        long_s=rule.long_s,
+        short_s=rule.short_s,
+        threshold=rule.factor,
+        long_burn=long_burn,
+        short_burn=short_burn,
+        firing=firing,
+        severity=rule.severity,
+        reachable=rule.reachable,
+    )
+
+
+def _rule(long_s: int, short_s: int, factor: float, row: Mapping[str, Any], allowed_ratio: float) -> BurnRule:
+    return BurnRule(
+        long_s=long_s,
+        short_s=short_s,
+        factor=factor,
+        severity=cast(Severity, row["severity"]),
+        min_bad=float(row.get("min_bad", 0)),
+        reachable=factor * allowed_ratio < 1,
+    )
+
+
+def _scaled(duration: str, scale: float, least_s: int) -> int:
+    seconds = parse_duration(duration)
+    return seconds if scale == 1.0 else max(least_s, 60 * round(seconds * scale / 60))
+
+
+@cache
+def _tables() -> Mapping[int, Sequence[Mapping[str, Any]]]:
+    loaded = [_load(entry.name) for entry in files(__package__).joinpath("windows").iterdir()]
+    return {parse_duration(table["period"]): table["rows"] for table in loaded if "period" in table}
+
+
+@cache
+def _load(name: str) -> Mapping[str, Any]:
+    text = files(__package__).joinpath("windows", name).read_text(encoding="utf-8")
+    return cast("Mapping[str, Any]", YAML(typ="safe", pure=True).load(text))

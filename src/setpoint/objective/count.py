@@ -1,0 +1,83 @@
+"""Counts an objective's events slot by slot: runs its queries and settles what missing or contradicting sides
+mean.
+
+`track` calls it for the live minutes and for history. The rules (decision 0009):
+- the total has no sample: the slot has no data; it is never counted as good;
+- the total counts and the good series is absent: all of it was bad; the bad series is absent: none was;
+- more good (or bad) than total, or less than nothing: cut to what is possible, and reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.objective.from_promql import EventQuery
+from setpoint.objective.from_telemetry import Select
+from setpoint.objective.ledger import Slots
+from setpoint.objective.model import Objective
+
+__all__ = ["EventCounter", "Settled", "settle", "sum_slots"]
+
+_ROUNDING = 1e-9
+
+
+class EventCounter:
+    """The queries of one objective, ready to run. Raises QueryError when one does not parse."""
+
+    def __init__(self, objective: Objective, select: Select) -> None:
+        self._select = select
+        counter = objective.is_counter
+        self._total = EventQuery(objective.total_query, role="total", is_counter=counter)
+        self._counts_bad = objective.good_query is None
+        role, text = ("bad", objective.bad_query) if self._counts_bad else ("good", objective.good_query)
+        self._part = EventQuery(text or "", role=role, is_counter=counter)
+
+    @property
+    def is_additive(self) -> bool:
+        """True when minutes are the sums of their slices."""
+        return self._total.is_additive and self._part.is_additive
+
+    def count(self, first: int, end: int, slot_s: int) -> Slots:
+        """The raw events of the slots from `first` to before `end`: not yet settled, so that they can be
+        summed.
+
+        Raises InvalidInput when a query cannot be computed, Unavailable when samples cannot be read.
+        """
+        total, present = self._total.count(first, end - first, slot_s * 1000, self._select)
+        part, _ = self._part.count(first, end - first, slot_s * 1000, self._select)
+        return Slots(first, total - part if self._counts_bad else part, total, present)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Slots in which good ≤ total holds, and bool[n]: where it had to be made so."""
+
+    slots: Slots
+    cut: npt.NDArray[np.bool_]
+
+
+def settle(raw: Slots) -> Settled:
+    """Apply the rules above to raw slots."""
+    total = np.where(raw.present, np.maximum(raw.total, 0.0), 0.0)
+    good = np.clip(raw.good, 0.0, total)
+    cut = (_differs(good, raw.good) | _differs(total, raw.total)) & raw.present
+    return Settled(Slots(raw.first, good, total, raw.present), cut)
+
+
+def _differs(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = np.abs(one - other) > _ROUNDING * (1 + np.abs(other))
+    return found
+
+
+def sum_slots(raw: Slots, each: int) -> Slots:
+    """Raw slots as slots `each` times as long; `raw` must begin and end on their edges."""
+    shape = (-1, each)
+    return Slots(
+        raw.first // each,
+        raw.good.reshape(shape).sum(axis=1),
+        raw.total.reshape(shape).sum(axis=1),
+        raw.present.reshape(shape).any(axis=1),
+    )

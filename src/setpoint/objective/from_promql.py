@@ -1,0 +1,117 @@
+"""The only door to `promql`: checks an objective's queries when they are applied, and counts events with
+them.
+
+For counters the exact increase per slot is taken (`as_increase`), so slots sum to minutes and minutes to
+windows. For other queries (`counter: false`) the value at the end of a slot is that slot's number of events.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.errors import InvalidInput
+from setpoint.objective.from_telemetry import Select
+from setpoint.promql.errors import QueryError, Unsupported
+from setpoint.promql.exact import as_increase
+from setpoint.promql.nodes import (
+    Aggregation,
+    Binary,
+    Call,
+    MatrixSelector,
+    Node,
+    NumberLiteral,
+    Subquery,
+    VectorSelector,
+    value_type,
+    walk,
+)
+from setpoint.promql.parse import parse
+
+__all__ = ["EventQuery", "QueryError", "Unsupported", "refuse_ranges", "refuse_unparsable"]
+
+_MINUTE_MS = 60_000
+_RANGED = frozenset({"rate", "increase", "irate", "delta", "idelta"})
+
+
+def refuse_unparsable(query: str) -> None:
+    """Raise QueryError or Unsupported when `query` cannot be a count of events."""
+    node = parse(query)
+    if value_type(node) != "vector":
+        raise QueryError(
+            f"this is a {value_type(node)}; write a query that counts events, such as sum(x_total)", query
+        )
+
+
+def refuse_ranges(query: str) -> None:
+    """Raise InvalidInput when a counter's query takes a rate or range itself."""
+    for node in walk(parse(query)):
+        if isinstance(node, MatrixSelector | Subquery) or (isinstance(node, Call) and node.name in _RANGED):
+            raise InvalidInput(
+                "with counter: true Setpoint takes the increase itself; name the plain counter, such as "
+                "sum(http_requests_total), or set counter: false where it gives the last minute's events"
+            )
+
+
+class EventQuery:
+    """One query that counts events, such as an objective's total."""
+
+    def __init__(self, text: str, *, role: str, is_counter: bool) -> None:
+        """`role` (good, bad, total) names the query in errors. Raises QueryError when it does not parse."""
+        self.text = text
+        self.role = role
+        self.is_counter = is_counter
+        self._node = parse(text)
+        from setpoint.promql.evaluate import evaluate  # loads the kernels: only who counts waits for them
+
+        self._evaluate = evaluate
+
+    @property
+    def is_additive(self) -> bool:
+        """True when a minute's value is the sum of its slices', whatever series they hold."""
+        return self.is_counter and _is_additive(self._node)
+
+    def count(
+        self, first_slot: int, slots: int, slot_ms: int, select: Select
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Events of consecutive slots: float64[n], zero where nothing is known, and bool[n], where something
+        is.
+
+        Raises InvalidInput when the query gives several series at once: it would be a guess to add them.
+        """
+        node = as_increase(self._node, slot_ms) if self.is_counter else self._node
+        ends = first_slot + 1, first_slot + slots
+        matrix = self._evaluate(node, ends[0] * slot_ms, ends[1] * slot_ms, slot_ms, select)
+        values, present = matrix.values, matrix.present & np.isfinite(matrix.values)
+        if values.shape[0] == 0:
+            return np.zeros(slots), np.zeros(slots, np.bool_)
+        if values.shape[0] > 1:
+            self._refuse_several(present, matrix.times_ms)
+        counted = np.where(present, values, 0.0).sum(axis=0)
+        return counted, present.any(axis=0)
+
+    def _refuse_several(self, present: npt.NDArray[np.bool_], times_ms: npt.NDArray[np.int64]) -> None:
+        minutes = (times_ms - 1) // _MINUTE_MS
+        starts = np.flatnonzero(np.diff(minutes, prepend=minutes[0] - 1))
+        most = int(np.add.reduceat(present, starts, axis=1).astype(np.bool_).sum(axis=0).max())
+        if most > 1:
+            raise InvalidInput(
+                f"the {self.role} query returns {most} series instead of one number; write sum(…) around it"
+            )
+
+
+def _is_additive(node: Node) -> bool:
+    match node:
+        case VectorSelector():
+            return True
+        case Aggregation():
+            return node.op == "sum" and _is_additive(node.expr)
+        case Binary():
+            scaled = (
+                node.op in {"*", "/"} and isinstance(node.right, NumberLiteral) and _is_additive(node.left)
+            )
+            return scaled or (
+                node.op == "*" and isinstance(node.left, NumberLiteral) and _is_additive(node.right)
+            )
+        case _:
+            return False

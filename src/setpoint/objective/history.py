@@ -1,0 +1,43 @@
+"""The burn-down of an objective: budget, burn and events at evenly spread instants, from its ledger.
+
+`book.history` calls it for a page's chart. Each point is a window that ends there, so the last point is the
+status and an event that leaves the window gives its budget back. Before the window is filled once, a point is
+computed from the history there is, and `covered` says how much of the window that is; without events a point
+is NaN, not a whole budget.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from setpoint.objective import budget
+from setpoint.objective.ledger import Ledger
+from setpoint.objective.model import BudgetHistory, Objective
+
+__all__ = ["history"]
+
+_MINUTE_MS = 60_000
+_HOUR_MINUTES = 60
+
+
+def history(minutes: Ledger, objective: Objective, start_ms: int, end_ms: int, points: int) -> BudgetHistory:
+    """`points` instants (at least 2, fewer when the stretch has fewer minutes) over (start_ms, end_ms]."""
+    last = minutes.slot_of(end_ms) + 1
+    first = min(minutes.slot_of(max(1, start_ms)) + 1, last - 1)
+    edges = np.unique(np.linspace(first, last, max(2, points) + 1).round().astype(np.int64))
+    ends = edges[1:]
+    window = -(-objective.window_s // 60)
+    good, total, _ = minutes.counts_of(ends - window, ends)
+    hour_good, hour_total, _ = minutes.counts_of(ends - _HOUR_MINUTES, ends)
+    bucket_good, bucket_total, bucket_minutes = minutes.counts_of(edges[:-1], ends)
+    begin = minutes.first_with_data(0)
+    covered = np.zeros(len(ends)) if begin is None else np.clip((ends - begin) / window, 0.0, 1.0)
+    return BudgetHistory(
+        times_ms=np.minimum(ends * _MINUTE_MS, max(end_ms, start_ms)),
+        budget_left=budget.lefts(good, total, objective.allowed_ratio),
+        covered=covered,
+        burn=budget.burn_rates(hour_good, hour_total, objective.allowed_ratio),
+        good=bucket_good,
+        total=bucket_total,
+        has_data=bucket_minutes > 0,
+    )

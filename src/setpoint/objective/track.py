@@ -1,0 +1,227 @@
+"""One objective being kept: its two ledgers, what of them has to be counted (again), and what is not saved
+yet.
+
+`book` owns the tracks and calls `advance` on every tick, `backfill` a few times per tick, and `take_unsaved`
+when it writes. Live counting covers the last ten minutes; older minutes (history of a new objective, late
+data) wait in `Ranges` and are counted newest first, in chunks that grow while they are quick, so they never
+hold up the live state.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from setpoint.errors import InvalidInput, SetpointError
+from setpoint.objective.count import EventCounter, settle, sum_slots
+from setpoint.objective.from_telemetry import Select
+from setpoint.objective.ledger import Ledger, Slots
+from setpoint.objective.model import Counts, Objective
+from setpoint.objective.ranges import Ranges
+from setpoint.objective.store import LedgerRows
+
+__all__ = ["LIVE_MINUTES", "SLICE_S", "Track"]
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 5
+LIVE_MINUTES = 10
+_SLICES = 60 // SLICE_S
+_MORE_HISTORY_MINUTES = 90 * 1440
+_FIRST_CHUNK, _LARGEST_CHUNK = 60, 1440
+_QUICK_S, _SLOW_S = 0.05, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What a track has to count on its next turn: live minutes from `minute` on."""
+
+    minute: int
+    counted_minute: int
+
+
+class Track:
+    """The ledgers of one objective. Only the evaluation thread changes it; the ledgers may be read from
+    any.
+    """
+
+    def __init__(self, objective: Objective, select: Select, *, final_after_s: int) -> None:
+        """Raises QueryError when a query does not parse."""
+        self.objective = objective
+        self.minutes = Ledger(60)
+        self.slices = Ledger(SLICE_S)
+        self.error: str | None = None
+        self.pending = Ranges()
+        self._counter = EventCounter(objective, select)
+        self._final_minutes = -(-final_after_s // 60)
+        self._window_minutes = -(-objective.window_s // 60)
+        self._since: Since | None = None
+        self._chunk = _FIRST_CHUNK
+        self._unsaved: set[int] = set()
+        self._cut: set[int] = set()
+
+    def load(self, rows: LedgerRows, now_ms: int, oldest_sample_ms: int | None) -> None:
+        """Take over stored minutes, and plan to count what they lack: since they were written, and before
+        them.
+        """
+        live_from = self._live_from(now_ms)
+        low = live_from - self._window_minutes
+        if len(rows.minutes):
+            first, last = int(rows.minutes[0]), int(rows.minutes[-1])
+            self.minutes.write(_dense(rows))
+            self.pending.add(max(low, last - self._final_minutes), live_from)
+        else:
+            first = live_from
+        if oldest_sample_ms is not None:
+            self.pending.add(max(low, self.minutes.slot_of(oldest_sample_ms)), min(first, live_from))
+
+    def adopt(self, other: Track) -> None:
+        """Go on with the ledgers of a track that counts the same events (its target or window was
+        different).
+        """
+        self.minutes, self.slices, self.pending = other.minutes, other.slices, other.pending
+        self._since, self._unsaved, self._cut = other._since, other._unsaved, other._cut
+
+    def advance(self, now_ms: int, written_from_ms: int | None) -> None:
+        """Count the live minutes that may have changed: the running one, and all from the oldest new sample
+        on.
+
+        Raises InvalidInput or Unavailable when that cannot be done; the minutes then stay to be counted.
+        """
+        running = self.minutes.slot_of(now_ms)
+        live_from = self._live_from(now_ms)
+        since = self._since or Since(live_from, running)
+        low = since.minute
+        if written_from_ms is not None:
+            low = min(low, self.minutes.slot_of(written_from_ms))
+        if running > since.counted_minute:
+            final = max(since.counted_minute, low) - self._final_minutes
+            low = min(low, max(final, live_from))
+            self.pending.add(final, min(running - self._final_minutes, live_from))
+            self._forget(running)
+        self.pending.add(max(low, running - self._window_minutes), live_from)
+        low = max(low, live_from)
+        self._since = Since(low, running)
+        self._count_live(low, now_ms)
+        self._since = Since(self._end_minute(now_ms) - 1, running)
+
+    def backfill(self) -> bool:
+        """Count one chunk of what is pending; False when nothing was.
+
+        Raises SetpointError when samples cannot be read; the chunk is tried again later when that can help.
+        """
+        chunk = self.pending.take_newest(self._chunk)
+        if chunk is None:
+            return False
+        started = time.perf_counter()
+        try:
+            self._keep(self._counter.count(*chunk, 60))
+        except InvalidInput as error:
+            logger.warning(
+                "objective %s: minutes %d to %d not counted: %s", self.objective.name, *chunk, error.message
+            )
+        except SetpointError:
+            self.pending.add(*chunk)
+            self._chunk = _FIRST_CHUNK
+            raise
+        self._unsaved.add(chunk[0])  # stored even without data: history has been counted down to here
+        took = time.perf_counter() - started
+        if took < _QUICK_S:
+            self._chunk = min(_LARGEST_CHUNK, self._chunk * 2)
+        elif took > _SLOW_S:
+            self._chunk = max(_FIRST_CHUNK, self._chunk // 2)
+        return True
+
+    def counts_over(self, window_s: int, now_ms: int, *, anchor: int | None = None) -> Counts:
+        """Events of the window that ends now, from slices where they reach, else from minutes.
+
+        `anchor` ends the window with that slice instead, for senders that report every few seconds.
+        """
+        reaches = window_s <= (LIVE_MINUTES - 1) * 60
+        if self.objective.is_counter and reaches:
+            end = (self.slices.slot_of(now_ms) if anchor is None else anchor) + 1
+            raw = self.slices.counts(end - window_s // SLICE_S, end)
+            return Counts(good=min(max(raw.good, 0.0), raw.total), total=raw.total, minutes=raw.minutes)
+        end = self._end_minute(now_ms)
+        return self.minutes.counts(end - -(-window_s // 60), end)
+
+    def minutes_of_window(self, now_ms: int) -> tuple[int, int]:
+        """The minutes of the objective's window that ends now, as a half-open range."""
+        end = self._end_minute(now_ms)
+        return end - self._window_minutes, end
+
+    def last_ms(self, now_ms: int, *, events: bool = False) -> int | None:
+        """The end of the last slot with samples of the total, or (`events`) with events; at most now."""
+        for ledger in (self.slices, self.minutes):
+            slot = ledger.last_with(events=events)
+            if slot is not None:
+                return min(now_ms, ledger.end_ms(slot))
+        return None
+
+    def cut_minutes(self, start: int) -> int:
+        """In how many minutes from `start` on the queries contradicted each other and were cut."""
+        return sum(minute >= start for minute in self._cut)
+
+    def unsaved(self) -> LedgerRows:
+        """The minutes that changed since they were last saved."""
+        chosen = np.array(sorted(self._unsaved), np.int64)
+        if not len(chosen):
+            return LedgerRows(self.objective.ledger_key, chosen, np.empty(0), np.empty(0))
+        slots = self.minutes.slots(int(chosen[0]), int(chosen[-1]) + 1)
+        known = chosen[(chosen >= slots.first) & (chosen < slots.end)]
+        at = known - slots.first
+        total = np.where(slots.present[at], slots.total[at], np.nan)
+        return LedgerRows(self.objective.ledger_key, known, slots.good[at], total)
+
+    def saved(self, rows: LedgerRows) -> None:
+        """Take note that these minutes are stored."""
+        self._unsaved.difference_update(rows.minutes.tolist())
+        self._unsaved = {minute for minute in self._unsaved if minute >= self.minutes.first}
+
+    def _count_live(self, low: int, now_ms: int) -> None:
+        end = self._end_minute(now_ms)
+        if low >= end:
+            return
+        if not self.objective.is_counter:
+            self._keep(self._counter.count(low, end, 60))
+            return
+        raw = self._counter.count(low * _SLICES, end * _SLICES, SLICE_S)
+        minutes = sum_slots(raw, _SLICES) if self._counter.is_additive else self._counter.count(low, end, 60)
+        self.slices.write(raw)
+        self._keep(minutes)
+
+    def _keep(self, raw: Slots) -> None:
+        settled = settle(raw)
+        changed = self.minutes.write(settled.slots)
+        self._unsaved.update((np.flatnonzero(changed) + raw.first).tolist())
+        self._cut.difference_update(range(raw.first, raw.end))
+        self._cut.update((np.flatnonzero(settled.cut) + raw.first).tolist())
+
+    def _forget(self, running: int) -> None:
+        kept = self._window_minutes + min(self._window_minutes, _MORE_HISTORY_MINUTES)
+        if self.minutes.first < running - kept - 60:
+            self.minutes.forget_before(running - kept)
+            self._cut = {minute for minute in self._cut if minute >= self.minutes.first}
+        self.slices.forget_before((running - LIVE_MINUTES) * _SLICES)
+
+    def _live_from(self, now_ms: int) -> int:
+        return self.minutes.slot_of(now_ms) - LIVE_MINUTES + 1
+
+    def _end_minute(self, now_ms: int) -> int:
+        """The minute after the last one that can be counted: a gauge's value is known when its minute has
+        ended.
+        """
+        return self.minutes.slot_of(now_ms) + 1 if self.objective.is_counter else now_ms // 60_000
+
+
+def _dense(rows: LedgerRows) -> Slots:
+    first = int(rows.minutes[0])
+    size = int(rows.minutes[-1]) - first + 1
+    good, total, present = np.zeros(size), np.zeros(size), np.zeros(size, np.bool_)
+    known = ~np.isnan(rows.total)
+    at = rows.minutes[known] - first
+    good[at], total[at], present[at] = rows.good[known], rows.total[known], True
+    return Slots(first, good, total, present)

@@ -1,0 +1,110 @@
+"""Burn tables against the published ones, and what cannot fire."""
+
+from __future__ import annotations
+
+import pytest
+
+from setpoint.objective.burn import BurnRule, burn_factor, measure, rules_for
+from setpoint.objective.model import Counts
+
+HOUR, DAY = 3600, 86_400
+
+
+def _table(window_s: int, allowed_ratio: float = 0.001) -> list[tuple[int, int, float, str]]:
+    return [
+        (rule.long_s, rule.short_s, round(rule.factor, 3), rule.severity)
+        for rule in rules_for(window_s, allowed_ratio)
+        if rule.severity != "watch"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("window_s", "published"),
+    [
+        (30 * DAY, [14.4, 6, 3, 1]),
+        (28 * DAY, [13.44, 5.6, 2.8, 0.933]),
+        (7 * DAY, [16.8, 5.6, 2.8]),
+        (90 * DAY, [21.6, 10.8, 4.5]),
+    ],
+)
+def test_published_tables(window_s: int, published: list[float]) -> None:
+    windows = [
+        (HOUR, 300, "page"),
+        (6 * HOUR, 1800, "page"),
+        (DAY, 2 * HOUR, "ticket"),
+        (3 * DAY, 6 * HOUR, "ticket"),
+    ]
+    expected = [
+        (long_s, short_s, factor, severity)
+        for (long_s, short_s, severity), factor in zip(windows, published, strict=False)
+    ]
+    assert _table(window_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("days", "percent", "long_s", "factor"),
+    [
+        (7, 8, HOUR, 13.44),
+        (7, 12.5, 6 * HOUR, 3.5),
+        (7, 20, DAY, 1.4),
+        (7, 42, 3 * DAY, 0.98),
+        (28, 5, 6 * HOUR, 5.6),
+        (28, 10, DAY, 2.8),
+    ],
+)
+def test_the_factor_is_a_part_of_the_budget_in_a_time(
+    days: int, percent: float, long_s: int, factor: float
+) -> None:
+    assert burn_factor(days * DAY, percent, long_s) == pytest.approx(factor)
+
+
+def test_a_period_without_a_table_keeps_the_rows_meaning() -> None:
+    """10 days: nearest is the week's table; its first row stays 10 % of the budget in an hour."""
+    assert _table(10 * DAY)[0] == (HOUR, 300, 24, "page")
+
+
+@pytest.mark.parametrize("window_s", [300, 600, HOUR, 2 * HOUR, DAY, 3 * DAY])
+def test_short_periods_have_windows_that_fit(window_s: int) -> None:
+    for long_s, short_s, factor, _ in _table(window_s):
+        assert 60 <= short_s < long_s < window_s
+        assert factor >= 0.9
+    assert any(rule.severity == "watch" for rule in rules_for(window_s, 0.001))
+
+
+def test_a_day_scales_the_month() -> None:
+    assert [factor for _, _, factor, _ in _table(DAY)] == [6, 5.76, 3, 1]
+
+
+def test_rows_that_cannot_fire_are_marked() -> None:
+    """The most is 1 / (1 − target): below 93.06 % the row of 14.4 is out of reach."""
+    reachable = {round(rule.factor, 2): rule.reachable for rule in rules_for(30 * DAY, 0.07)}
+    assert reachable == {14.4: False, 6.0: True, 3.0: True, 1.0: True}
+    assert all(rule.reachable for rule in rules_for(30 * DAY, 0.0694))
+    unreachable = next(rule for rule in rules_for(30 * DAY, 0.07) if not rule.reachable)
+    outage = Counts(good=0, total=1000)
+    rate = measure(unreachable, outage, outage, 0.07)
+    assert not rate.firing
+    assert not rate.reachable
+
+
+def test_both_windows_must_burn() -> None:
+    rule = BurnRule(long_s=HOUR, short_s=300, factor=14.4, severity="page")
+    hot, cool = Counts(good=98, total=100), Counts(good=99, total=100)
+    assert measure(rule, hot, hot, 0.001).firing
+    assert not measure(rule, hot, cool, 0.001).firing
+    assert not measure(rule, cool, hot, 0.001).firing
+    assert not measure(rule, hot, Counts(), 0.001).firing
+
+
+def test_exactly_the_factor_does_not_fire() -> None:
+    rule = BurnRule(long_s=HOUR, short_s=300, factor=10, severity="page")
+    edge = Counts(good=990, total=1000)
+    assert measure(rule, edge, edge, 0.001).long_burn == pytest.approx(10)
+    assert not measure(rule, edge, edge, 0.001).firing
+
+
+def test_the_watch_row_waits_for_three_failures() -> None:
+    watch = next(rule for rule in rules_for(30 * DAY, 0.001) if rule.severity == "watch")
+    assert (watch.long_s, watch.short_s, watch.factor, watch.min_bad) == (30, 10, 6, 3)
+    assert not measure(watch, Counts(good=0, total=2), Counts(good=0, total=2), 0.001).firing
+    assert measure(watch, Counts(good=0, total=3), Counts(good=0, total=3), 0.001).firing
