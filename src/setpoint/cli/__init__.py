@@ -6,7 +6,7 @@ server process (`cli.child`) lives in this package too and must start at once.
 
 from __future__ import annotations
 
-__all__ = ["main"]
+__all__ = ["command_names", "main"]
 
 
 def main() -> int:
@@ -14,3 +14,10 @@ def main() -> int:
     from setpoint.cli.entry import run
 
     return run()
+
+
+def command_names() -> list[tuple[str, ...]]:
+    """The words of every command and subcommand in the order of `--help`, such as `("demo", "break")`."""
+    from setpoint.cli.entry import command_names as names
+
+    return names()

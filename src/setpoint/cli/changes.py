@@ -46,6 +46,9 @@ def show_changes(
         for change in changes
     ]
     console.print(table(("CHANGE", "KIND", "NAME*", ">REVISION"), rows))
+    for change in changes:
+        for warning in change.get("warnings") or []:
+            console.print(f"▲ {change['kind']} {change['name']}: {warning}", soft_wrap=True)
     counts = Counter(str(change["action"]) for change in changes)
     told = ", ".join(f"{counts[action]} {action}" for action in _ORDER if counts[action]) or "nothing to do"
     console.print(f"{told}{' (planned; nothing was changed)' if planned else ''}")

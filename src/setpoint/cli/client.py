@@ -117,7 +117,7 @@ class Client:
             return self._read(answer.status, answer.read())
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(
-                f"the server at {self.address} broke off without an answer ({error or type(error).__name__})\n"
+                f"the server at {self.address} broke off without an answer ({error or type(error)})\n"
                 "it may be restarting: try again in a few seconds"
             ) from error
         finally:

@@ -136,7 +136,7 @@ class _Shop:
             body = {"files": [{"name": "objectives.yaml", "text": text}], "dry_run": False, "prune": False}
             Client(self._url, self._token).post("/api/resources", body)
             self._welcome()
-            runner.run(self._url, self._data, self._stop, self.say)
+            runner.run(self._url, self._data, self._stop, self.say, self._token)
         except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it again
             self.failure = error
         finally:

@@ -17,10 +17,10 @@ import typer.main
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from setpoint.cli.catalog import CATALOG, EXIT_CODES
+from setpoint.cli.catalog import CATALOG, EXIT_CODES, CommandEntry
 from setpoint.errors import InvalidInput, SetpointError
 
-__all__ = ["run"]
+__all__ = ["command_names", "run"]
 
 _EPILOG = """[bold]Start here[/]
   setpoint demo                     a shop to watch and to break
@@ -50,10 +50,24 @@ class _LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         for entry in CATALOG:
             if entry.name == name:
-                module = importlib.import_module(f"setpoint.cli.{entry.module}")
-                command = typer.main.get_command(module.app)
-                command.name = name
+                command = _load(entry)
         return name, command, rest
+
+
+def _load(entry: CommandEntry) -> Any:
+    """The real command, from its module."""
+    command = typer.main.get_command(importlib.import_module(f"setpoint.cli.{entry.module}").app)
+    command.name = entry.name
+    return command
+
+
+def command_names() -> list[tuple[str, ...]]:
+    """The words of every command and subcommand in the order of `--help`, such as `("demo", "break")`."""
+    names: list[tuple[str, ...]] = []
+    for entry in CATALOG:
+        names.append((entry.name,))
+        names += [(entry.name, below) for below in getattr(_load(entry), "commands", {})]
+    return names
 
 
 def _exit_codes() -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
-from setpoint.cli.output import Output, ago, emit, facts, table, to_yaml
+from setpoint.cli.output import Output, ago, emit, facts, table
 from setpoint.clock import SystemClock
 
 __all__ = ["app"]
@@ -62,8 +62,9 @@ def _show_list(console: Any, items: list[dict[str, Any]]) -> None:
 
 
 def _show_one(console: Any, item: dict[str, Any]) -> None:
+    from setpoint.resource import canonical_yaml
+
     changed = ago(item.get("updated_ms"), SystemClock().now_ms())
     console.print(facts([("Revision", f"{item['revision']}, {changed} by {item.get('author', 'unknown')}")]))
     console.print()
-    document = item.get("document", item.get("body"))
-    console.print(document if isinstance(document, str) else to_yaml(document), soft_wrap=True, end="")
+    console.print(canonical_yaml(item["body"]), soft_wrap=True, end="")

@@ -14,7 +14,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def instant_ms(text: str, now_ms: int) -> int:
-    """Unix milliseconds of `text`; a time without a zone is local. Raises InvalidInput with the forms to write."""
+    """Unix milliseconds of `text`; a time without a zone is local. Raises InvalidInput."""
     if (ago := _AGO.fullmatch(text)) is not None:
         return now_ms - int(ago[1]) * _SECONDS[ago[2]] * 1000
     if text.isdigit() and len(text) >= 12:

@@ -109,7 +109,8 @@ def _what_to_do(address: Address, flag: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         off = "" if flag == "--listen" else f", or none with {flag} ''"
         other = Address(f"{address.rpartition(':')[0]}:{(address.port + 1000) % 65536}")
-        return f"end it (ss -ltnp 'sport = :{address.port}' names it), or choose another with {flag} {other}{off}"
+        who = f"ss -ltnp 'sport = :{address.port}'"
+        return f"end it ({who} names it), or choose another with {flag} {other}{off}"
     if error.errno == errno.EACCES:
         return f"ports below 1024 need a privilege: choose another with {flag} HOST:PORT"
     return f"give an address of this machine with {flag} HOST:PORT"

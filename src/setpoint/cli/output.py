@@ -75,7 +75,7 @@ def to_yaml(data: Any) -> str:
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
+    yaml.default_flow_style = False  # type: ignore[assignment]
     yaml.allow_unicode = True
     yaml.sort_base_mapping_type_on_output = False
     text = io.StringIO()
