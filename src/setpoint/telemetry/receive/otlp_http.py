@@ -42,7 +42,7 @@ class _UnsupportedType(SetpointError):
 
 
 def routes(ingest: SubmitsBatches, clock: Clock, body_limit_bytes: int) -> list[Route]:
-    """The three routes. `body_limit_bytes` bounds a body after decompression; a larger one is answered 413."""
+    """The three routes; a body of more than `body_limit_bytes` after decompression is answered 413."""
     door = _Door(Receiver(ingest, clock), body_limit_bytes)
     return [
         Route(f"/v1/{signal}", door.endpoint(signal), methods=["POST"], name=f"otlp_{signal}")

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 __all__ = ["StartTimes"]
 
 _YOUNG_S = 3600
-"""A start time further back than this is not new to us: the series was here, or its past is not ours to
-count.
-"""
+"""How far back a zero is written, in seconds; what a series counted before is not ours to count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+"""OTLP/gRPC with a real channel: what is stored, and the protocol's error codes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from setpoint.clock import SystemClock
+from setpoint.errors import StartupRefused, Unavailable
+from setpoint.telemetry.receive import OtlpGrpcServer
+from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Signal
+from tests.telemetry.receive.loopback import LIMIT_BYTES, Doors
+from tests.telemetry.receive.messages import full_request
+from tests.telemetry.receive.test_otlp_http import TABLE, partial_request, rows
+
+Call = Callable[..., bytes]
+
+
+@contextmanager
+def calling(address: str, signal: Signal, **options: Any) -> Iterator[Call]:
+    with grpc.insecure_channel(address, **options) as channel:
+        yield channel.unary_unary(f"/{SERVICES[signal].name}/Export")
+
+
+def failure(call: Call, body: bytes, **options: Any) -> tuple[grpc.StatusCode, str, Any]:
+    """Code, message and google.rpc.Status (None without one) of a call that must fail."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(body, timeout=20, **options)
+    error: Any = caught.value
+    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    return error.code(), error.details(), status_pb2.Status.FromString(details) if details else None
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_signals_are_stored_before_they_are_answered(doors: Doors, signal: Signal, compression: Any) -> None:
+    with calling(doors.grpc_address, signal, compression=compression) as call:
+        response = SERVICES[signal].response.FromString(
+            call(full_request(signal).SerializeToString(), timeout=20)
+        )
+    assert not response.HasField("partial_success")
+    assert rows(doors, TABLE[signal]) > 0
+
+
+def test_partial_success(doors: Doors) -> None:
+    with calling(doors.grpc_address, "metrics") as call:
+        response = SERVICES["metrics"].response.FromString(
+            call(partial_request().SerializeToString(), timeout=20)
+        )
+    assert response.partial_success.rejected_data_points == 1
+
+
+def test_bad_data_is_an_invalid_argument(doors: Doors) -> None:
+    with calling(doors.grpc_address, "traces") as call:
+        code, message, status = failure(call, b"\xff" * 20)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "no valid ExportTraceServiceRequest" in message
+    assert status.details[0].Is(error_details_pb2.BadRequest.DESCRIPTOR)
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_too_large_is_resource_exhausted_also_after_decompression(doors: Doors, compression: Any) -> None:
+    with calling(doors.grpc_address, "traces", compression=compression) as call:
+        code, _, status = failure(call, bytes(LIMIT_BYTES + 1))
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert status is None  # no RetryInfo: the sender must not retry
+
+
+class _Refusing:
+    def submit(self, batch: Any, size_bytes: int) -> Future[None]:
+        raise Unavailable("the queue is full; send it again later", retry_after_s=2.5)
+
+
+def test_back_pressure_is_unavailable_with_retry_info() -> None:
+    server = OtlpGrpcServer("127.0.0.1:0", _Refusing(), SystemClock(), LIMIT_BYTES)
+    server.start()
+    try:
+        with calling(f"127.0.0.1:{server.port}", "logs") as call:
+            code, message, status = failure(call, full_request("logs").SerializeToString())
+    finally:
+        server.stop(0)
+    retry = error_details_pb2.RetryInfo()
+    assert (code, message) == (grpc.StatusCode.UNAVAILABLE, "the queue is full; send it again later")
+    assert status.details[0].Unpack(retry)
+    assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (2, 500_000_000)
+
+
+def test_a_token_is_demanded_where_one_is_set(doors: Doors) -> None:
+    server = OtlpGrpcServer("127.0.0.1:0", doors.ingest, SystemClock(), LIMIT_BYTES, token="sesam")
+    server.start()
+    body = full_request("traces").SerializeToString()
+    try:
+        with calling(f"127.0.0.1:{server.port}", "traces") as call:
+            for wrong in ((), (("authorization", "Bearer other"),), (("authorization", "sesam"),)):
+                code, message, _ = failure(call, body, metadata=wrong)
+                assert code == grpc.StatusCode.UNAUTHENTICATED
+                assert "Bearer TOKEN" in message
+            assert rows(doors, "spans") == 0
+            call(body, timeout=20, metadata=(("authorization", "Bearer sesam"),))
+    finally:
+        server.stop(0)
+    assert rows(doors, "spans") == 1
+
+
+def test_a_taken_port_is_said_at_start() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        with pytest.raises(StartupRefused, match=f"cannot listen on {address}.*--otlp-grpc"):
+            OtlpGrpcServer(address, _Refusing(), SystemClock(), LIMIT_BYTES).start()
+
+
+def test_a_second_server_cannot_share_the_port() -> None:
+    first = OtlpGrpcServer("127.0.0.1:0", _Refusing(), SystemClock(), LIMIT_BYTES)
+    first.start()
+    try:
+        with pytest.raises(StartupRefused):
+            OtlpGrpcServer(f"127.0.0.1:{first.port}", _Refusing(), SystemClock(), LIMIT_BYTES).start()
+    finally:
+        first.stop(0)
