@@ -112,5 +112,4 @@ class ServerLink:
 
 
 def _read(answer: Any) -> tuple[Told, ...]:
-    listed = answer.get("faults", []) if isinstance(answer, dict) else answer
-    return tuple(Told(one["service"], one["fault"], dict(one.get("parameters") or {})) for one in listed)
+    return tuple(Told(one["service"], one["fault"], one["parameters"]) for one in answer["items"])

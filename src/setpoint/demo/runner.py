@@ -93,13 +93,13 @@ class ShopRunner:
     ) -> None:
         """Choose the ports; nothing is started yet.
 
-        `server_url` takes OTLP and is polled for faults; the shop's files go to `data_dir`/demo; `say` gets
+        `server_url` takes OTLP and is polled for faults; the shop's files go to `data_dir`/shop; `say` gets
         lines for the person at the terminal. `rate` is the customers' mean in requests per second (0 for no
         customers), `rush_requests` the size of the opening rush. Raises StartupRefused when there is no free
         port or no folder.
         """
         self._server_url = server_url.rstrip("/")
-        self._folder = data_dir.absolute() / "demo"
+        self._folder = data_dir.absolute() / "shop"
         self._token, self._say = token, say
         self._rate, self._rush_requests = rate, rush_requests
         try:
@@ -252,7 +252,7 @@ class ShopRunner:
 
     def _tell_when_open(self) -> None:
         serving = [slot.current for slot in self._slots.values() if slot.current is not None]
-        if not self._is_open and len(serving) == len(SERVICES) and all([one.is_ready for one in serving]):
+        if not self._is_open and len(serving) == len(SERVICES) and all(one.is_ready for one in serving):
             self._is_open = True
             self._say(f"the shop is open: {self.urls['storefront']}")
 

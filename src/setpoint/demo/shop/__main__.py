@@ -79,7 +79,7 @@ def _options() -> argparse.Namespace:
         "--otlp", default="http://127.0.0.1:4318", help="where telemetry goes, over OTLP/HTTP"
     )
     parser.add_argument("--version", default=GOOD_VERSION)
-    parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of the SQL database")
+    parser.add_argument("--data", type=Path, default=Path("data/demo/shop"), help="folder of the SQL database")
     parser.add_argument("--peer", type=_peer, action="append", default=[], metavar="SERVICE=URL")
     parser.add_argument(
         "--faults", type=json.loads, default={}, help="faults in force from the start, as JSON"
