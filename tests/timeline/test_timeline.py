@@ -1,4 +1,4 @@
-"""The timeline on both state databases: append once, query by everything, tell subscribers after the commit."""
+"""The timeline on both state databases: append once, query by anything, tell subscribers after the commit."""
 
 from __future__ import annotations
 

@@ -213,7 +213,9 @@ def _find_name(source: Source, problems: list[Problem]) -> str | None:
         problems.append(_problem(source, f"expected text, found {describe(name, plain)}; {advice}", *place))
     elif plain is not None and (_OLD_BOOLEAN.fullmatch(plain) or _DATE.fullmatch(plain)):
         meaning = "a date" if _DATE.fullmatch(plain) else "a boolean"
-        message = f"'{plain}' without quotes is {meaning} to other YAML tools; write \"{plain}\" in quotes"
+        message = (
+            f"'{plain}' without quotes is {meaning} to other YAML tools; write \"{plain.lower()}\" in quotes"
+        )
         problems.append(_problem(source, message, *place))
     elif not _NAME.fullmatch(name):
         shown = name if len(name) <= 80 else name[:77] + "…"
