@@ -1,27 +1,33 @@
-"""The only place where packages are wired together: opens the databases, makes each part, hands functions down.
+"""The only place where packages are wired together: opens the databases, makes each part, hands functions
+down.
 
-`web.serve` builds an `App` from `Settings` at start and closes it at the end; pages and protocols reach every part
-through it. Events flow upwards by functions: a part never imports what stands above it.
+`web.serve` builds an `App` from `Settings` at start and closes it at the end; pages and protocols reach every
+part through it. Events flow upwards by functions: a part never imports what stands above it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 
+from setpoint import objective
 from setpoint.clock import Clock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
-from setpoint.objective import ObjectiveBook
+from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
+from setpoint.promql import kernels
 from setpoint.resource import Registry, ResourceStore
 from setpoint.settings import Settings
-from setpoint.telemetry import Head, Ingest, Reader, SignalStore
+from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
 from setpoint.timeline import Timeline
 
 __all__ = ["App", "build", "default_registry"]
 
 log = logging.getLogger(__name__)
+
+_STATES_LOOKED_AT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +51,109 @@ class App:
     started_ms: int
 
     def start(self, stop: threading.Event) -> list[threading.Thread]:
-        """Start the background loops (evaluation, eviction); they end soon after `stop` is set."""
-        raise NotImplementedError
+        """Start the background loops (evaluation of objectives); they end soon after `stop` is set."""
+        evaluation = threading.Thread(
+            target=self.objectives.run, args=(stop,), name="evaluation", daemon=True
+        )
+        evaluation.start()
+        return [evaluation]
 
     def close(self) -> None:
         """Store what waits, then close the databases and unlock the data folder."""
-        raise NotImplementedError
+        self.ingest.close()
+        self.state_database.close()
+        self.telemetry_database.close()
+        self.folder.close()
 
 
 def default_registry() -> Registry:
     """Every resource kind that this Setpoint knows."""
-    raise NotImplementedError
+    registry = Registry()
+    for kind, model in objective.KINDS:
+        registry.register(objective.API_VERSION, kind, model)
+    return registry
 
 
 def build(settings: Settings, clock: Clock) -> App:
-    """Open everything. Raises StartupRefused with what to do when the data folder or a database cannot be used."""
-    raise NotImplementedError
+    """Open everything. Raises StartupRefused, with what to do, when the data folder or a database cannot be
+    used.
+    """
+    started_ms = clock.now_ms()
+    folder = DataFolder(settings.data)
+    kernels.warm()
+    state_database = StateDatabase(settings.state_dsn or f"sqlite:///{folder.state}")
+    telemetry_database = TelemetryDatabase(
+        settings.telemetry_dsn or f"chdb://{folder.telemetry}", settings.telemetry_memory_mb << 20
+    )
+    timeline = Timeline(state_database, clock)
+    registry = default_registry()
+    resources = ResourceStore(state_database, timeline, clock, registry)
+    signals = SignalStore(telemetry_database)
+    head = Head(settings.head_s * 1000)
+    rebuild_head(signals, head, clock.now_ms(), _log_progress)
+    reader = Reader(head, signals)
+    objectives = ObjectiveBook(
+        reader.select,
+        head.take_oldest_write_ms,
+        LedgerStore(telemetry_database),
+        clock,
+        oldest_sample_ms=signals.oldest_sample_ms,
+        evaluation_interval_s=settings.evaluation_interval_s,
+        final_after_s=settings.final_after_s,
+        no_data_after_s=settings.no_data_after_s,
+        on_change=partial(_record_state, timeline),
+    )
+    objectives.apply(resources.documents())
+    resources.on_change = objectives.apply
+    return App(
+        settings=settings,
+        clock=clock,
+        folder=folder,
+        telemetry_database=telemetry_database,
+        state_database=state_database,
+        timeline=timeline,
+        registry=registry,
+        resources=resources,
+        signals=signals,
+        head=head,
+        ingest=Ingest(signals, head, clock, settings.queue_limit_mb << 20),
+        reader=reader,
+        objectives=objectives,
+        faults=FaultBoard(timeline, clock),
+        started_ms=started_ms,
+    )
+
+
+def _log_progress(done: int, total: int) -> None:
+    log.info("recent samples in memory: %s of %s", f"{done:,}", f"{total:,}")
+
+
+def _record_state(timeline: Timeline, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
+    """Put a change of state on the timeline; after a restart only when it differs from what stands there."""
+    before = previous.state.value if previous else _last_state(timeline, status)
+    if before == status.state.value:
+        return
+    timeline.append(
+        "objective.state",
+        f"{status.name} is {status.state.value}: {status.reason}",
+        service=status.service,
+        at_ms=status.evaluated_at_ms,
+        data={
+            "objective": status.name,
+            "state": status.state.value,
+            "before": before,
+            "budget_left": status.budget_left,
+            "good": status.good,
+            "total": status.total,
+            "target": status.target,
+            "burn": [asdict(burn) for burn in status.burn],
+            "explanation": status.explanation,
+        },
+    )
+
+
+def _last_state(timeline: Timeline, status: ObjectiveStatus) -> str | None:
+    for event in timeline.query(service=status.service, kinds=["objective.state"], limit=_STATES_LOOKED_AT):
+        if event.data.get("objective") == status.name:
+            return str(event.data.get("state"))
+    return None

@@ -1,9 +1,9 @@
-"""The server process: `python -m setpoint.web.serve`, started and minded by the supervisor (`cli.supervisor`).
+"""The server process: `python -m setpoint.web.serve`, started and minded by `cli.supervisor`.
 
-It answers `/-/healthy` from its first moment and everything else once the databases are open and the recent samples
-are in memory; `/-/ready` tells the two apart. The listening sockets belong to the supervisor and come as file
-descriptors, so a sender that connects while the server restarts waits in the backlog and is not refused
-(docs/decisions/0008). Settings come from the environment alone.
+It answers `/-/healthy` from its first moment and everything else once the databases are open and the recent
+samples are in memory; `/-/ready` tells the two apart. The listening sockets belong to the supervisor and come
+as file descriptors, so a sender that connects while the server restarts waits in the backlog and is not
+refused (docs/decisions/0008). Settings come from the environment alone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import os
 import socket
 import sys
 import threading
+from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from setpoint.app import App, build
@@ -29,9 +31,22 @@ from setpoint.web import create_app
 
 __all__ = ["Gate", "main"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("setpoint.web.serve")
 
 _GRACE_S = 5
+
+
+class _Server(uvicorn.Server):
+    """Closes the live streams when it is told to end; they would hold it up until the grace is over."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
+        super().__init__(config)
+        self._gate = gate
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if isinstance(self._gate.inner, FastAPI):
+            self._gate.inner.state.live.close()
+        super().handle_exit(sig, frame)
 
 
 class Gate:
@@ -68,7 +83,10 @@ async def _answer_starting(scope: Scope, send: Send) -> None:
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code (0 ended cleanly, 7 refused to start)."""
-    logging.basicConfig(level=os.environ.get("SETPOINT_LOG_LEVEL", "INFO").upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("SETPOINT_LOG_LEVEL", "INFO").upper(),
+        format="%(levelname)s %(name)s: %(message)s",
+    )
     try:
         settings = Settings()
         settings.refuse_unsafe()
@@ -80,16 +98,15 @@ def main() -> int:
 
 async def _serve(settings: Settings) -> int:
     gate = Gate()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            gate,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=_GRACE_S,
-            lifespan="on",
-            server_header=False,
-        )
+    config = uvicorn.Config(
+        gate,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        lifespan="on",
+        server_header=False,
     )
+    server = _Server(config, gate)
     serving = asyncio.create_task(server.serve(sockets=_sockets(settings)))
     refused: SetpointError | None = None
     app: App | None = None
@@ -98,7 +115,11 @@ async def _serve(settings: Settings) -> int:
         app = await asyncio.to_thread(build, settings, SystemClock())
         if settings.otlp_grpc:
             grpc_server = OtlpGrpcServer(
-                settings.otlp_grpc, app.ingest, app.clock, settings.body_limit_mb << 20, settings.effective_token
+                settings.otlp_grpc,
+                app.ingest,
+                app.clock,
+                settings.body_limit_mb << 20,
+                settings.effective_token,
             )
             grpc_server.start()
         _note_start(app)
@@ -143,7 +164,8 @@ def _bind(address: Address) -> socket.socket:
         listening.bind((address.host, address.port))
     except OSError as error:
         raise StartupRefused(
-            f"{address} cannot be listened on: {error.strerror}; end what uses it, or choose another with --listen"
+            f"{address} cannot be listened on: {error.strerror}; end what uses it, or choose another "
+            "with --listen"
         ) from error
     listening.listen(1024)
     return listening
@@ -156,7 +178,9 @@ def _note_start(app: App) -> None:
     took_s = (app.clock.now_ms() - app.started_ms) / 1000
     if reason:
         summary = f"Setpoint restarted after {reason.get('reason', 'an unknown end')}; ready again in {took_s:.1f} s"
-        app.timeline.append("server.restarted", summary, actor="supervisor", data=reason | {"ready_s": took_s})
+        app.timeline.append(
+            "server.restarted", summary, actor="supervisor", data=reason | {"ready_s": took_s}
+        )
     else:
         app.timeline.append("server.started", f"Setpoint started in {took_s:.1f} s", data={"ready_s": took_s})
 
@@ -171,5 +195,5 @@ def _say_ready() -> None:
 if __name__ == "__main__":
     code = main()
     logging.shutdown()
-    # The embedded engine's own threads can fault while the interpreter is torn down; everything is stored and closed.
+    # The embedded engine's threads can fault while the interpreter is torn down; everything is closed by now.
     os._exit(code)
