@@ -1,7 +1,8 @@
-"""The query language: PromQL parsed by promql-parser, evaluated as matrices of series × steps in compiled kernels.
+"""The query language: PromQL parsed by promql-parser, evaluated as matrices of series × steps in compiled
+kernels.
 
-This package imports neither numpy nor the kernels, so that a query can be checked offline in no time; who evaluates
-imports `setpoint.promql.evaluate`, who answers the Prometheus API `setpoint.promql.format`.
+This package imports neither numpy nor the kernels, so that a query can be checked offline in no time; who
+evaluates imports `setpoint.promql.evaluate`, who answers the Prometheus API `setpoint.promql.format`.
 """
 
 from setpoint.promql.errors import ExecutionError, QueryError, Unsupported

@@ -34,7 +34,9 @@ class Options:
     subquery_step_ms: int = 60_000
     """The step of a subquery that names none."""
     delayed_name_removal: bool = False
-    """Drop metric names at the end of the evaluation rather than in each operation (experimental in Prometheus)."""
+    """Drop metric names at the end of the evaluation rather than in each operation (experimental in
+    Prometheus).
+    """
 
 
 class Budget:
@@ -52,11 +54,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`times_ms` int64[s] are the steps; `start_ms` and `end_ms` those of the query, for `@ start()` and `@ end()`."""
+    """`times_ms` int64[s] are the steps; `start_ms`, `end_ms` and `step_ms` are those of the whole query."""
 
     times_ms: Times
     start_ms: int
     end_ms: int
+    step_ms: int
     columns: Mapping[tuple[LabelMatcher, ...], SampleColumns]
     options: Options
     budget: Budget
@@ -93,6 +96,6 @@ class Context:
 
     def ends(self, at: At, offset_ms: int) -> Times:
         """Per step the instant that a selector looks at, int64[s]."""
-        fixed = {"start": self.start_ms, "end": self.end_ms}.get(at, None) if isinstance(at, str) else at
+        fixed = {"start": self.start_ms, "end": self.end_ms}.get(at) if isinstance(at, str) else at
         base = self.times_ms if fixed is None else np.full(self.steps, fixed, np.int64)
         return base - offset_ms

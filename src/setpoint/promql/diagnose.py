@@ -1,8 +1,8 @@
 """Finds where a query goes wrong and says what to write instead, because promql-parser says neither.
 
-Only `parse` calls it, after the parser has refused a query. The place is found by a small scan of our own: quotes
-and brackets that do not close, or the first occurrence of the token that the parser's message names. Where nothing
-is certain the answer is None, never a guess.
+Only `parse` calls it, after the parser has refused a query. The place is found by a small scan of our own:
+quotes and brackets that do not close, or the first occurrence of the token that the parser's message names.
+Where nothing is certain the answer is None, never a guess.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ import re
 __all__ = ["advice", "locate"]
 
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
-_QUOTED_IN_MESSAGE = re.compile(r"(?:unknown function with name|unexpected identifier|call to function) '([^']+)'")
-_BAD_WORD = re.compile(r"(?:bad number or duration syntax|not a valid duration string|illegal regex for): ?(.+)$")
+_QUOTED_IN_MESSAGE = re.compile(
+    r"(?:unknown function with name|unexpected identifier|call to function) '([^']+)'"
+)
+_BAD_WORD = re.compile(
+    r"(?:bad number or duration syntax|not a valid duration string|illegal regex for):? ?(.+)$"
+)
 _BAD_CHARACTER = re.compile(r"unexpected character(?: inside brackets)?: '(.)'")
 _AFTER_CHARACTER = re.compile(r"unexpected character after '(.)': '(.)'")
 _KEYWORD_AT_END = re.compile(
     r"(?:[-+*/%^<>=!]|\b(?:by|without|on|ignoring|offset|and|or|unless|bool|group_left|group_right))\s*$"
 )
 _NEEDS_RANGE = re.compile(r"expected type matrix in call to function '([^']+)', got vector")
-_GOT_RANGE = re.compile(r"expected type vector in (?:call to function '[^']+'|aggregation expression), got matrix")
+_GOT_RANGE = re.compile(
+    r"expected type vector in (?:call to function '[^']+'|aggregation expression), got matrix"
+)
 
 
 def locate(reason: str, query: str) -> int | None:
-    """The 0-based position in `query` of the fault that `reason` (promql-parser's message) is about, or None."""
+    """The 0-based position in `query` of the fault that `reason`, the parser's message, is about; or None."""
     for pattern in (_QUOTED_IN_MESSAGE, _BAD_WORD, _BAD_CHARACTER):
         if found := pattern.search(reason):
             return _unquoted(query, found[1])
@@ -41,14 +47,19 @@ def locate(reason: str, query: str) -> int | None:
 def advice(reason: str, query: str) -> str | None:
     """What to write instead, where that is obvious."""
     if found := _NEEDS_RANGE.search(reason):
-        return f"{found[1]}() reads a range of samples: write a duration after the selector, such as {found[1]}(metric[5m])."
+        return (
+            f"{found[1]}() reads a range: write a duration after the selector, as in {found[1]}(metric[5m])."
+        )
     if _GOT_RANGE.search(reason):
         return "Take a rate of the range first, such as sum(rate(metric[5m]))."
     rules = (
         ("no expression found", "Write an expression, such as sum(rate(http_requests_total[5m]))."),
         ("ranges only allowed", "Write a subquery: a step after a colon, such as rate(...)[1h:1m]."),
         ("comparisons between scalars", "Write bool after the operator, such as 1 == bool 2."),
-        ("non-empty matcher", 'Name the metric, or give one matcher that the empty string does not fulfil, such as {job="shop"}.'),
+        (
+            "non-empty matcher",
+            'Name the metric, or match a label that is not empty, such as {job="shop"}.',
+        ),
         ("in label matching, expected string", 'Put the value between quotes, such as {job="shop"}.'),
         ("unterminated quoted string", "Close the quote."),
         ("unclosed left parenthesis", "Close the parenthesis."),
@@ -56,7 +67,10 @@ def advice(reason: str, query: str) -> str | None:
         ("inside braces", 'Close the braces, such as {job="shop"}.'),
         ("duration", "A duration is a number with ms, s, m, h, d, w or y, such as 90s or 1h30m."),
         ("unexpected character after '!'", "Write != for 'not equal', !~ for 'does not match'."),
-        ("unexpected character after '.'", "Metric names have underscores instead of dots; or quote the name: {\"http.requests\"}."),
+        (
+            "unexpected character after '.'",
+            'Metric names have underscores instead of dots; or quote the name: {"http.requests"}.',
+        ),
     )
     for part, hint in rules:
         if part in reason:
@@ -67,7 +81,9 @@ def advice(reason: str, query: str) -> str | None:
 
 
 def _spans(query: str) -> tuple[list[bool], int | None]:
-    """For each character whether it is code (not in quotes, not in a comment), and where an unclosed quote opens."""
+    """For each character whether it is code (not in quotes, not in a comment), and where an unclosed quote
+    opens.
+    """
     code = [True] * len(query)
     quote, opened, i = "", 0, 0
     while i < len(query):

@@ -1,7 +1,7 @@
 """What can be wrong with a query: it does not parse, it cannot be computed yet, or its data contradict it.
 
-All are `InvalidInput`, so that the command line and the page need no case of their own; the Prometheus API tells
-them apart by `code`, which for `ExecutionError` is Prometheus's `execution` (HTTP 422).
+All are `InvalidInput`, so that the command line and the page need no case of their own; the Prometheus API
+tells them apart by `code`, which for `ExecutionError` is Prometheus's `execution` (HTTP 422).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ __all__ = ["ExecutionError", "QueryError", "Unsupported"]
 class QueryError(InvalidInput):
     """The query does not parse.
 
-    `query` is the text, `position` the 0-based character at which it goes wrong, or None where that is not known.
+    `query` is the text, `position` the 0-based character at which it goes wrong, or None where that is not
+    known.
     """
 
     code = "bad_data"

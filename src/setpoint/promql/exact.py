@@ -1,9 +1,10 @@
-"""Turns a query over counters into one over their exact increases, which is what an objective counts events with.
+"""Turns a query over counters into one over their exact increases, which is what an objective counts events
+with.
 
-`objective` writes `sum(http_requests_total{code!~"5.."})` and means the events of a minute. `increase()` would
-extrapolate to the edges of the minute, and so the minutes of a day would not add up to the day. `as_increase`
-replaces each counter by its exact increase over the step's window instead; sums and differences of such windows are
-additive by construction.
+`objective` writes `sum(http_requests_total{code!~"5.."})` and means the events of a minute. `increase()`
+would extrapolate to the edges of the minute, and so the minutes of a day would not add up to the day.
+`as_increase` replaces each counter by its exact increase over the step's window instead; sums and differences
+of such windows are additive by construction.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from setpoint.promql.nodes import (
 __all__ = ["PREVIOUS_SAMPLE_MS", "as_increase"]
 
 PREVIOUS_SAMPLE_MS = 3_600_000
-"""How far before a sample the one that it is compared with may lie; after a longer gap a series starts anew."""
+"""How far back the sample that a sample is compared with may lie; after a longer gap a series starts anew."""
 
 
 def as_increase(node: Node, window_ms: int) -> Node:
     """`node` with every bare vector selector replaced by its exact increase over (t - `window_ms`, t].
 
-    Selectors inside range selectors and subqueries are left alone: they say themselves which window they mean.
+    Selectors inside range selectors and subqueries are left alone: they say themselves which window they
+    mean.
     """
     match node:
         case VectorSelector():

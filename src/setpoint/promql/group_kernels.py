@@ -1,7 +1,8 @@
+# ruff: noqa: PLR0917 - kernels take flat arrays, and numba has no keyword arguments to speak of
 """The compiled loops across series: aggregations, top k and the quantiles of classic histograms.
 
-`aggregate` and `histogram` call them with grids of series × steps. `group` int64[n] says to which of `groups` each
-series belongs; `members` and `member_offsets` are the same as a list per group (CSR).
+`aggregate` and `histogram` call them with grids of series × steps. `group` int64[n] says to which of `groups`
+each series belongs; `members` and `member_offsets` are the same as a list per group (CSR).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from setpoint.promql.compiled import compiled
 
 __all__ = ["bucket_quantile", "combine", "group_quantile", "pick", "warm"]
 
@@ -20,10 +22,8 @@ _SMALL_DELTA = 1e-12
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 _LARGEST = 1.7976931348623157e308
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_compiled
+@compiled
 def _add(value: Any, total: Any, lost: Any) -> Any:
     """Neumaier's compensated addition, as Prometheus's kahansum.Inc."""
     new = total + value
@@ -36,7 +36,7 @@ def _add(value: Any, total: Any, lost: Any) -> Any:
     return new, lost
 
 
-@_compiled
+@compiled
 def _take(code: Any, value: Any, count: Any, state: Any) -> Any:
     """Take one more value, the `count`-th (from 1), into the state (total, lost, mean) of a group at a step.
 
@@ -73,8 +73,8 @@ def _take(code: Any, value: Any, count: Any, state: Any) -> Any:
     return total, lost, mean
 
 
-@_compiled
-def _finish(code: Any, count: Any, state: Any) -> Any:
+@compiled
+def _finish(code: Any, count: Any, state: Any) -> Any:  # noqa: PLR0911
     total, lost, mean = state
     if code == SUM:
         return total + lost
@@ -91,7 +91,7 @@ def _finish(code: Any, count: Any, state: Any) -> Any:
     return total
 
 
-@_compiled
+@compiled
 def combine(code: Any, values: Any, present: Any, group: Any, groups: Any) -> Any:
     """The aggregation `code` per group and step: (values float64[groups, s], present bool[groups, s])."""
     series, steps = values.shape
@@ -112,7 +112,7 @@ def combine(code: Any, values: Any, present: Any, group: Any, groups: Any) -> An
     return total, count > 0
 
 
-@_compiled
+@compiled
 def _quantile(q: Any, ordered: Any, nans: Any) -> Any:
     """The interpolated quantile of ascending values whose `nans` NaN stand last but count as smallest."""
     if math.isnan(q):
@@ -131,7 +131,7 @@ def _quantile(q: Any, ordered: Any, nans: Any) -> Any:
     return below * (1 - weight) + above * weight
 
 
-@_compiled
+@compiled
 def group_quantile(q: Any, values: Any, present: Any, members: Any, member_offsets: Any) -> Any:
     """The quantile q[j] (float64[s]) across the series of each group and step."""
     groups, steps = len(member_offsets) - 1, values.shape[1]
@@ -154,7 +154,7 @@ def group_quantile(q: Any, values: Any, present: Any, members: Any, member_offse
     return out, found
 
 
-@_compiled
+@compiled
 def pick(largest: Any, k: Any, values: Any, present: Any, members: Any, member_offsets: Any) -> Any:
     """topk (`largest`) or bottomk: which values stay, and each one's rank from 0 (int64[n, s], -1 elsewhere).
 
@@ -192,7 +192,7 @@ def pick(largest: Any, k: Any, values: Any, present: Any, members: Any, member_o
     return rank
 
 
-@_compiled
+@compiled
 def _almost_equal(a: Any, b: Any) -> Any:
     if a == b:
         return True
@@ -202,9 +202,11 @@ def _almost_equal(a: Any, b: Any) -> Any:
     return difference / min(total, _LARGEST) < _SMALL_DELTA
 
 
-@_compiled
-def _from_buckets(q: Any, bounds: Any, counts: Any, size: Any) -> Any:
-    """The quantile of one classic histogram: ascending `bounds`, cumulative `counts` (Prometheus's BucketQuantile)."""
+@compiled
+def _from_buckets(q: Any, bounds: Any, counts: Any, size: Any) -> Any:  # noqa: PLR0911, PLR0912
+    """The quantile of one classic histogram: ascending `bounds`, cumulative `counts` (Prometheus's
+    BucketQuantile).
+    """
     if math.isnan(q):
         return math.nan
     if q < 0:
@@ -246,7 +248,7 @@ def _from_buckets(q: Any, bounds: Any, counts: Any, size: Any) -> Any:
     return lower + (bounds[found] - lower) * (rank / count)
 
 
-@_compiled
+@compiled
 def bucket_quantile(q: Any, bounds: Any, values: Any, present: Any) -> Any:
     """histogram_quantile of one histogram: `bounds` float64[b] ascending, `values` and `present` [b, s]."""
     buckets, steps = values.shape

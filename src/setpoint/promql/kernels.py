@@ -1,8 +1,11 @@
-"""The compiled loops over windows of samples, and `warm()` which compiles every kernel before the first request.
+# ruff: noqa: PLR0917 - kernels take flat arrays, and numba has no keyword arguments to speak of
+"""The compiled loops over windows of samples, and `warm()` which compiles every kernel before the first
+request.
 
-`ranges` and `select` call them with the columns of `SampleColumns` (CSR: series i owns `offsets[i]:offsets[i + 1]`)
-and with `ends`, the right edges of the windows (int64[s], never descending). Each kernel walks a series once with two
-pointers. No fastmath: NaN is a value in PromQL. Each answers (values float64[n, s], present bool[n, s]).
+`ranges` and `select` call them with the columns of `SampleColumns` (CSR: series i owns `offsets[i]:offsets[i
++ 1]`) and with `ends`, the right edges of the windows (int64[s], never descending). Each kernel walks a
+series once with two pointers. No fastmath: NaN is a value in PromQL. Each answers (values float64[n, s],
+present bool[n, s]).
 
 A kernel calls no kernel of another file: numba's cache would not notice when that one changes.
 """
@@ -14,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from setpoint.promql import group_kernels
+from setpoint.promql.compiled import compiled
 
 __all__ = ["STALE_BITS", "drop_stale", "exact_increase", "extrapolated", "fold", "last_sample", "warm"]
 
@@ -24,12 +27,12 @@ STALE_BITS = 0x7FF0000000000002
 """The NaN that says a series ended; every other NaN is an ordinary value."""
 
 SUM, AVG, MIN, MAX, COUNT, LAST, FIRST, PRESENT, STDDEV, STDVAR = range(10)
-CHANGES, RESETS, QUANTILE, MAD, IRATE, IDELTA, DERIV, PREDICT, TS_LAST, TS_FIRST, TS_MAX, TS_MIN = range(10, 22)
+CHANGES, RESETS, QUANTILE, MAD, IRATE, IDELTA, DERIV, PREDICT, TS_LAST, TS_FIRST, TS_MAX, TS_MIN = range(
+    10, 22
+)
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_compiled
+@compiled
 def last_sample(offsets: Any, timestamps: Any, bits: Any, ends: Any, lookback_ms: Any) -> Any:
     """Per series and step the position of the newest sample in (end - lookback, end], or -1.
 
@@ -52,7 +55,7 @@ def last_sample(offsets: Any, timestamps: Any, bits: Any, ends: Any, lookback_ms
     return index
 
 
-@_compiled
+@compiled
 def drop_stale(offsets: Any, timestamps: Any, values: Any, bits: Any) -> Any:
     """The columns without stale markers: (offsets, timestamps, values)."""
     kept_offsets = np.zeros(len(offsets), np.int64)
@@ -69,11 +72,18 @@ def drop_stale(offsets: Any, timestamps: Any, values: Any, bits: Any) -> Any:
     return kept_offsets, kept_timestamps[:count], kept_values[:count]
 
 
-@_compiled
+@compiled
 def _extrapolate(
-    rise: Any, first: Any, first_ms: Any, last_ms: Any, intervals: Any, start_ms: Any, end_ms: Any, counter: Any
+    rise: Any,
+    first: Any,
+    first_ms: Any,
+    last_ms: Any,
+    intervals: Any,
+    start_ms: Any,
+    end_ms: Any,
+    counter: Any,
 ) -> Any:
-    """The factor from what the samples rose by to what the window rose by (Prometheus 3, extrapolatedRate)."""
+    """The factor from what the samples rose by to what the window rose by (Prometheus's extrapolatedRate)."""
     to_start = (first_ms - start_ms) / 1000.0
     to_end = (end_ms - last_ms) / 1000.0
     sampled = (last_ms - first_ms) / 1000.0
@@ -91,14 +101,14 @@ def _extrapolate(
     return (sampled + to_start + to_end) / sampled
 
 
-@_compiled
+@compiled
 def extrapolated(
     offsets: Any, timestamps: Any, values: Any, ends: Any, range_ms: Any, counter: Any, per_second: Any
 ) -> Any:
     """rate (`counter`, `per_second`), increase (`counter`) and delta, as Prometheus 3 computes them.
 
-    The positions of a series' resets are listed once, so a window costs as much as it has resets, not samples; a
-    prefix sum of them would cost less, but lets one infinite sample spoil every later window.
+    The positions of a series' resets are listed once, so a window costs as much as it has resets, not
+    samples; a prefix sum of them would cost less, but lets one infinite sample spoil every later window.
     """
     series, steps = len(offsets) - 1, len(ends)
     out = np.zeros((series, steps))
@@ -130,7 +140,14 @@ def extrapolated(
             for r in range(reset_low, reset_high):
                 rise += values[resets[r] - 1]
             factor = _extrapolate(
-                rise, values[low], timestamps[low], timestamps[high - 1], high - low - 1, end_ms - range_ms, end_ms, counter
+                rise,
+                values[low],
+                timestamps[low],
+                timestamps[high - 1],
+                high - low - 1,
+                end_ms - range_ms,
+                end_ms,
+                counter,
             )
             if per_second:
                 factor /= range_ms / 1000.0
@@ -139,7 +156,7 @@ def extrapolated(
     return out, present
 
 
-@_compiled
+@compiled
 def _two_sum(a: Any, b: Any) -> Any:
     """a + b as a rounded sum and its exact error (Knuth)."""
     total = a + b
@@ -147,12 +164,15 @@ def _two_sum(a: Any, b: Any) -> Any:
     return total, (a - (total - part)) + (b - part)
 
 
-@_compiled
-def _finite_prefix(timestamps: Any, values: Any, start: Any, stop: Any, gap_ms: Any, times: Any, columns: Any) -> Any:
-    """Copy the finite samples of a series to `times` and `columns[0]`, and beside them the sum of corrections.
+@compiled
+def _finite_prefix(
+    timestamps: Any, values: Any, start: Any, stop: Any, gap_ms: Any, times: Any, columns: Any
+) -> Any:
+    """Copy the finite samples of a series to `times` and `columns[0]`, and beside them the sum of
+    corrections.
 
-    `value + correction` then never falls: at a reset the correction grows by the value before it, after a gap by the
-    difference. It is kept as an unevaluated pair (`columns[1]` + `columns[2]`), about 106 bits.
+    `value + correction` then never falls: at a reset the correction grows by the value before it, after a gap
+    by the difference. It is kept as an unevaluated pair (`columns[1]` + `columns[2]`), about 106 bits.
     """
     count = 0
     high, low = 0.0, 0.0
@@ -177,13 +197,15 @@ def _finite_prefix(timestamps: Any, values: Any, start: Any, stop: Any, gap_ms: 
     return count
 
 
-@_compiled
+@compiled
 def exact_increase(offsets: Any, timestamps: Any, values: Any, ends: Any, window_ms: Any, gap_ms: Any) -> Any:
-    """What each counter rose by in (end - window, end], without extrapolation; present where a sample lies in it.
+    """What each counter rose by in (end - window, end], without extrapolation; present where a sample lies in
+    it.
 
-    Each sample counts what it lies above the sample before it, or all of itself after a reset, wherever that sample
-    lies; nothing when it is the first, or when the one before is more than `gap_ms` older. So adjacent windows add up
-    to the whole. Samples that are not finite are ignored. Prefix sums make a window cost the same whatever its length.
+    Each sample counts what it lies above the sample before it, or all of itself after a reset, wherever that
+    sample lies; nothing when it is the first, or when the one before is more than `gap_ms` older. So adjacent
+    windows add up to the whole. Samples that are not finite are ignored. Prefix sums make a window cost the
+    same whatever its length.
     """
     series, steps = len(offsets) - 1, len(ends)
     out = np.zeros((series, steps))
@@ -213,7 +235,7 @@ def exact_increase(offsets: Any, timestamps: Any, values: Any, ends: Any, window
     return out, present
 
 
-@_compiled
+@compiled
 def _add(value: Any, total: Any, lost: Any) -> Any:
     """Neumaier's compensated addition, as Prometheus's kahansum.Inc."""
     new = total + value
@@ -226,7 +248,7 @@ def _add(value: Any, total: Any, lost: Any) -> Any:
     return new, lost
 
 
-@_compiled
+@compiled
 def _sum(window: Any) -> Any:
     total, lost = 0.0, 0.0
     for value in window:
@@ -234,7 +256,7 @@ def _sum(window: Any) -> Any:
     return total if math.isinf(total) else total + lost
 
 
-@_compiled
+@compiled
 def _average(window: Any) -> Any:
     """The direct mean as long as the sum does not overflow, the incremental mean from there on."""
     total, lost, mean, incremental = window[0], 0.0, 0.0, False
@@ -255,7 +277,7 @@ def _average(window: Any) -> Any:
     return total / len(window) + lost / len(window)
 
 
-@_compiled
+@compiled
 def _extreme(window: Any, largest: Any) -> Any:
     """The position of the largest or smallest value; NaN only where there is nothing else."""
     best = 0
@@ -266,7 +288,7 @@ def _extreme(window: Any, largest: Any) -> Any:
     return best
 
 
-@_compiled
+@compiled
 def _variance(window: Any) -> Any:
     mean, mean_lost, squares, squares_lost = 0.0, 0.0, 0.0, 0.0
     for k in range(len(window)):
@@ -276,7 +298,7 @@ def _variance(window: Any) -> Any:
     return (squares + squares_lost) / len(window)
 
 
-@_compiled
+@compiled
 def _quantile(q: Any, window: Any) -> Any:
     """The linearly interpolated quantile; NaN sorts below everything."""
     if math.isnan(q):
@@ -300,7 +322,7 @@ def _quantile(q: Any, window: Any) -> Any:
     return below * (1 - weight) + above * weight
 
 
-@_compiled
+@compiled
 def _regression(times: Any, window: Any, origin_ms: Any) -> Any:
     """Least squares through (seconds since origin, value): slope and intercept."""
     n = float(len(window))
@@ -322,7 +344,7 @@ def _regression(times: Any, window: Any, origin_ms: Any) -> Any:
     return slope, y_sum / n - slope * x_sum / n
 
 
-@_compiled
+@compiled
 def _steps_between(window: Any, resets: Any) -> Any:
     """How often the value changed, or only how often it fell."""
     count = 0
@@ -335,7 +357,7 @@ def _steps_between(window: Any, resets: Any) -> Any:
     return float(count)
 
 
-@_compiled
+@compiled
 def _fold_one(code: Any, times: Any, window: Any, param: Any, end_ms: Any) -> Any:  # noqa: PLR0911, PLR0912
     """One window (not empty) to one value."""
     if code == SUM:
@@ -359,6 +381,8 @@ def _fold_one(code: Any, times: Any, window: Any, param: Any, end_ms: Any) -> An
     if code == QUANTILE:
         return _quantile(param, window)
     if code == MAD:
+        if np.isnan(window).any():
+            return math.nan
         middle = _quantile(0.5, window)
         return _quantile(0.5, np.abs(window - middle))
     if code in (IRATE, IDELTA):
@@ -382,13 +406,23 @@ def _fold_one(code: Any, times: Any, window: Any, param: Any, end_ms: Any) -> An
     return 1.0
 
 
-@_compiled
+@compiled
 def fold(
-    code: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, range_ms: Any, param: Any, at_ms: Any, least: Any
+    code: Any,
+    offsets: Any,
+    timestamps: Any,
+    values: Any,
+    ends: Any,
+    range_ms: Any,
+    param: Any,
+    at_ms: Any,
+    least: Any,
 ) -> Any:
-    """A function of each window's samples, chosen by `code`; present where a window has at least `least` samples.
+    """A function of each window's samples, chosen by `code`; present where a window has at least `least`
+    samples.
 
-    `param` float64[s] is the quantile or the prediction's distance in seconds; `at_ms` int64[s] the evaluation times.
+    `param` float64[s] is the quantile or the prediction's distance in seconds; `at_ms` int64[s] the
+    evaluation times.
     """
     series, steps = len(offsets) - 1, len(ends)
     out = np.zeros((series, steps))

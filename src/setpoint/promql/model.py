@@ -1,7 +1,7 @@
 """What an evaluation yields: a matrix of series × steps, and how rows of the same labels become one.
 
-Every part of an expression has this shape, so an operator is an operation on whole arrays. `present` says which
-values exist: NaN is a value in PromQL and cannot stand for "none".
+Every part of an expression has this shape, so an operator is an operation on whole arrays. `present` says
+which values exist: NaN is a value in PromQL and cannot stand for "none".
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ import numpy.typing as npt
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.nodes import ValueType
 
-__all__ = ["NAME", "FloatGrid", "Labels", "Matrix", "Presence", "Times", "compact", "merge_rows", "without_name"]
+__all__ = [
+    "NAME",
+    "FloatGrid",
+    "Labels",
+    "Matrix",
+    "Presence",
+    "Times",
+    "compact",
+    "merge_rows",
+    "without_name",
+]
 
 Labels = Mapping[str, str]
 Times = npt.NDArray[np.int64]
@@ -33,10 +43,10 @@ def _no_flags() -> Presence:
 class Matrix:
     """n series × s steps.
 
-    `labels` n mappings; `times_ms` int64[s] Unix milliseconds, ascending; `values` float64[n, s], meaningful only
-    where `present` bool[n, s] is set. `kind` is that of the expression: a scalar is one series without labels, a
-    string has no series and stands in `text`, a range vector's times are the timestamps of its samples.
-    `drops_name` bool[n] marks, during an evaluation, the series whose name is to go at its end.
+    `labels` n mappings; `times_ms` int64[s] Unix milliseconds, ascending; `values` float64[n, s], meaningful
+    only where `present` bool[n, s] is set. `kind` is that of the expression: a scalar is one series without
+    labels, a string has no series and stands in `text`, a range vector's times are the timestamps of its
+    samples. `drops_name` bool[n] marks, during an evaluation, the series whose name is to go at its end.
     """
 
     labels: tuple[Labels, ...]
@@ -76,7 +86,7 @@ def compact(matrix: Matrix) -> Matrix:
 
 
 def without_name(matrix: Matrix, delayed: bool) -> Matrix:
-    """`matrix` as the result of an operation that drops the metric's name: now, or at the end when `delayed`."""
+    """`matrix` as the result of an operation that drops the metric's name: now, or at the end if `delayed`."""
     if delayed:
         return replace(matrix, drops_name=np.ones(len(matrix.labels), np.bool_))
     stripped = tuple(

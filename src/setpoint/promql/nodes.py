@@ -1,8 +1,9 @@
 """The tree of a PromQL expression, in types of our own.
 
-`parse` builds it from promql-parser's tree, `exact` rewrites it, `plan` and `evaluate` walk it. It is separate from
-the parser's types so that a query can be transformed and compared (nodes are frozen and hashable), and so that
-nothing but `parse` depends on that library. Parentheses are gone: the tree says what binds to what.
+`parse` builds it from promql-parser's tree, `exact` rewrites it, `plan` and `evaluate` walk it. It is
+separate from the parser's types so that a query can be transformed and compared (nodes are frozen and
+hashable), and so that nothing but `parse` depends on that library. Parentheses are gone: the tree says what
+binds to what.
 """
 
 from __future__ import annotations
@@ -131,9 +132,9 @@ class Aggregation:
 class Matching:
     """How the series of two vectors find each other.
 
-    `on` says whether `labels` are those compared (`on`) or those left out (`ignoring`). `group` names the side that
-    may have many series per match, and `include` the labels which it takes from the other side. `fill_left` and
-    `fill_right` stand in for a missing partner.
+    `on` says whether `labels` are those compared (`on`) or those left out (`ignoring`). `group` names the
+    side that may have many series per match, and `include` the labels which it takes from the other side.
+    `fill_left` and `fill_right` stand in for a missing partner.
     """
 
     on: bool = False
@@ -146,7 +147,9 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """`left op right`; `op` in lower case, `return_bool` where a comparison answers 0 or 1 instead of filtering."""
+    """`left op right`; `op` in lower case, `return_bool` where a comparison answers 0 or 1 instead of
+    filtering.
+    """
 
     op: str
     left: Node
@@ -175,12 +178,10 @@ Node = (
     | Unary
 )
 
-_SCALAR_FUNCTIONS = frozenset(
-    {"scalar", "time", "pi", "start", "end", "range", "step", "max_of", "min_of"}
-)
+_SCALAR_FUNCTIONS = frozenset({"scalar", "time", "pi", "start", "end", "range", "step", "max_of", "min_of"})
 
 
-def value_type(node: Node) -> ValueType:
+def value_type(node: Node) -> ValueType:  # noqa: PLR0911 - one per kind of node
     """What kind of value `node` has at a step."""
     match node:
         case NumberLiteral():

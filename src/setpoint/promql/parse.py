@@ -1,8 +1,8 @@
 """Parses PromQL into our own nodes; the only module that knows promql-parser.
 
-Callers are `objective` (when a resource is checked, also offline), the Prometheus API and the pages. It imports no
-numpy and no kernels. promql-parser's messages are short and without positions: `diagnose` finds the place and says
-what to write instead.
+Callers are `objective` (when a resource is checked, also offline), the Prometheus API and the pages. It
+imports no numpy and no kernels. promql-parser's messages are short and without positions: `diagnose` finds
+the place and says what to write instead.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from setpoint.promql.nodes import (
     Unary,
     VectorSelector,
 )
+from setpoint.promql.supported import refuse_unsupported
 
 __all__ = ["parse"]
 
@@ -53,14 +54,16 @@ _MANY_SIDE: dict[str, Literal["left", "right"]] = {
 def parse(query: str) -> Node:
     """The tree of `query`.
 
-    Raises QueryError (an InvalidInput that holds the query and, where it can be found, the position) when it is not
-    PromQL, and Unsupported when it is PromQL that cannot be computed here yet.
+    Raises QueryError (an InvalidInput that holds the query and, where it can be found, the position) when it
+    is not PromQL, and Unsupported when it is PromQL that cannot be computed here yet.
     """
     try:
         tree = promql_parser.parse(query)
     except ValueError as error:
         raise _explain(str(error), query) from error
-    return _Converter(query).node(tree)
+    node = _Converter(query).node(tree)
+    refuse_unsupported(node, query)
+    return node
 
 
 def _explain(reason: str, query: str) -> QueryError:
@@ -118,7 +121,11 @@ class _Converter:
     def _SubqueryExpr(self, tree: Any) -> Node:
         step_ms = None if tree.step is None else _milliseconds(tree.step)
         return Subquery(
-            self.node(tree.expr), _milliseconds(tree.range), step_ms, _milliseconds(tree.offset), self._at(tree)
+            self.node(tree.expr),
+            _milliseconds(tree.range),
+            step_ms,
+            _milliseconds(tree.offset),
+            self._at(tree),
         )
 
     def _Call(self, tree: Any) -> Node:

@@ -1,7 +1,9 @@
-"""Decides what to fetch before anything is computed: one fetch per distinct selector, with the union of its ranges.
+"""Decides what to fetch before anything is computed: one fetch per distinct selector, with the union of its
+ranges.
 
-`evaluate` calls it once per query. `sum(a) / (sum(a) + sum(b))` fetches `a` once, also when one of the two carries an
-offset; so what a query costs the store is visible here, and limits apply before the store is asked.
+`evaluate` calls it once per query. `sum(a) / (sum(a) + sum(b))` fetches `a` once, also when one of the two
+carries an offset; so what a query costs the store is visible here, and limits apply before the store is
+asked.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def check_resolution(start_ms: int, end_ms: int, step_ms: int) -> None:
             "zero or negative query resolution step widths are not accepted. Try a positive integer"
         )
     if end_ms < start_ms:
-        raise InvalidInput("invalid parameter \"end\": end timestamp must not be before start time")
+        raise InvalidInput('invalid parameter "end": end timestamp must not be before start time')
     if (end_ms - start_ms) // step_ms > MAX_STEPS:
         raise InvalidInput(
             f"exceeded maximum resolution of {MAX_STEPS:,} points per timeseries. "
@@ -69,10 +71,10 @@ class Plan:
         return columns
 
 
-def make_plan(node: Node, start_ms: int, end_ms: int, options: Options) -> Plan:
-    """What `node` needs when it is evaluated on steps from `start_ms` to `end_ms`."""
+def make_plan(node: Node, start_ms: int, last_ms: int, options: Options, *, query_end_ms: int) -> Plan:
+    """What `node` needs on steps from `start_ms` to `last_ms` of a query that ends at `query_end_ms`."""
     plan = Plan()
-    bounds = {"start": start_ms, "end": end_ms}
+    bounds = {"start": start_ms, "end": query_end_ms}
 
     def shifted(at: At, offset_ms: int, first: int, last: int) -> tuple[int, int]:
         fixed = bounds[at] if isinstance(at, str) else at
@@ -101,7 +103,7 @@ def make_plan(node: Node, start_ms: int, end_ms: int, options: Options) -> Plan:
                 for child in children(part):
                     visit(child, first, last)
 
-    visit(node, start_ms, end_ms)
+    visit(node, start_ms, last_ms)
     return plan
 
 

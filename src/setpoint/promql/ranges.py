@@ -9,7 +9,7 @@ import numpy as np
 from setpoint.promql import kernels
 from setpoint.promql.context import Context
 from setpoint.promql.model import FloatGrid, Matrix, Presence, without_name
-from setpoint.promql.nodes import Call, LabelMatcher, MatrixSelector, Node, VectorSelector
+from setpoint.promql.nodes import Call, MatrixSelector, Node, VectorSelector
 from setpoint.promql.selectors import Windows, windows
 
 __all__ = ["RANGE_FUNCTIONS", "absent_labels"]
@@ -98,23 +98,26 @@ def _absent_over_time(context: Context, call: Call) -> Matrix:
         context.times_ms,
         1,
     )
-    missing = ~present.any(axis=0, keepdims=True)
+    missing = ~present.any(axis=0)[np.newaxis, :]
     return Matrix((absent_labels(call.args[0]),), context.times_ms, np.ones(missing.shape), missing)
 
 
 def absent_labels(node: Node) -> dict[str, str]:
-    """The labels that absent() can tell from its argument: those of equality matchers that stand alone."""
+    """The labels that absent() can tell from its argument: those of equality matchers."""
     selector = node.selector if isinstance(node, MatrixSelector) else node
     if not isinstance(selector, VectorSelector):
         return {}
-    by_name: dict[str, list[LabelMatcher]] = {}
-    for matcher in selector.matchers:
-        by_name.setdefault(matcher.name, []).append(matcher)
-    return {
-        name: found[0].value
-        for name, found in by_name.items()
-        if name != "__name__" and len(found) == 1 and found[0].op == "=" and found[0].value
-    }
+    labels: dict[str, str] = {}
+    seen: set[str] = set()
+    for matcher in selector.matchers:  # in this order, as Prometheus does: a second matcher removes the label
+        if matcher.name == "__name__":
+            continue
+        if matcher.op == "=" and matcher.name not in seen:
+            labels[matcher.name] = matcher.value
+            seen.add(matcher.name)
+        else:
+            labels.pop(matcher.name, None)
+    return {name: value for name, value in labels.items() if value}
 
 
 RANGE_FUNCTIONS: dict[str, Callable[[Context, Call], Matrix]] = {

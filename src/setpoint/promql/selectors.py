@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from setpoint.promql import kernels
 from setpoint.promql.context import Context
+from setpoint.promql.errors import ExecutionError
 from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
 from setpoint.promql.from_telemetry import SampleColumns
 from setpoint.promql.model import Labels, Matrix, Presence, Times, without_name
 from setpoint.promql.nodes import ExactIncrease, MatrixSelector, Node, Subquery, VectorSelector
-from setpoint.promql.errors import ExecutionError
 from setpoint.promql.plan import subquery_grid
 
 __all__ = ["Windows", "exact_increase", "instant", "raw_samples", "sample_times", "windows"]
@@ -111,7 +111,13 @@ def _subquery(context: Context, node: Subquery) -> Windows:
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
     timestamps = np.broadcast_to(times, matrix.values.shape)[matrix.present]
     return Windows(
-        matrix.labels, offsets, timestamps, matrix.values[matrix.present], ends, node.range_ms, matrix.drops_name
+        matrix.labels,
+        offsets,
+        timestamps,
+        matrix.values[matrix.present],
+        ends,
+        node.range_ms,
+        matrix.drops_name,
     )
 
 

@@ -1,0 +1,280 @@
+"""Operators between scalars and vectors, and how the series of two vectors find each other.
+
+Which series may meet depends on labels only and is decided once; which do meet depends on the step and is
+done on whole rows. The rules are those of Prometheus's VectorBinop and the set operators in promql/engine.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.promql.context import Context, Value
+from setpoint.promql.errors import ExecutionError
+from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact, merge_rows, without_name
+from setpoint.promql.nodes import Binary, Matching
+
+__all__ = ["binary", "negate"]
+
+_ARITHMETIC: dict[str, Callable[[FloatGrid, FloatGrid], FloatGrid]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "%": np.fmod,
+    "^": np.power,
+    "atan2": np.arctan2,
+}
+_COMPARISON: dict[str, Callable[[FloatGrid, FloatGrid], Presence]] = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    ">": np.greater,
+    "<": np.less,
+    ">=": np.greater_equal,
+    "<=": np.less_equal,
+}
+_SETS = ("and", "or", "unless")
+
+Rows = npt.NDArray[np.intp]
+
+
+def negate(context: Context, value: Value) -> Value:
+    """Unary minus."""
+    if isinstance(value, Matrix):
+        return without_name(replace(value, values=-value.values), context.options.delayed_name_removal)
+    return -value
+
+
+def binary(context: Context, node: Binary) -> Value:
+    """The value of a binary operation."""
+    left, right = context.compute(node.left, context), context.compute(node.right, context)
+    if isinstance(left, Matrix) and isinstance(right, Matrix):
+        left, right = compact(left), compact(right)
+        if node.op in _SETS:
+            return _set_operation(node, left, right)
+        return _Join(context, node, left, right).result()
+    if isinstance(left, Matrix):
+        return _with_scalar(context, node, left, left.values, np.broadcast_to(right, left.values.shape))
+    if isinstance(right, Matrix):
+        return _with_scalar(context, node, right, np.broadcast_to(left, right.values.shape), right.values)
+    if node.op in _COMPARISON:
+        return _COMPARISON[node.op](left, right).astype(np.float64)
+    return _ARITHMETIC[node.op](left, right)
+
+
+def _with_scalar(context: Context, node: Binary, vector: Matrix, left: FloatGrid, right: FloatGrid) -> Matrix:
+    delayed = context.options.delayed_name_removal
+    if node.op in _ARITHMETIC:
+        return without_name(replace(vector, values=_ARITHMETIC[node.op](left, right)), delayed)
+    holds = _COMPARISON[node.op](left, right)
+    if node.return_bool:
+        return without_name(replace(vector, values=holds.astype(np.float64)), delayed)
+    # A filter keeps the vector's values, on whichever side it stands.
+    return replace(vector, present=vector.present & holds)
+
+
+def _signature(labels: Labels, matching: Matching) -> tuple[tuple[str, str], ...]:
+    """What must be equal for two series to match; an absent label is an empty one."""
+    if matching.on:
+        return tuple((name, labels.get(name, "")) for name in sorted(set(matching.labels)))
+    left_out = {*matching.labels, NAME}
+    return tuple(sorted((name, value) for name, value in labels.items() if name not in left_out))
+
+
+def _signatures(left: Matrix, right: Matrix, matching: Matching) -> tuple[Rows, Rows, int]:
+    """The number of each series' signature, for both sides, and how many there are."""
+    known: dict[tuple[tuple[str, str], ...], int] = {}
+    numbered = [
+        np.array([known.setdefault(_signature(own, matching), len(known)) for own in side.labels], np.intp)
+        for side in (left, right)
+    ]
+    return numbered[0], numbered[1], len(known)
+
+
+def _counts(matrix: Matrix, signatures: Rows, count: int) -> npt.NDArray[np.int64]:
+    """How many series of each signature have a value at each step, int64[count, s]."""
+    counts = np.zeros((count, len(matrix.times_ms)), np.int64)
+    np.add.at(counts, signatures, matrix.present)
+    return counts
+
+
+def _set_operation(node: Binary, left: Matrix, right: Matrix) -> Matrix:
+    left_of, right_of, count = _signatures(left, right, node.matching)
+    if node.op == "or":
+        taken = _counts(left, left_of, count) > 0
+        both = Matrix(
+            (*left.labels, *right.labels),
+            left.times_ms,
+            np.concatenate([left.values, right.values]),
+            np.concatenate([left.present, right.present & ~taken[right_of]]),
+            drops_name=np.concatenate([left.drops_name, right.drops_name]),
+        )
+        return merge_rows(compact(both))
+    partner = (_counts(right, right_of, count) > 0)[left_of]
+    return compact(replace(left, present=left.present & (partner if node.op == "and" else ~partner)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Join:
+    """One arithmetic or comparison operation between two vectors."""
+
+    context: Context
+    node: Binary
+    left: Matrix
+    right: Matrix
+
+    def result(self) -> Matrix:
+        """Match, compute, label, and make rows of the same labels one."""
+        matching = self.node.matching
+        # The "one" side is the right one, unless group_right says otherwise.
+        many, one = (self.right, self.left) if matching.group == "right" else (self.left, self.right)
+        fill_many, fill_one = matching.fill_left, matching.fill_right
+        if matching.group == "right":
+            fill_many, fill_one = fill_one, fill_many
+        many_of, one_of, count = _signatures(many, one, matching)
+        one_counts, many_counts = _counts(one, one_of, count), _counts(many, many_of, count)
+        # At a step where a side is empty nothing is matched, so nothing can be ambiguous.
+        active = (many.present.any(axis=0) & one.present.any(axis=0)) | (
+            (fill_many is not None or fill_one is not None)
+            & (many.present.any(axis=0) | one.present.any(axis=0))
+        )
+        self._refuse_ambiguous_one_side(one, one_of, one_counts, active)
+        parts = [self._matched(many, one, many_of, one_of, count)]
+        if fill_one is not None:
+            lonely = many.present & (one_counts == 0)[many_of]
+            filler = np.full(many.values.shape, fill_one)
+            parts.append(self._filled(many, lonely, many.values, filler))
+        if fill_many is not None:
+            lonely = one.present & (many_counts == 0)[one_of]
+            filler = np.full(one.values.shape, fill_many)
+            parts.append(self._filled(one, lonely, filler, one.values, partner_labels=True))
+        return self._combine(parts)
+
+    def _refuse_ambiguous_one_side(
+        self, one: Matrix, one_of: Rows, counts: npt.NDArray[np.int64], active: Presence
+    ) -> None:
+        ambiguous = np.argwhere((counts > 1) & active)
+        if not len(ambiguous):
+            return
+        signature, step = ambiguous[0]
+        rows = [i for i in np.flatnonzero(one_of == signature) if one.present[i, step]][:2]
+        side = "left" if self.node.matching.group == "right" else "right"
+        group = dict(_signature(one.labels[rows[0]], self.node.matching))
+        raise ExecutionError(
+            f"found duplicate series for the match group {_show(group)} "
+            f"on the {side} hand-side of the operation: "
+            f"[{', '.join(sorted(_show(one.labels[i]) for i in rows))}]"
+            ";many-to-many matching not allowed: matching labels must be unique on one side"
+        )
+
+    def _matched(self, many: Matrix, one: Matrix, many_of: Rows, one_of: Rows, count: int) -> _Part:
+        partners: list[list[int]] = [[] for _ in range(count)]
+        for i, signature in enumerate(one_of):
+            partners[signature].append(i)
+        pairs = [(i, k) for i, signature in enumerate(many_of) for k in partners[signature]]
+        if not pairs:
+            nothing = Matrix.empty(self.context.times_ms)
+            return _Part((), many_of[:0], nothing.values, nothing.present, nothing.present)
+        many_rows, one_rows = (np.array(rows, np.intp) for rows in zip(*pairs, strict=True))
+        self.context.budget.spend(len(pairs) * self.context.steps)
+        labels = tuple(self._labels(many.labels[i], one.labels[k]) for i, k in pairs)
+        values = self._values(many.values[many_rows], one.values[one_rows])
+        present = many.present[many_rows] & one.present[one_rows]
+        return _Part(labels, many_of[many_rows], *values, present)
+
+    def _filled(
+        self, side: Matrix, lonely: Presence, many: FloatGrid, one: FloatGrid, partner_labels: bool = False
+    ) -> _Part:
+        """The rows of `side` where they have no partner, computed with the fill value in its place."""
+        matching = self.node.matching
+        labels = []
+        for own in side.labels:
+            group = {name: value for name, value in _signature(own, matching) if value}
+            labels.append(self._labels(group, own) if partner_labels else self._labels(own, group))
+        signatures = np.arange(len(labels))
+        return _Part(tuple(labels), signatures, *self._values(many, one), lonely)
+
+    def _values(self, many: FloatGrid, one: FloatGrid) -> tuple[FloatGrid, Presence]:
+        """Values and which of them stay, with the sides in the order in which they are written."""
+        left, right = (one, many) if self.node.matching.group == "right" else (many, one)
+        if self.node.op in _ARITHMETIC:
+            return _ARITHMETIC[self.node.op](left, right), np.ones(left.shape, np.bool_)
+        holds = _COMPARISON[self.node.op](left, right)
+        if self.node.return_bool:
+            return holds.astype(np.float64), np.ones(left.shape, np.bool_)
+        return left, holds
+
+    def _labels(self, many: Labels, one: Labels) -> Labels:
+        matching = self.node.matching
+        result = dict(many)
+        drop_now = self.node.return_bool and not self.context.options.delayed_name_removal
+        if drop_now or self.node.op in _ARITHMETIC:
+            result.pop(NAME, None)
+        if matching.group is None:
+            if matching.on:
+                result = {name: value for name, value in result.items() if name in matching.labels}
+            else:
+                result = {name: value for name, value in result.items() if name not in matching.labels}
+        for name in matching.include:
+            if one.get(name):
+                result[name] = one[name]
+            else:
+                result.pop(name, None)
+        return result
+
+    def _combine(self, parts: list[_Part]) -> Matrix:
+        self._refuse_multiple_matches(parts[0])
+        present = np.concatenate([part.matched & part.keep for part in parts])
+        rows = sum(len(part.labels) for part in parts)
+        drops = np.full(rows, self.node.return_bool)
+        return merge_rows(
+            compact(
+                Matrix(
+                    tuple(labels for part in parts for labels in part.labels),
+                    self.context.times_ms,
+                    np.concatenate([part.values for part in parts]),
+                    present,
+                    drops_name=drops,
+                )
+            )
+        )
+
+    def _refuse_multiple_matches(self, part: _Part) -> None:
+        """Two results of one match group at a step: an error, also where a filter would drop one of them."""
+        grouped = self.node.matching.group is not None
+        keys: dict[tuple[int, frozenset[tuple[str, str]]], int] = {}
+        target = np.array(
+            [
+                keys.setdefault((int(signature), frozenset(own.items() if grouped else ())), len(keys))
+                for signature, own in zip(part.signatures, part.labels, strict=True)
+            ],
+            np.intp,
+        )
+        if len(keys) == len(target):
+            return
+        counts = np.zeros((len(keys), self.context.steps), np.int64)
+        np.add.at(counts, target, part.matched)
+        if (counts > 1).any():
+            rule = "grouping labels must ensure unique matches"
+            if not grouped:
+                rule = "many-to-one matching must be explicit (group_left/group_right)"
+            raise ExecutionError(f"multiple matches for labels: {rule}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of a result: `matched` where both sides had a value, `keep` where a filter lets it pass."""
+
+    labels: tuple[Labels, ...]
+    signatures: Rows
+    values: FloatGrid
+    keep: Presence
+    matched: Presence
+
+
+def _show(labels: Labels) -> str:
+    rest = ", ".join(f'{name}="{labels[name]}"' for name in sorted(labels) if name != NAME)
+    return f"{labels.get(NAME, '')}{{{rest}}}"

@@ -1,0 +1,116 @@
+"""Evaluates a parsed query over samples: the entry that `objective`, the Prometheus API and the pages call.
+
+One plan and one fetch per selector, then each node yields a whole matrix of series × steps (docs of `model`).
+The kernels are compiled by `kernels.warm()` at install or start, never here for the first time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from setpoint.promql.aggregate import aggregate
+from setpoint.promql.binary import binary, negate
+from setpoint.promql.context import Budget, Context, Options, Value
+from setpoint.promql.errors import ExecutionError, Unsupported
+from setpoint.promql.from_telemetry import Select
+from setpoint.promql.functions import FUNCTIONS
+from setpoint.promql.model import NAME, Matrix, Times, compact, merge_rows
+from setpoint.promql.nodes import (
+    Aggregation,
+    Binary,
+    Call,
+    ExactIncrease,
+    Node,
+    NumberLiteral,
+    StringLiteral,
+    Unary,
+    VectorSelector,
+    value_type,
+)
+from setpoint.promql.plan import make_plan
+from setpoint.promql.selectors import exact_increase, instant, raw_samples
+
+__all__ = ["Options", "evaluate", "evaluate_instant"]
+
+_DEFAULTS = Options()
+
+
+def evaluate(
+    node: Node, start_ms: int, end_ms: int, step_ms: int, select: Select, *, options: Options = _DEFAULTS
+) -> Matrix:
+    """The value of `node` at `start_ms`, `start_ms + step_ms`, … up to `end_ms` (Unix milliseconds).
+
+    Series without any value are left out. Raises ExecutionError when the data contradict the query or are too
+    many. The number of steps is not limited here, because the ledger needs many: see `plan.check_resolution`.
+    """
+    if step_ms <= 0:
+        raise ExecutionError("the step must be positive; give it in milliseconds")
+    kind = value_type(node)
+    if kind in ("matrix", "string"):
+        raise ExecutionError(
+            f'invalid expression type "{"range vector" if kind == "matrix" else kind}" for range query, '
+            "must be Scalar or instant Vector; take a function of it, such as rate(metric[5m])"
+        )
+    times = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
+    return _run(node, times, (start_ms, end_ms, step_ms), select, options)
+
+
+def evaluate_instant(node: Node, at_ms: int, select: Select, *, options: Options = _DEFAULTS) -> Matrix:
+    """The value of `node` at one instant: a matrix with one step, or the raw samples of a range vector."""
+    if isinstance(node, StringLiteral):
+        return replace(Matrix.empty(np.array([at_ms], np.int64)), kind="string", text=node.value)
+    return _run(node, np.array([at_ms], np.int64), (at_ms, at_ms, 0), select, options)
+
+
+def _run(node: Node, times: Times, grid_ms: tuple[int, int, int], select: Select, options: Options) -> Matrix:
+    start_ms, end_ms, step_ms = grid_ms
+    budget = Budget(options.max_samples)
+    last_ms = int(times[-1]) if len(times) else start_ms
+    plan = make_plan(node, start_ms, last_ms, options, query_end_ms=end_ms)
+    columns = plan.fetch(select, budget)
+    context = Context(times, start_ms, end_ms, step_ms, columns, options, budget, _compute)
+    # Dividing by zero and the logarithm of it are ordinary in PromQL.
+    with np.errstate(all="ignore"):
+        if value_type(node) == "matrix":
+            return _named(raw_samples(context, node))
+        value = _compute(node, context)
+    if isinstance(value, Matrix):
+        return _named(compact(value))
+    values = value[np.newaxis, :]
+    return Matrix(({},), times, values, np.ones(values.shape, np.bool_), "scalar")
+
+
+def _named(matrix: Matrix) -> Matrix:
+    """Drop the names that were to go at the end."""
+    if not matrix.drops_name.any():
+        return matrix
+    labels = tuple(
+        {name: value for name, value in labels.items() if name != NAME} if drops else labels
+        for labels, drops in zip(matrix.labels, matrix.drops_name, strict=True)
+    )
+    return merge_rows(replace(matrix, labels=labels))
+
+
+def _compute(node: Node, context: Context) -> Value:  # noqa: PLR0911
+    """The value of one node on the steps of `context`."""
+    match node:
+        case NumberLiteral():
+            return np.full(context.steps, node.value)
+        case VectorSelector():
+            return instant(context, node)
+        case ExactIncrease():
+            return exact_increase(context, node)
+        case Unary():
+            return negate(context, context.compute(node.expr, context))
+        case Binary():
+            return binary(context, node)
+        case Aggregation():
+            return aggregate(context, node)
+        case Call():
+            if node.name not in FUNCTIONS:
+                raise Unsupported(f"the function {node.name}() is not supported yet")
+            return FUNCTIONS[node.name](context, node)
+        case _:
+            raise ExecutionError(f"a {value_type(node)} cannot stand here; take a function of it")

@@ -1,0 +1,67 @@
+"""A Matrix as the data of the Prometheus HTTP API, numbers written as Go writes them.
+
+The API handler (`web`) puts `{"status": "success", "data": …}` around it. Grafana and promtool read the
+result.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from setpoint.promql.model import Matrix
+
+__all__ = ["format_number", "to_api"]
+
+
+def format_number(value: float, *, exponent: bool = True) -> str:
+    """`value` as Prometheus writes it in JSON: shortest digits, exponents below 1e-6 and from 1e21, NaN and
+    ±Inf.
+
+    Without `exponent` all digits are written out (Go's 'f' format), as count_values does.
+    """
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == 0:
+        return "-0" if math.copysign(1, value) < 0 else "0"
+    if exponent and not 1e-6 <= abs(value) < 1e21:
+        text: str = np.format_float_scientific(value, trim="-", exp_digits=2)
+        return text
+    plain: str = np.format_float_positional(value, trim="-")
+    return plain
+
+
+def _seconds(at_ms: int) -> float | int:
+    return at_ms // 1000 if at_ms % 1000 == 0 else at_ms / 1000
+
+
+def to_api(matrix: Matrix, *, is_range: bool = False) -> dict[str, Any]:
+    """The object under `data`: `{"resultType": …, "result": …}`.
+
+    An instant query yields `scalar`, `string`, `vector` or (for a range vector) `matrix`; with `is_range` the
+    result is always a `matrix`, sorted by labels.
+    """
+    times = [_seconds(int(at_ms)) for at_ms in matrix.times_ms]
+    if matrix.kind == "string" and not is_range:
+        return {"resultType": "string", "result": [times[0], matrix.text]}
+    if matrix.kind == "scalar" and not is_range:
+        return {"resultType": "scalar", "result": [times[0], format_number(float(matrix.values[0, 0]))]}
+    if matrix.kind == "vector" and not is_range:
+        vector = [
+            {"metric": dict(labels), "value": [times[0], format_number(float(matrix.values[i, 0]))]}
+            for i, labels in enumerate(matrix.labels)
+            if matrix.present[i, 0]
+        ]
+        return {"resultType": "vector", "result": vector}
+    order = sorted(range(len(matrix.labels)), key=lambda i: sorted(matrix.labels[i].items()))
+    series = []
+    for i in order:
+        steps = np.flatnonzero(matrix.present[i])
+        if len(steps):
+            values = [[times[j], format_number(float(matrix.values[i, j]))] for j in steps]
+            series.append({"metric": dict(matrix.labels[i]), "values": values})
+    return {"resultType": "matrix", "result": series}
