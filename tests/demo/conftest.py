@@ -1,4 +1,4 @@
-"""A running shop for the tests of this folder: real processes, a real `FaultBoard`, and a receiver that keeps it all."""
+"""A running shop for the tests here: real processes, a real `FaultBoard`, a receiver that keeps all."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Shop:
 def open_shop(
     folder: Path, token: str = "", prepare: Callable[[FaultBoard], object] = lambda _board: None
 ) -> Iterator[Shop]:
-    """Run the shop in this process; `prepare` gets the board before the runner polls it for the first time."""
+    """Run the shop from this process; `prepare` gets the board before the runner polls it first."""
     database, clock = StateDatabase(f"sqlite:///{folder / 'state.sqlite'}"), SystemClock()
     timeline = Timeline(database, clock)
     board = FaultBoard(timeline, clock)

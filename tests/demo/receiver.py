@@ -1,4 +1,4 @@
-"""A small server for the shop in tests: takes OTLP/HTTP and keeps it decoded, and serves a real `FaultBoard`."""
+"""A small server for the shop in tests: keeps the OTLP/HTTP it gets, and serves a real `FaultBoard`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def eventually(look: Callable[[], Any], timeout_s: float = 15.0) -> Any:
         if found := look():
             return found
         assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
@@ -85,7 +85,9 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             self._answer(lambda: {"items": [fault.as_json() for fault in receiver.board.poll()]})
 
         def do_DELETE(self) -> None:
-            self._answer(lambda: {"items": [fault.as_json() for fault in receiver.board.heal(actor=self._actor)]})
+            self._answer(
+                lambda: {"items": [fault.as_json() for fault in receiver.board.heal(actor=self._actor)]}
+            )
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))

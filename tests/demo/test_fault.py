@@ -77,7 +77,7 @@ def test_the_same_fault_again_replaces_its_parameters(board: FaultBoard) -> None
     ],
 )
 def test_what_is_wrong_is_refused_and_changes_nothing(
-    board: FaultBoard, timeline: Timeline, service: str, fault: str, parameters: dict[str, Any], told: str
+    board: FaultBoard, timeline: Timeline, *, service: str, fault: str, parameters: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(InvalidInput, match=told):
         board.set(service, fault, parameters)
@@ -121,7 +121,11 @@ def test_heal_ends_the_faults_of_one_service_or_of_all(board: FaultBoard, timeli
     assert [fault.service for fault in board.faults()] == ["catalog", "payment"]
     assert {fault.service for fault in board.heal(actor="ada")} == {"catalog", "payment"}
     assert board.heal() == [] == board.faults()
-    assert [event.service for event in timeline.query(kinds=["demo.heal"])] == ["payment", "catalog", "checkout"]
+    assert [event.service for event in timeline.query(kinds=["demo.heal"])] == [
+        "payment",
+        "catalog",
+        "checkout",
+    ]
     with pytest.raises(InvalidInput, match="storefront, catalog"):
         board.heal("nobody")
 
@@ -140,7 +144,10 @@ def test_a_restarted_server_reads_the_board_back(
     restarted = FaultBoard(timeline, clock)
 
     assert restarted.faults() == board.faults()
-    assert {fault.fault: fault.actor for fault in restarted.faults()} == {"version": "ada", "latency": "setpoint"}
+    assert {fault.fault: fault.actor for fault in restarted.faults()} == {
+        "version": "ada",
+        "latency": "setpoint",
+    }
     assert not restarted.is_shop_running()
 
 
@@ -164,17 +171,21 @@ def test_what_faults_mean_for_a_service() -> None:
         Told("payment", "dead", {}),
     ]
     checkout, payment, catalog = (wanted(name, faults) for name in ("checkout", "payment", "catalog"))
-    assert (checkout.version, checkout.is_dead, set(checkout.inside)) == ("2.0.0", False, {"errors", "version"})
+    assert (checkout.version, checkout.is_dead, set(checkout.inside)) == (
+        "2.0.0",
+        False,
+        {"errors", "version"},
+    )
     assert (payment.version, payment.is_dead, payment.inside) == ("1.0.0", True, {})
     assert (catalog.version, catalog.is_dead, catalog.inside) == ("1.0.0", False, {})
 
 
 def test_the_processes_of_the_shop_load_no_engine() -> None:
     modules = [f"setpoint.demo.shop.{name}" for name in ("__main__", "instrument", *SERVICES)]
-    code = (
-        f"import sys, importlib; [importlib.import_module(name) for name in {[*modules, 'setpoint.demo.load']}]; "
-        "print(*{name.split('.')[0] for name in sys.modules})"
-    )
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    imports = "".join(f"import {name}\n" for name in [*modules, "setpoint.demo.load"])
+    code = f"import sys\n{imports}print(*{{name.split('.')[0] for name in sys.modules}})"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ended.stdout.split())
     assert "opentelemetry" in loaded
-    assert not {"chdb", "clickhouse_connect", "numba", "numpy", "sqlalchemy", "alembic", "pydantic"} & set(loaded)
+    engines = {"chdb", "clickhouse_connect", "numba", "numpy", "sqlalchemy", "alembic", "pydantic"}
+    assert not loaded & engines

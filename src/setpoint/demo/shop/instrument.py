@@ -99,7 +99,7 @@ def traced(app: ASGIApp, routes: Sequence[Route]) -> ASGIApp:
     def details(scope: Any) -> tuple[str, dict[str, Any]]:
         for route in routes:
             if route.matches(scope)[0] is Match.FULL:
-                return f"{scope['method']} {route.path}", {"http.route": route.path}
+                return f"{scope['method']} {route.path_format}", {"http.route": route.path_format}
         return str(scope["method"]), {}
 
     middleware: ASGIApp = OpenTelemetryMiddleware(
