@@ -60,7 +60,8 @@ def time_to_exhaustion(left: float | None, burn: float | None, window_s: float) 
 def burn_rates(good: _Floats, total: _Floats, allowed_ratio: float) -> _Floats:
     """`burn_rate` of many windows at once; NaN without events."""
     rates = np.full(total.shape, np.nan)
-    return np.divide((total - good), total * allowed_ratio, out=rates, where=total > 0)
+    np.divide(total - good, total * allowed_ratio, out=rates, where=total > 0)
+    return rates
 
 
 def lefts(good: _Floats, total: _Floats, allowed_ratio: float) -> _Floats:

@@ -79,5 +79,5 @@ def sum_slots(raw: Slots, each: int) -> Slots:
         raw.first // each,
         raw.good.reshape(shape).sum(axis=1),
         raw.total.reshape(shape).sum(axis=1),
-        raw.present.reshape(shape).any(axis=1),
+        np.any(raw.present.reshape(shape), axis=1),
     )

@@ -87,8 +87,8 @@ class EventQuery:
             return np.zeros(slots), np.zeros(slots, np.bool_)
         if values.shape[0] > 1:
             self._refuse_several(present, matrix.times_ms)
-        counted = np.where(present, values, 0.0).sum(axis=0)
-        return counted, present.any(axis=0)
+        counted: npt.NDArray[np.float64] = np.where(present, values, 0.0).sum(axis=0)
+        return counted, np.any(present, axis=0)
 
     def _refuse_several(self, present: npt.NDArray[np.bool_], times_ms: npt.NDArray[np.int64]) -> None:
         minutes = (times_ms - 1) // _MINUTE_MS

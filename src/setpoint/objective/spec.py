@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
@@ -26,7 +26,7 @@ from setpoint.resource import Metadata, Part
 
 __all__ = ["API_VERSION", "KINDS", "Service", "Slo"]
 
-API_VERSION = "openslo/v1"
+API_VERSION: Final = "openslo/v1"
 _SHORTEST_WINDOW_S, _LONGEST_WINDOW_S = 300, 366 * 86_400
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 

@@ -31,7 +31,7 @@ SLICE_S = 5
 LIVE_MINUTES = 10
 _SLICES = 60 // SLICE_S
 _MORE_HISTORY_MINUTES = 90 * 1440
-_FIRST_CHUNK, _LARGEST_CHUNK = 60, 1440
+_SMALLEST_CHUNK, _FIRST_CHUNK, _LARGEST_CHUNK = 15, 60, 1440
 _QUICK_S, _SLOW_S = 0.05, 0.2
 
 
@@ -120,6 +120,10 @@ class Track:
         try:
             self._keep(self._counter.count(*chunk, 60))
         except InvalidInput as error:
+            if chunk[1] - chunk[0] > _SMALLEST_CHUNK:  # there may be too many samples for one evaluation
+                self.pending.add(*chunk)
+                self._chunk = max(_SMALLEST_CHUNK, (chunk[1] - chunk[0]) // 4)
+                return True
             logger.warning(
                 "objective %s: minutes %d to %d not counted: %s", self.objective.name, *chunk, error.message
             )
@@ -132,7 +136,7 @@ class Track:
         if took < _QUICK_S:
             self._chunk = min(_LARGEST_CHUNK, self._chunk * 2)
         elif took > _SLOW_S:
-            self._chunk = max(_FIRST_CHUNK, self._chunk // 2)
+            self._chunk = max(_SMALLEST_CHUNK, self._chunk // 2)
         return True
 
     def counts_over(self, window_s: int, now_ms: int, *, anchor: int | None = None) -> Counts:
