@@ -177,7 +177,8 @@ def _note_start(app: App) -> None:
     reason: dict[str, Any] = json.loads(told) if told else {}
     took_s = (app.clock.now_ms() - app.started_ms) / 1000
     if reason:
-        summary = f"Setpoint restarted after {reason.get('reason', 'an unknown end')}; ready again in {took_s:.1f} s"
+        cause = reason.get("reason", "unknown cause")
+        summary = f"Setpoint restarted: {cause}; ready again in {took_s:.1f} s"
         app.timeline.append(
             "server.restarted", summary, actor="supervisor", data=reason | {"ready_s": took_s}
         )
