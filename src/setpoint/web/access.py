@@ -26,7 +26,7 @@ from setpoint.clock import Clock
 from setpoint.errors import Forbidden, InvalidInput, TooLarge
 from setpoint.settings import Address
 from setpoint.web.errors import answer
-from setpoint.web.page import Parts, render_bare
+from setpoint.web.page import SECURITY_HEADERS, Parts, render_bare
 
 __all__ = ["COOKIE", "Access", "router"]
 
@@ -37,14 +37,6 @@ _OPEN = ("/-/healthy", "/-/ready", "/login", "/static/")
 _READING = ("GET", "HEAD", "OPTIONS")
 _LOGIN_LIMIT_BYTES = 4096
 _API_BODY_LIMIT_BYTES = 16 << 20
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 router = APIRouter()
 
@@ -67,7 +59,7 @@ class Access:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 if is_static and message["status"] == 200:
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"

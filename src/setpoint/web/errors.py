@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from setpoint.errors import InvalidInput, NotFound, Problem, SetpointError, Unavailable
-from setpoint.web.page import json_answer, render_bare, wants_json
+from setpoint.web.page import SECURITY_HEADERS, json_answer, render_bare, wants_json
 
 __all__ = ["answer", "register"]
 
@@ -100,6 +100,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_failure(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed: %r", request.method, request.url.path, error)  # uvicorn logs the trace
     message = "Setpoint failed at this; the server's log holds the details. Try again."
-    return answer(request, 500, SetpointError.code, message)
+    # This handler stands outside every layer, so it adds the headers itself.
+    return answer(request, 500, SetpointError.code, message, headers=SECURITY_HEADERS)

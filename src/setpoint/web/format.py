@@ -1,7 +1,7 @@
 """How figures read on a page: percents, burn rates, counts, durations, instants.
 
 Used as Jinja filters by `page`. Everything is rounded towards caution: what is not whole never shows as 100
-%, and a budget never shows more than is left. A thin space stands before units, a real minus before
+%, and a budget never shows more than is left. A no-break space stands before units, a real minus before
 negative figures.
 """
 
@@ -25,10 +25,11 @@ __all__ = [
     "relative",
     "sli",
     "span",
+    "threshold",
     "time_tag",
 ]
 
-_THIN = "\u202f"
+_GAP = "\u00a0"
 _MINUS = "\u2212"
 _NONE = "–"
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -48,16 +49,19 @@ def percent(fraction: float | None) -> str:
     """A target: `0.999` as `99.9 %`, with the digits that were written and no more."""
     if fraction is None or not math.isfinite(fraction):
         return _NONE
-    return f"{fraction * 100:.10g}".replace("-", _MINUS) + _THIN + "%"
+    return f"{fraction * 100:.10g}".replace("-", _MINUS) + _GAP + "%"
 
 
 def sli(fraction: float | None, target: float) -> str:
-    """An SLI with two digits more than its target, rounded down: 0.9999996 of 99.9 % reads `99.999 %`."""
+    """An SLI with one or two digits more than its target, rounded down: only what is whole reads 100 %."""
     if fraction is None or not math.isfinite(fraction):
         return _NONE
+    if fraction >= 1:
+        return f"100{_GAP}%"
     written = f"{target * 100:.10g}"
-    decimals = min(6, (len(written.split(".")[1]) if "." in written else 0) + 2)
-    return _number(_floor(fraction * 100, decimals), decimals) + _THIN + "%"
+    digits = len(written.split(".")[1]) if "." in written else 0
+    decimals = min(6, max(digits + 1, min(digits + 2, 3)))
+    return _number(_floor(fraction * 100, decimals), decimals) + _GAP + "%"
 
 
 def budget(left: float | None) -> str:
@@ -65,11 +69,8 @@ def budget(left: float | None) -> str:
     if left is None or not math.isfinite(left):
         return _NONE
     value = left * 100
-    return (
-        _number(_floor(value, 0 if abs(value) >= 10 else 1), 0 if abs(value) >= 10 or value == 0 else 1)
-        + _THIN
-        + "%"
-    )
+    decimals = 0 if abs(value) >= 10 or value == 0 else 1
+    return _number(_floor(value, decimals), decimals) + _GAP + "%"
 
 
 def burn(rate: float | None) -> str:
@@ -79,11 +80,16 @@ def burn(rate: float | None) -> str:
     return _number(rate, 0 if abs(rate) >= 100 else 1) + "×"
 
 
+def threshold(rate: float) -> str:
+    """A burn rate that somebody wrote: `14.4×`, `6×`."""
+    return f"{rate:.4g}×"
+
+
 def count(value: float | None) -> str:
-    """A number of events, in full, with separators; one decimal when it is not whole."""
+    """A number of events, in full, with separators; one decimal where that says something (below ten)."""
     if value is None or not math.isfinite(value):
         return _NONE
-    return _number(value, 0 if abs(value - round(value)) < 0.05 else 1)
+    return _number(value, 1 if abs(value) < 10 and abs(value - round(value)) >= 0.05 else 0)
 
 
 def span(seconds: float | None) -> str:
@@ -92,7 +98,7 @@ def span(seconds: float | None) -> str:
         return _NONE
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:,.0f}{_THIN}{unit}"
+            return f"{seconds / size:,.0f}{_GAP}{unit}"
     return duration(seconds)
 
 
@@ -102,13 +108,13 @@ def duration(seconds: float | None) -> str:
         return _NONE
     whole = max(0, round(seconds))
     if whole < 60:
-        return f"{whole}{_THIN}s"
+        return f"{whole}{_GAP}s"
     if whole < 3600:
-        return f"{whole // 60}{_THIN}min"
+        return f"{whole // 60}{_GAP}min"
     if whole < 86400:
-        return f"{whole // 3600}{_THIN}h" + (f" {whole % 3600 // 60}{_THIN}m" if whole % 3600 >= 60 else "")
-    return f"{whole // 86400:,}{_THIN}d" + (
-        f" {whole % 86400 // 3600}{_THIN}h" if whole % 86400 >= 3600 else ""
+        return f"{whole // 3600}{_GAP}h" + (f" {whole % 3600 // 60}{_GAP}m" if whole % 3600 >= 60 else "")
+    return f"{whole // 86400:,}{_GAP}d" + (
+        f" {whole % 86400 // 3600}{_GAP}h" if whole % 86400 >= 3600 else ""
     )
 
 
@@ -130,7 +136,7 @@ def relative(instant_ms: int, now_ms: int) -> str:
     if size < 1.5:
         return "just now"
     amount, unit = next(((int(size // big), name) for name, big in _UNITS if size >= big), (1, "s"))
-    return f"{amount:,}{_THIN}{unit} ago" if seconds > 0 else f"in {amount:,}{_THIN}{unit}"
+    return f"{amount:,}{_GAP}{unit} ago" if seconds > 0 else f"in {amount:,}{_GAP}{unit}"
 
 
 def time_tag(instant_ms: int | None, now_ms: int) -> Markup:

@@ -38,7 +38,7 @@ def ready(parts: Parts) -> Response:
 @router.get("/api/status")
 def status(request: Request, parts: Parts) -> Response:
     now_ms = parts.clock.now_ms()
-    counts = Counter(str(status.state) for status in parts.objectives.statuses())
+    counts = Counter(status.state for status in parts.objectives.statuses())
     live: Live = request.app.state.live
     return json_answer(
         {

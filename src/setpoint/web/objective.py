@@ -84,7 +84,7 @@ def sorted_by(statuses: Sequence[ObjectiveStatus], sort: Sort) -> list[Objective
 
     def by_remaining(status: ObjectiveStatus) -> tuple[float, float, str]:
         left = math.inf if status.budget_left is None else status.budget_left
-        return severity[str(status.state)], left, status.name
+        return severity[status.state], left, status.name
 
     def by_burn(status: ObjectiveStatus) -> tuple[float, float, str]:
         rate = current_burn(status)
@@ -109,7 +109,7 @@ def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "r
     shown = sorted_by([status for status in everything if matches(status, q)], sort)
     if wants_json(request):
         return json_answer({"items": shown})
-    counts = Counter(str(status.state) for status in everything)
+    counts = Counter(status.state for status in everything)
     windows = {status.window_s for status in everything}
     return render(
         request,
@@ -117,6 +117,7 @@ def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "r
         items=[(status, current_burn(status), page_threshold(status), note(status)) for status in shown],
         counts={state: counts[state] for state in STATES if counts[state]},
         total=len(everything),
+        first=_most_urgent(shown),
         services=sorted({status.service for status in everything}),
         common_window_s=windows.pop() if len(windows) == 1 else None,
         q=q,
@@ -127,9 +128,9 @@ def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "r
     )
 
 
-def note(status: ObjectiveStatus) -> tuple[str, float | int | None]:
+def note(status: ObjectiveStatus) -> tuple[str, float | None]:
     """What stands under the budget bar: which kind of note, and its figure (seconds, or an instant in ms)."""
-    state = str(status.state)
+    state = status.state
     if state == "exhausted" and status.exhausted_since_ms is not None:
         return "since", status.exhausted_since_ms
     if state == "no data":
@@ -137,6 +138,20 @@ def note(status: ObjectiveStatus) -> tuple[str, float | int | None]:
     if status.exhaustion_s is not None and math.isfinite(status.exhaustion_s) and state == "burning":
         return "gone", status.exhaustion_s
     return "", None
+
+
+def _most_urgent(statuses: Sequence[ObjectiveStatus]) -> ObjectiveStatus | None:
+    """What to open first: the budget that is going, then what is gone, then what cannot be seen."""
+    order = {"burning": 0, "exhausted": 1, "no data": 2, "healthy": 3}
+
+    def urgency(status: ObjectiveStatus) -> tuple[float, ...]:
+        left = math.inf if status.budget_left is None else status.budget_left
+        seconds = (
+            math.inf if status.exhaustion_s is None or status.state != "burning" else status.exhaustion_s
+        )
+        return order[status.state], seconds, left
+
+    return min(statuses, key=urgency, default=None)
 
 
 @router.get("/objectives/{name}")

@@ -26,6 +26,7 @@ from setpoint.app import App
 from setpoint.web import chart, format
 
 __all__ = [
+    "SECURITY_HEADERS",
     "STATES",
     "Actor",
     "Parts",
@@ -41,6 +42,17 @@ HERE = Path(__file__).parent
 STATES = {"exhausted": "out", "burning": "burn", "no data": "none", "healthy": "ok"}
 """Objective states from worst to best, and the class that gives each its colour."""
 
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""On every answer: only our own files run or load, nobody frames us or guesses types."""
+
+_KEPT_NOWHERE = {"Cache-Control": "no-store", "Vary": "Accept"}
 _FILTERS = (
     "absolute",
     "budget",
@@ -52,6 +64,7 @@ _FILTERS = (
     "relative",
     "sli",
     "span",
+    "threshold",
     "time_tag",
 )
 
@@ -77,9 +90,14 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(format, name) for name in _FILTERS})
-    environment.filters["spark"] = chart.sparkline
+    environment.filters |= {"spark": chart.sparkline, "shown": _shown}
     environment.globals.update(asset=_asset, state_class=STATES, version=__version__)
     return environment
+
+
+def _shown(value: Any) -> str:
+    """A value of an event's data: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @cache
@@ -104,11 +122,11 @@ def wants_json(request: Request) -> bool:
     return quality["application/json"] > max(quality["text/html"], quality["*/*"])
 
 
-def render(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
     """A page of the frame with the rail; `context` goes to the template. Asks the parts, so call it off the
     loop."""
     parts: App = request.app.state.parts
-    states = [str(status.state) for status in parts.objectives.statuses()]
+    states = [status.state for status in parts.objectives.statuses()]
     context.setdefault("now_ms", parts.clock.now_ms())
     text = _TEMPLATES.get_template(template).render(
         path=request.url.path,
@@ -119,13 +137,13 @@ def render(request: Request, template: str, status: int = 200, **context: Any) -
         has_token=bool(request.app.state.token),
         **context,
     )
-    return HTMLResponse(text, status, headers={"Cache-Control": "no-store", "Vary": "Accept"})
+    return HTMLResponse(text, headers=_KEPT_NOWHERE)
 
 
-def render_bare(template: str, status: int = 200, **context: Any) -> HTMLResponse:
+def render_bare(template: str, http_status: int = 200, /, **context: Any) -> HTMLResponse:
     """A page without the rail, for what must work when nothing else does: login and errors. Asks no part."""
     text = _TEMPLATES.get_template(template).render(**context)
-    return HTMLResponse(text, status, headers={"Cache-Control": "no-store", "Vary": "Accept"})
+    return HTMLResponse(text, http_status, headers=_KEPT_NOWHERE)
 
 
 def query_string(**parameters: Any) -> str:
@@ -154,5 +172,4 @@ def plain(value: Any) -> Any:
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` as a JSON response that no cache keeps."""
     body = json.dumps(plain(value), separators=(",", ":"), allow_nan=False)
-    kept = {"Cache-Control": "no-store", "Vary": "Accept"} | dict(headers or {})
-    return Response(body, status, kept, media_type="application/json")
+    return Response(body, status, _KEPT_NOWHERE | dict(headers or {}), media_type="application/json")

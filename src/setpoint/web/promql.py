@@ -21,12 +21,12 @@ from setpoint.app import App
 from setpoint.errors import InvalidInput, SetpointError, TooLarge, Unavailable
 from setpoint.promql import parse
 from setpoint.promql.evaluate import evaluate, evaluate_instant
-from setpoint.promql.format import result_data
+from setpoint.promql.format import to_api
+from setpoint.promql.plan import check_resolution
 from setpoint.web.page import Parts, json_answer
 
 __all__ = ["read_duration_ms", "read_instant_ms", "router"]
 
-STEPS_MAX = 11_000
 _FORM_LIMIT_BYTES = 1 << 20
 _UNIT_MS = {
     "ms": 1,
@@ -63,7 +63,7 @@ async def query_range(request: Request, parts: Parts) -> Response:
 
 def _query(parts: App, given: Mapping[str, str]) -> Any:
     at_ms = read_instant_ms("time", given["time"]) if given.get("time") else parts.clock.now_ms()
-    return result_data(evaluate_instant(parse(_needed(given, "query")), at_ms, parts.reader.select))
+    return to_api(evaluate_instant(parse(_needed(given, "query")), at_ms, parts.reader.select))
 
 
 def _query_range(parts: App, given: Mapping[str, str]) -> Any:
@@ -71,18 +71,8 @@ def _query_range(parts: App, given: Mapping[str, str]) -> Any:
     start_ms = read_instant_ms("start", _needed(given, "start"))
     end_ms = read_instant_ms("end", _needed(given, "end"))
     step_ms = read_duration_ms("step", _needed(given, "step"))
-    if end_ms < start_ms:
-        raise InvalidInput('invalid parameter "end": end timestamp must not be before start time')
-    if step_ms <= 0:
-        raise InvalidInput(
-            'invalid parameter "step": zero or negative query resolution step widths are not accepted'
-        )
-    if (end_ms - start_ms) / step_ms > STEPS_MAX:
-        raise InvalidInput(
-            "exceeded maximum resolution of 11,000 points per timeseries. "
-            "Try decreasing the query resolution (?step=XX)"
-        )
-    return result_data(evaluate(node, start_ms, end_ms, step_ms, parts.reader.select))
+    check_resolution(start_ms, end_ms, step_ms)
+    return to_api(evaluate(node, start_ms, end_ms, step_ms, parts.reader.select), is_range=True)
 
 
 async def _parameters(request: Request) -> Mapping[str, str]:

@@ -7,10 +7,9 @@
   if (!holder || !window.uPlot) return;
 
   const REFRESH_MS = 4000;
-  const MARK_GAP = 70;
   const LABEL_WIDTH = 190;
   const AXIS_WIDTH = 62;
-  const threshold = Number(holder.dataset.threshold) || 1;
+  const EVEN_BURN = 1; // spends exactly the budget over the window
   const isDark = matchMedia("(prefers-color-scheme: dark)");
   const pad = (number) => String(number).padStart(2, "0");
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -77,6 +76,7 @@
     ctx.save();
     ctx.font = `${11 * ratio}px Inter, system-ui, sans-serif`;
     ctx.textBaseline = "top";
+    ctx.textAlign = "left";
     let freeFrom = -Infinity;
     for (const event of [...history.events].sort((a, b) => a.at_ms - b.at_ms)) {
       const x = Math.round(plot.valToPos(event.at_ms / 1000, "x", true));
@@ -88,14 +88,14 @@
       ctx.moveTo(x + 0.5, bbox.top - (hasLabels ? 4 * ratio : 0));
       ctx.lineTo(x + 0.5, bbox.top + bbox.height);
       ctx.stroke();
-      if (!hasLabels || x < freeFrom + MARK_GAP * 0.1 * ratio) continue;
+      if (!hasLabels || x < freeFrom) continue;
       const text = shortened(ctx, event.summary, LABEL_WIDTH * ratio);
       const width = ctx.measureText(text).width;
       const isLate = x + width > bbox.left + bbox.width;
       if (isLate && x - width < freeFrom) continue;
       ctx.fillStyle = colour("ink");
       ctx.fillText(text, isLate ? x - width - 4 * ratio : x + 4 * ratio, bbox.top - 16 * ratio);
-      freeFrom = isLate ? x + MARK_GAP * ratio : x + width + 12 * ratio;
+      freeFrom = (isLate ? x : x + width) + 12 * ratio;
     }
     ctx.restore();
   }
@@ -107,8 +107,8 @@
     return `${text.slice(0, length).trimEnd()}…`;
   }
 
-  function drawThreshold(plot) {
-    const y = plot.valToPos(threshold, "y", true);
+  function drawEvenBurn(plot) {
+    const y = plot.valToPos(EVEN_BURN, "y", true);
     const { ctx, bbox } = plot;
     if (y < bbox.top) return;
     ctx.save();
@@ -155,12 +155,12 @@
     plots.forEach((old) => old.destroy());
     const name = document.createElement("p");
     name.className = "plot-name";
-    name.textContent = `Burn rate over 1 h, dotted at ${rate(threshold)}`;
+    name.textContent = "Burn rate over 1 h; the dotted 1× spends exactly the budget";
     holder.replaceChildren(readout);
     const budget = plot(236, "budget_left", (_, low) => [Math.min(0, low ?? 0), 1], percent, false, (own) => drawEvents(own, true));
     holder.append(name);
-    const burn = plot(120, "burn", (_, _low, high) => [0, Math.max(threshold * 1.25, high ?? 0)], rate, true, (own) => {
-      drawThreshold(own);
+    const burn = plot(120, "burn", (_, _low, high) => [0, Math.max(EVEN_BURN * 1.25, high ?? 0)], rate, true, (own) => {
+      drawEvenBurn(own);
       drawEvents(own, false);
     });
     plots = [budget, burn];
