@@ -50,7 +50,8 @@ def open_shop(
     timeline = Timeline(database, clock)
     board = FaultBoard(timeline, clock)
     prepare(board)
-    receiver, said, stop = Receiver(timeline, board, token), [], threading.Event()
+    said: list[str] = []
+    receiver, stop = Receiver(timeline, board, token), threading.Event()
     runner = ShopRunner(receiver.url, folder, token, say=said.append, rate=0)
     thread = threading.Thread(target=runner.run, args=(stop,))
     thread.start()

@@ -99,15 +99,18 @@ def test_the_duration_metric_follows_the_stable_conventions(shop: Shop) -> None:
     assert resource["service.version"] == "1.0.0"
     assert resource["service.instance.id"]
     assert not [route for route, _ in seen() if route.startswith("/_")], "the runner's calls are no traffic"
-    own = {"shop.stock.level": "inventory", "process.memory.usage": "payment"}
-    for metric, service in own.items():
-        eventually(
-            lambda metric=metric, service=service: [
-                point
-                for resource, _, point in shop.receiver.points(metric)
-                if resource["service.name"] == service and (point.as_int or point.as_double) > 0
-            ]
-        )
+
+
+def test_the_services_have_metrics_of_their_own(shop: Shop) -> None:
+    assert buy(shop, "flo") == 200
+
+    def arrived(metric: str, service: str) -> list[Any]:
+        found = [(made["service.name"], point) for made, _, point in shop.receiver.points(metric)]
+        return [point for name, point in found if name == service and (point.as_int or point.as_double) > 0]
+
+    eventually(lambda: arrived("shop.orders.placed", "checkout"))
+    eventually(lambda: arrived("shop.stock.level", "inventory"))
+    eventually(lambda: arrived("process.memory.usage", "payment"))
 
 
 def test_errors_come_at_about_the_ratio_and_end_with_heal(shop: Shop) -> None:

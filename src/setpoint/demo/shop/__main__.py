@@ -79,15 +79,15 @@ def _options() -> argparse.Namespace:
         "--otlp", default="http://127.0.0.1:4318", help="where telemetry goes, over OTLP/HTTP"
     )
     parser.add_argument("--version", default=GOOD_VERSION)
-    parser.add_argument("--data", type=Path, default=Path("data/demo/shop"), help="folder of the SQL database")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/demo/shop"), help="folder of the SQL database"
+    )
     parser.add_argument("--peer", type=_peer, action="append", default=[], metavar="SERVICE=URL")
     parser.add_argument(
         "--faults", type=json.loads, default={}, help="faults in force from the start, as JSON"
     )
     parser.add_argument("--parent", type=int, help="process to end with")
-    parser.add_argument(
-        "--ready-fd", type=int, help="file descriptor that gets a byte once the service serves"
-    )
+    parser.add_argument("--ready-fd", type=int, help="file descriptor that gets a byte when it serves")
     return parser.parse_args()
 
 
