@@ -29,10 +29,17 @@ def test_every_column_of_a_record() -> None:
     assert found.pop("resource")["service.version"] == "1.4.2"
     assert 0 <= found.pop("id") < 2**64
     assert found == {
-        "service": "checkout", "ts_ns": NOW_NS - 2_000_000, "observed_ns": NOW_NS - 1_000_000, "severity_number": 17,
-        "severity": "ERROR", "body": "card refused: no funds", "trace_id": TRACE_ID, "span_id": SPAN_ID,
-        "attributes": {"order.id": "17", "items": '["a",1,{"b":2.5}]'}, "scope": "tests",
-    }  # fmt: skip
+        "service": "checkout",
+        "ts_ns": NOW_NS - 2_000_000,
+        "observed_ns": NOW_NS - 1_000_000,
+        "severity_number": 17,
+        "severity": "ERROR",
+        "body": "card refused: no funds",
+        "trace_id": TRACE_ID,
+        "span_id": SPAN_ID,
+        "attributes": {"order.id": "17", "items": '["a",1,{"b":2.5}]'},
+        "scope": "tests",
+    }
 
 
 def test_a_missing_time_is_the_observed_one_or_else_now() -> None:

@@ -62,16 +62,32 @@ def counter_request(value: int, at_ns: int = NOW_NS, start_ns: int = 0, **change
 def test_a_series_carries_its_identity_and_its_origin() -> None:
     request, scope = metrics_request()
     data = add_metric(scope, "order.value", "sum", "By", is_monotonic=True)
-    add_attributes(data.data_points.add(as_double=2.5, time_unix_nano=NOW_NS).attributes, {
-        "payment.method": "card", "retry": True, "attempt": 2, "share": 0.5, "tags": ["a", 1], "map": {"b": 1.0, "a": None},
-        "raw": b"\x00\xff", "empty": "",
-    })  # fmt: skip
+    add_attributes(
+        data.data_points.add(as_double=2.5, time_unix_nano=NOW_NS).attributes,
+        {
+            "payment.method": "card",
+            "retry": True,
+            "attempt": 2,
+            "share": 0.5,
+            "tags": ["a", 1],
+            "map": {"b": 1.0, "a": None},
+            "raw": b"\x00\xff",
+            "empty": "",
+        },
+    )
     batch = batch_of(decoder().decode(request))
     series = batch.series[0]
     assert series.labels == {
-        **TARGET, "__name__": "order_value_bytes_total", "payment_method": "card", "retry": "true", "attempt": "2",
-        "share": "0.5", "tags": '["a",1]', "map": '{"a":null,"b":1}', "raw": "AP8=",
-    }  # fmt: skip
+        **TARGET,
+        "__name__": "order_value_bytes_total",
+        "payment_method": "card",
+        "retry": "true",
+        "attempt": "2",
+        "share": "0.5",
+        "tags": '["a",1]',
+        "map": '{"a":null,"b":1}',
+        "raw": "AP8=",
+    }
     assert series.fingerprint == fingerprint(series.labels)
     assert (series.service, series.scope, series.type, series.unit) == (
         "checkout",

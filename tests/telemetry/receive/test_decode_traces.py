@@ -25,19 +25,37 @@ def test_every_column_of_a_span() -> None:
     found = row(decode_traces(request, NOW_MS))
     assert found.pop("resource")["host.name"] == "node-a"
     assert found == {
-        "service": "checkout", "name": "POST /orders", "kind": "server", "start_ns": NOW_NS - 5_000_000,
-        "duration_ns": 5_000_000, "trace_id": TRACE_ID, "span_id": SPAN_ID, "parent_span_id": bytes(7) + b"\1",
-        "trace_state": "a=b", "status": "ERROR", "status_message": "card refused", "scope": "tests",
+        "service": "checkout",
+        "name": "POST /orders",
+        "kind": "server",
+        "start_ns": NOW_NS - 5_000_000,
+        "duration_ns": 5_000_000,
+        "trace_id": TRACE_ID,
+        "span_id": SPAN_ID,
+        "parent_span_id": bytes(7) + b"\1",
+        "trace_state": "a=b",
+        "status": "ERROR",
+        "status_message": "card refused",
+        "scope": "tests",
         "attributes": {"http.route": "/orders", "http.response.status_code": "500", "cached": "false"},
         "events": [(NOW_NS - 1_000_000, "exception", {"exception.type": "ValueError"})],
         "links": [(TRACE_ID, SPAN_ID, {"why": "retry"})],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    [(0, "unspecified"), (1, "internal"), (2, "server"), (3, "client"), (4, "producer"), (5, "consumer"), (99, "unspecified"), (-1, "unspecified")],
-)  # fmt: skip
+    [
+        (0, "unspecified"),
+        (1, "internal"),
+        (2, "server"),
+        (3, "client"),
+        (4, "producer"),
+        (5, "consumer"),
+        (99, "unspecified"),
+        (-1, "unspecified"),
+    ],
+)
 def test_kinds(number: int, name: str) -> None:
     request, _ = span_request(kind=number)
     assert row(decode_traces(request, NOW_MS))["kind"] == name
@@ -66,7 +84,7 @@ def test_statuses(number: int, name: str) -> None:
     ],
 )
 def test_spans_that_cannot_be_kept_are_rejected(changes: dict[str, Any], reason: str) -> None:
-    request, span = span_request(**changes)
+    request, _ = span_request(**changes)
     good = request.resource_spans[0].scope_spans[0].spans.add()
     good.CopyFrom(span_request()[1])
     decoded = decode_traces(request, NOW_MS)

@@ -12,6 +12,7 @@ import time
 
 import httpx
 import pytest
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -130,18 +131,17 @@ def test_extreme_numbers_can_be_stored_or_are_rejected(doors: Doors, signal: Sig
             SERVICES[signal].response.FromString(answer.content)
 
 
-def extreme(request: object, value: int) -> None:
+def extreme(request: Message, value: int) -> None:
     """Set every unsigned 64-bit field of the first item, except the time that it is accepted by."""
-    from google.protobuf.message import Message
 
     def walk(message: Message) -> None:
         for descriptor, found in message.ListFields():
             if descriptor.message_type is not None:
                 for child in found if descriptor.is_repeated else [found]:
                     walk(child)
-            elif descriptor.cpp_type == descriptor.CPPTYPE_UINT64 and not descriptor.is_repeated:
-                if descriptor.name not in ("time_unix_nano", "start_time_unix_nano"):
-                    setattr(message, descriptor.name, value)
+            elif descriptor.cpp_type == descriptor.CPPTYPE_UINT64 and not (
+                descriptor.is_repeated or descriptor.name in ("time_unix_nano", "start_time_unix_nano")
+            ):
+                setattr(message, descriptor.name, value)
 
-    assert isinstance(request, Message)
     walk(request)

@@ -1,4 +1,4 @@
-"""OTLP/HTTP over a real socket: the protocol's table of answers, with rows in the database where it says 200."""
+"""OTLP/HTTP over a real socket: the protocol's table of answers, with rows in the database after a 200."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import http.client
 import json
 import time
 import zlib
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -62,9 +62,15 @@ def test_json_is_answered_in_json(doors: Doors, signal: Signal) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "compress"),
-    [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes), ("", bytes),
-     ("gzip", lambda body: gzip.compress(body[:50]) + gzip.compress(body[50:]))],
-)  # fmt: skip
+    [
+        ("gzip", gzip.compress),
+        ("GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("identity", bytes),
+        ("", bytes),
+        ("gzip", lambda body: gzip.compress(body[:50]) + gzip.compress(body[50:])),
+    ],
+)
 def test_compressed_bodies(doors: Doors, encoding: str, compress: Any) -> None:
     body = full_request("traces").SerializeToString()
     answer = post(doors, "traces", compress(body), content_type=PROTOBUF, content_encoding=encoding)
@@ -97,8 +103,9 @@ def test_partial_success_in_both_encodings(doors: Doors) -> None:
     answer = post(doors, "metrics", json.dumps(otlp_json(partial_request())).encode(), content_type=JSON)
     assert answer.json()["partialSuccess"]["rejectedDataPoints"] == "1"
     assert doors.database.query("SELECT DISTINCT metric FROM series ORDER BY metric")["metric"].tolist() == [
-        "good", "target_info",
-    ]  # fmt: skip
+        "good",
+        "target_info",
+    ]
 
 
 GOOD = full_request("traces").SerializeToString()
@@ -118,13 +125,33 @@ GOOD = full_request("traces").SerializeToString()
         (GOOD, {"content_type": PROTOBUF, "content_encoding": "gzip"}, 400, "not valid gzip"),
         (gzip.compress(GOOD)[:-9], {"content_type": PROTOBUF, "content_encoding": "gzip"}, 400, "truncated"),
         (b"", {"content_type": PROTOBUF, "content_encoding": "gzip"}, 400, "truncated"),
-        (gzip.compress(GOOD) + b"more", {"content_type": PROTOBUF, "content_encoding": "gzip"}, 400, "not valid gzip"),
-        (zlib.compress(GOOD) * 2, {"content_type": JSON, "content_encoding": "deflate"}, 400, "goes on after its end"),
+        (
+            gzip.compress(GOOD) + b"more",
+            {"content_type": PROTOBUF, "content_encoding": "gzip"},
+            400,
+            "not valid gzip",
+        ),
+        (
+            zlib.compress(GOOD) * 2,
+            {"content_type": JSON, "content_encoding": "deflate"},
+            400,
+            "goes on after its end",
+        ),
         (b"\0" * (LIMIT_BYTES + 1), {"content_type": PROTOBUF}, 413, "larger than 1048576 bytes"),
-        (gzip.compress(bytes(64 << 20)), {"content_type": PROTOBUF, "content_encoding": "gzip"}, 413, "larger than"),
-        (zlib.compress(bytes(64 << 20)), {"content_type": JSON, "content_encoding": "deflate"}, 413, "larger than"),
+        (
+            gzip.compress(bytes(64 << 20)),
+            {"content_type": PROTOBUF, "content_encoding": "gzip"},
+            413,
+            "larger than",
+        ),
+        (
+            zlib.compress(bytes(64 << 20)),
+            {"content_type": JSON, "content_encoding": "deflate"},
+            413,
+            "larger than",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors(doors: Doors, body: bytes, headers: dict[str, str], status: int, message: str) -> None:
     answer = post(doors, "traces", body, **headers)
     assert answer.status_code == status
@@ -170,7 +197,45 @@ def test_a_sender_that_hangs_up_leaves_the_server_well(doors: Doors) -> None:
     assert post(doors, "traces", GOOD, content_type=PROTOBUF).status_code == 200
 
 
-# --- back-pressure: a full queue and a database that refuses, which the real ones do only when they are broken
+# --- back-pressure: a full queue and a database that refuses, which the real ones only do when broken
+
+
+def test_more_bodies_at_once_than_memory_is_set_aside_for_are_told_to_come_back(doors: Doors) -> None:
+    waiting = []
+    for _ in range(4):
+        connection = http.client.HTTPConnection("127.0.0.1", doors.port)
+        connection.putrequest("POST", "/v1/traces")
+        connection.putheader("content-type", PROTOBUF)
+        connection.putheader("content-length", str(LIMIT_BYTES))
+        connection.endheaders(bytes(LIMIT_BYTES - 1))
+        waiting.append(connection)
+    answer = post(doors, "traces", GOOD, content_type=PROTOBUF)
+    for _ in range(200):  # until the server has read what the four sent
+        if answer.status_code == 503:
+            break
+        time.sleep(0.01)
+        answer = post(doors, "traces", GOOD, content_type=PROTOBUF)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    for connection in waiting:
+        connection.close()
+    while post(doors, "traces", GOOD, content_type=PROTOBUF).status_code == 503:
+        time.sleep(0.01)
+
+
+def test_the_loop_answers_while_a_large_body_is_decoded(doors: Doors) -> None:
+    request = full_request("traces")
+    spans = request.resource_spans[0].scope_spans[0].spans
+    while request.ByteSize() < LIMIT_BYTES * 9 // 10:
+        spans.extend([spans[0]] * 100)
+    body = request.SerializeToString()
+    with ThreadPoolExecutor(1) as threads:
+        large = threads.submit(post, doors, "traces", body, content_type=PROTOBUF)
+        answered = 0
+        while not large.done():
+            assert post(doors, "traces", b"", content_type=PROTOBUF).status_code == 200
+            answered += 1
+    assert large.result().status_code == 200
+    assert answered > 3
 
 
 class _Refusing:

@@ -37,8 +37,12 @@ NAMES: list[tuple[str, str, Kind, str]] = [
     ("custom_metric", "{custom}/s", "gauge", "custom_metric_per_second"),
     ("response_time_seconds", "s", "gauge", "response_time_seconds"),
     ("otelcol_process_cpu_seconds", "s", "counter", "otelcol_process_cpu_seconds_total"),
-    ("metric__with__multiple__underscores", "unit__multiple__underscores", "gauge",
-     "metric_with_multiple_underscores_unit_multiple_underscores"),
+    (
+        "metric__with__multiple__underscores",
+        "unit__multiple__underscores",
+        "gauge",
+        "metric_with_multiple_underscores_unit_multiple_underscores",
+    ),
     ("custom_metric", "unit@with#special/chars", "gauge", "custom_metric_unit_with_special_per_chars"),
     ("http.server.request.duration", "s", "histogram", "http_server_request_duration_seconds"),
     ("(lambda).function.executions(#)", "", "gauge", "lambda_function_executions"),
@@ -53,7 +57,7 @@ NAMES: list[tuple[str, str, Kind, str]] = [
     ("x", "/s", "gauge", "x_per_second"),
     ("x", "By/", "gauge", "x_bytes"),
     ("größe", "By", "gauge", "gr_e_bytes"),
-]  # fmt: skip
+]
 
 LABELS = [
     ("http.method", "http_method"),
@@ -71,10 +75,18 @@ LABELS = [
 ]
 
 UNITS = [
-    ("s", "seconds"), ("By/s", "bytes_per_second"), ("1", ""), ("1/s", "per_second"), ("{request}", ""),
-    ("requests/s", "requests_per_second"), ("unit@with#special/chars", "unit_with_special_per_chars"), ("", ""),
-    ("KiBy", "kibibytes"), ("%", "percent"), ("_odd_", "odd"),
-]  # fmt: skip
+    ("s", "seconds"),
+    ("By/s", "bytes_per_second"),
+    ("1", ""),
+    ("1/s", "per_second"),
+    ("{request}", ""),
+    ("requests/s", "requests_per_second"),
+    ("unit@with#special/chars", "unit_with_special_per_chars"),
+    ("", ""),
+    ("KiBy", "kibibytes"),
+    ("%", "percent"),
+    ("_odd_", "odd"),
+]
 
 
 @pytest.mark.parametrize(("name", "unit", "kind", "expected"), NAMES)
