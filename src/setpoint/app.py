@@ -130,17 +130,17 @@ def _log_progress(done: int, total: int) -> None:
 
 def _record_state(timeline: Timeline, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
     """Put a change of state on the timeline; after a restart only when it differs from what stands there."""
-    before = previous.state.value if previous else _last_state(timeline, status)
-    if before == status.state.value:
+    before = previous.state if previous else _last_state(timeline, status)
+    if before == status.state:
         return
     timeline.append(
         "objective.state",
-        f"{status.name} is {status.state.value}: {status.reason}",
+        f"{status.name} is {status.state}: {status.reason}",
         service=status.service,
         at_ms=status.evaluated_at_ms,
         data={
             "objective": status.name,
-            "state": status.state.value,
+            "state": status.state,
             "before": before,
             "budget_left": status.budget_left,
             "good": status.good,
