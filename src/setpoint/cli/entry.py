@@ -35,7 +35,8 @@ _EPILOG = """[bold]Start here[/]
 [bold]Exit codes[/]
   {exit_codes}
 
-SETPOINT_SERVER and SETPOINT_TOKEN stand for --server and --token."""
+SETPOINT_SERVER and SETPOINT_TOKEN stand for --server and --token.
+'setpoint --install-completion' makes the TAB key complete commands and options."""
 
 
 class _LazyGroup(TyperGroup):
@@ -75,10 +76,14 @@ def _exit_codes() -> str:
     return "\n  ".join(" · ".join(phrases[at : at + 4]) for at in range(0, len(phrases), 4))
 
 
+_COMPLETION = ("--install-completion", "--show-completion")
+
 _app = typer.Typer(
     cls=_LazyGroup,
     rich_markup_mode="rich",
-    add_completion=True,
+    # Typer checks these two options with pydantic in every command, which doubles the time of --help; so they are
+    # there when they are asked for.
+    add_completion=any(option in sys.argv[1:] for option in _COMPLETION),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EPILOG.format(exit_codes=_exit_codes()),
 )

@@ -19,7 +19,7 @@ app = typer.Typer(
 
 _EPILOG = """[bold]Examples[/]
   setpoint event add "checkout 1.4.2" --service checkout
-  setpoint event add "checkout 1.4.2" --service checkout --data version=1.4.2 --key ci-run-8812
+  setpoint event add "checkout 1.4.2" --data version=1.4.2 --key ci-run-8812
   setpoint event add "traffic moved to zone b" --kind traffic --at 10m
 
 Every chart of the service marks it, so a change and its effect stand side by side."""

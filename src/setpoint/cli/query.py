@@ -15,7 +15,7 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False)
 
 _EPILOG = """[bold]Examples[/]
-  setpoint query 'sum by (service_name) (rate(http_server_request_duration_seconds_count[5m]))'
+  setpoint query 'sum by (job) (http_server_request_duration_seconds_count)'
   setpoint query target_info --at 1h -o json
 
 OTLP metrics carry their Prometheus names and the label service_name."""

@@ -1,0 +1,186 @@
+"""Figures as people read them, and tables that keep to the terminal's width."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from setpoint.cli.instant import instant_ms
+from setpoint.cli.objectives import show_objective, show_objectives
+from setpoint.cli.output import ago, duration, figure, percent, table, to_yaml
+from setpoint.errors import InvalidInput
+
+DAY_MS = 86_400_000
+
+
+def objective(name: str, state: str, left: float | None, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "state": state,
+        "target": 0.999,
+        "budget_left": left,
+        "spark": [None, 0.2, 14.4, None],
+        "exhaustion_s": 13200.0,
+        **more,
+    }
+
+
+STATUSES = [
+    objective("search-latency-p95", "exhausted", -12.39),
+    objective("a-very-long-name-of-an-objective-that-somebody-chose-in-anger-99", "burning", 0.31),
+    objective("invoice-freshness", "no data", None, spark=[], exhaustion_s=None),
+    objective("checkout-availability", "healthy", 0.998),
+]
+
+
+def draw(width: int, *arguments: Any, show: Any = show_objectives, color: bool = False) -> str:
+    text = io.StringIO()
+    show(Console(file=text, width=width, highlight=False, force_terminal=color, markup=False), *arguments)
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_the_objectives_fit_one_line_each(width: int) -> None:
+    lines = draw(width, STATUSES).splitlines()
+    assert len(lines) == 1 + len(STATUSES)
+    assert max(map(len, lines)) <= width
+    whole = draw(width, STATUSES)
+    for shape_and_word in ("■ exhausted", "▲ burning", "○ no data", "● healthy"):
+        assert shape_and_word in whole
+    for value in (
+        "−1239 %",
+        "31.0 %",
+        "99.8 %",
+        "14.4×",
+        "3 h 40 m",
+        "checkout-availability",
+        "GONE IN",
+        "99.9 %",
+    ):
+        assert value in whole
+    assert ("somebody-chose-in-anger-99" in whole) == (width == 200)
+
+
+def test_only_states_are_coloured() -> None:
+    line = draw(100, [STATUSES[3]], color=True).splitlines()[1]
+    assert "\x1b[32m● healthy" in line
+    assert "\x1b[32mcheckout" not in line
+
+
+def test_an_empty_list_teaches_the_next_command() -> None:
+    assert "setpoint apply -f FILE" in draw(80, [])
+
+
+def test_one_objective_shows_its_figures_and_their_origin() -> None:
+    status = objective("checkout-availability", "burning", 0.5) | {
+        "reason": "the budget goes 14.4 times too fast",
+        "service": "checkout",
+        "window_s": 2_592_000,
+        "is_rolling": True,
+        "sli": 0.9995,
+        "good": 9995.0,
+        "total": 10000.0,
+        "bad": 5.0,
+        "allowed_bad": 10.0,
+        "covered_s": 7200,
+        "gap_minutes": 0,
+        "burn": [
+            {
+                "severity": "page",
+                "long_s": 3600,
+                "short_s": 300,
+                "long_burn": 14.5,
+                "short_burn": None,
+                "threshold": 14.4,
+                "firing": True,
+            }
+        ],
+        "explanation": "budget left = 1 − 5 / 10",
+    }
+    text = draw(80, status, show=show_objective)
+    for value in (
+        "99.9500 %",
+        "30 d rolling",
+        "9,995 good of 10,000",
+        "5.0 of 10.0 allowed",
+        "1 h / 5 m",
+        "▲ firing",
+    ):
+        assert value in text
+    assert "budget left = 1 − 5 / 10" in text
+
+
+@given(
+    st.lists(st.tuples(st.text("abc xyz", max_size=120), st.text("123", max_size=9)), min_size=1, max_size=5)
+)
+def test_a_table_never_wraps_and_never_exceeds(rows: list[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    Console(file=text, width=60).print(table(("NAME*", ">FIGURE"), rows))
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert max(map(len, lines)) <= 60
+    for (_, figures), line in zip(rows, lines[1:], strict=True):
+        assert line.rstrip().endswith(figures)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"), (0, "0 s"), (0.4, "0 s"), (59.6, "1 m"), (61, "1 m 1 s"), (3600, "1 h"), (13200, "3 h 40 m"),
+        (86400 * 28, "28 d"), (90000, "1 d 1 h"), (86430, "1 d"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0.0, "0"), (0.123, "0.12"), (14.4, "14.4"), (1234.5, "1,234"), (-0.5, "−0.5")],
+)
+def test_figures(value: float | None, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_percentages_and_ages() -> None:
+    assert percent(0.31) == "31.0 %"
+    assert percent(-0.39, 0) == "−39 %"
+    assert percent(None) == "–"
+    assert ago(DAY_MS, DAY_MS + 65_000) == "1 m 5 s ago"
+    assert ago(DAY_MS + 5_000, DAY_MS) == "in 5 s"
+    assert ago(None, DAY_MS) == "–"
+    assert ago(0, DAY_MS * 3).startswith(("1970-01-01 ", "1969-12-31 "))
+
+
+def test_yaml_keeps_the_order_and_the_letters() -> None:
+    assert to_yaml({"b": [1, {"ü": None}], "a": "x"}) == "b:\n- 1\n- ü: null\na: x\n"
+
+
+NOW_MS = 1_767_323_045_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30m", NOW_MS - 1_800_000),
+        ("2d", NOW_MS - 2 * DAY_MS),
+        ("2026-01-02T03:04:05Z", NOW_MS),
+        ("2026-01-02T04:04:05+01:00", NOW_MS),
+        ("1767323045000", NOW_MS),
+    ],
+)
+def test_instants(text: str, expected: int) -> None:
+    assert instant_ms(text, NOW_MS) == expected
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_an_instant_or_invalid_input(text: str) -> None:
+    try:
+        instant_ms(text, NOW_MS)
+    except InvalidInput as error:
+        assert "write 30m" in error.message
