@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
+from setpoint.errors import Unavailable
 from setpoint.telemetry import Head, Matcher, Reader, SignalStore, rebuild_head
 from tests.telemetry.naive import Naive, Sample, answer, batch
 
@@ -35,14 +37,14 @@ def ramp(first: int, last: int) -> list[Sample]:
 @given(
     before=samples,
     after=st.lists(samples, max_size=3),
-    evict_at=st.integers(0, 120),
+    evict_at=st.none() | st.integers(0, 120),
     asked=st.lists(queries, min_size=1, max_size=5),
 )
 def test_equals_a_dictionary_over_the_boundary(
     telemetry_database: TelemetryDatabase,
     before: list[tuple[int, int, float]],
     after: list[list[tuple[int, int, float]]],
-    evict_at: int,
+    evict_at: int | None,
     asked: list[tuple[list[Matcher], int, int]],
 ) -> None:
     for table in ("series", "samples"):
@@ -57,7 +59,7 @@ def test_equals_a_dictionary_over_the_boundary(
         store.write_metrics([batch(labelled(written))])
         head.append(batch(labelled(written)))
         naive.write(labelled(written))
-        if place == 0:
+        if place == 0 and evict_at is not None:
             head.evict(NOW_MS + evict_at)
     assert answer(reader.select([], *WIDE)) == naive.select([], *WIDE)
     for query, start, end in asked:
@@ -69,12 +71,25 @@ def test_a_range_within_the_head_never_asks_the_database(telemetry_database: Tel
     store, head = SignalStore(telemetry_database), Head(HORIZON_MS)
     store.write_metrics([batch(ramp(-200, 0))])
     rebuild_head(store, head, NOW_MS)
-    telemetry_database.command("TRUNCATE TABLE samples")
     reader = Reader(head, store)
-    inside = answer(reader.select([], NOW_MS - HORIZON_MS, NOW_MS))
+    telemetry_database.command("RENAME TABLE samples TO samples_away")
+    try:
+        inside = answer(reader.select([], NOW_MS - HORIZON_MS, NOW_MS))
+        with pytest.raises(Unavailable):
+            reader.select([], NOW_MS - HORIZON_MS - 1, NOW_MS)
+    finally:
+        telemetry_database.command("RENAME TABLE samples_away TO samples")
     assert [len(found) for _, found, _ in inside] == [99, 99, 99]
-    wider = answer(reader.select([], NOW_MS - HORIZON_MS - 1, NOW_MS))
-    assert [len(found) for _, found, _ in wider] == [99, 99, 99]
+
+
+def test_a_late_sample_below_the_boundary_counts_once(telemetry_database: TelemetryDatabase) -> None:
+    store, head = SignalStore(telemetry_database), Head(HORIZON_MS)
+    rebuild_head(store, head, NOW_MS)
+    late = labelled([(0, -150, 1.0), (0, -50, 2.0)])
+    store.write_metrics([batch(late)])
+    head.append(batch(late))
+    (found,) = answer(Reader(head, store).select([], *WIDE))
+    assert found[1:] == ([NOW_MS - 150, NOW_MS - 50], [1.0, 2.0])
 
 
 def test_a_range_before_the_head_comes_from_the_store(telemetry_database: TelemetryDatabase) -> None:

@@ -111,9 +111,15 @@ def test_stale_markers_keep_their_bits(store: SignalStore) -> None:
 def test_a_series_is_written_once_by_a_process(
     store: SignalStore, telemetry_database: TelemetryDatabase
 ) -> None:
-    for time_ms in range(NOW_MS, NOW_MS + 5):
-        store.write_metrics([batch([(LABELS, time_ms, 1.0)])])
-    assert store.counts().series == 1
+    store.write_metrics([batch([(LABELS, NOW_MS, 1.0)])])
+    telemetry_database.command("RENAME TABLE series TO series_away")
+    try:
+        store.write_metrics([batch([(LABELS, NOW_MS + 1, 1.0)])])
+        with pytest.raises(Unavailable):
+            store.write_metrics([batch([({"__name__": "new"}, NOW_MS, 1.0)])])
+    finally:
+        telemetry_database.command("RENAME TABLE series_away TO series")
+    assert store.counts().samples == 2
     # Another process (or this one, restarted) writes it again, which changes no answer.
     SignalStore(telemetry_database).write_metrics([batch([(LABELS, NOW_MS + 5, 1.0)])])
     assert len(store.read_samples([], 0, NOW_MS + 10).labels) == 1
