@@ -1,4 +1,4 @@
-"""Resources on both state databases: plan, atomic apply, revisions, timeline, and a round trip of any body."""
+"""Resources on both state databases: plan, atomic apply, revisions, events, round trip of any body."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_references_are_kept(store: ResourceStore) -> None:
     store.apply(documents(slo("a", "must-be"), service("must-be")), "kim")
     with pytest.raises(InvalidInput, match="SLO 'a' needs it"):
         store.delete("Service", "must-be", "kim")
-    with pytest.raises(InvalidInput, match="SLO 'a'|there is no Service"):
+    with pytest.raises(InvalidInput, match=r"spec\.service: there is no Service"):
         store.apply(documents(slo("a", "must-be")), "kim", prune=True)
     assert names(store) == ["a", "must-be"]
 
@@ -232,7 +232,7 @@ def test_a_stored_document_of_an_unknown_kind_is_left_out(
     assert len(fresh.documents()) == 2
 
 
-_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=30)
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 _VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()

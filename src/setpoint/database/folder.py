@@ -28,19 +28,22 @@ class DataFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StartupRefused(
-                f"the data folder {self.path} cannot be used: {error.strerror}; "
-                "give yourself the right to write there, or choose another with --data"
-            ) from error
-        self._take_lock()
-        self._check_format()
+            raise _unusable(self.path, error) from error
+        try:
+            self._take_lock()
+            self._check_format()
+        except OSError as error:
+            self.close()
+            raise _unusable(self.path, error) from error
+        except StartupRefused:
+            self.close()
+            raise
 
     def _take_lock(self) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             owner = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._lock)
             raise StartupRefused(
                 f"the data folder {self.path} is in use by process {owner}; "
                 "end that one, or choose another folder with --data"
@@ -52,7 +55,10 @@ class DataFolder:
         marker = self.path / "format.json"
         if not marker.exists():
             partial = marker.with_suffix(".new")
-            partial.write_text(json.dumps({"format": FORMAT, "setpoint": __version__}) + "\n")
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(json.dumps({"format": FORMAT, "setpoint": __version__}) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut can leave an empty marker, which looks damaged
             partial.rename(marker)
             return
         try:
@@ -63,7 +69,8 @@ class DataFolder:
         if number > FORMAT:
             raise StartupRefused(
                 f"the data folder {self.path} was written by Setpoint {version} (format {number}); "
-                f"this is {__version__} (format {FORMAT}): install {version} or newer, or choose another folder with --data"
+                f"this is {__version__} (format {FORMAT}): "
+                f"install {version} or newer, or choose another folder with --data"
             )
 
     @property
@@ -79,3 +86,10 @@ class DataFolder:
     def close(self) -> None:
         """Give the lock back."""
         os.close(self._lock)
+
+
+def _unusable(path: Path, error: OSError) -> StartupRefused:
+    return StartupRefused(
+        f"the data folder {path} cannot be used: {error.strerror}; "
+        "give yourself the right to write there, or choose another with --data"
+    )

@@ -9,6 +9,7 @@ forks.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from setpoint.database.state import without_password
 from setpoint.errors import StartupRefused, Unavailable
 
 __all__ = ["Columns", "TelemetryDatabase"]
@@ -50,14 +52,15 @@ class TelemetryDatabase:
         """
         self._dsn = dsn
         self._local = threading.local()
-        self._clients: list[Any] = []
+        # Weak, so that the client of a thread that ended goes with it: web servers start threads for ever.
+        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._guard = threading.Lock()
         self._engine: Any = None
         if dsn.startswith("chdb://"):
             self._engine = _open_embedded(Path(dsn.removeprefix("chdb://")), memory_bytes)
         elif not dsn.startswith(("clickhouse://", "clickhouses://", "http://", "https://")):
             raise StartupRefused(
-                f"'{dsn}' is no telemetry database; write chdb:///PATH or clickhouse://USER@HOST:PORT"
+                f"'{without_password(dsn)}' is no telemetry database; write chdb:///PATH or clickhouse://USER@HOST:PORT"
             )
         try:
             with clickhouse_connect.get_client(dsn=dsn) as client:
@@ -109,7 +112,7 @@ class TelemetryDatabase:
     def close(self) -> None:
         """Close every thread's client, then the engine."""
         with self._guard:
-            for client in self._clients:
+            for client in list(self._clients):
                 client.close()
             self._clients.clear()
             if self._engine is not None:
@@ -125,7 +128,7 @@ class TelemetryDatabase:
                 raise Unavailable(f"the telemetry database does not answer: {error}") from error
             self._local.client = client
             with self._guard:
-                self._clients.append(client)
+                self._clients.add(client)
         return client
 
     def _migrate(self) -> None:

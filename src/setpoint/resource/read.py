@@ -363,6 +363,8 @@ def _syntax_problem(file: str, error: MarkedYAMLError) -> Problem:
         message = (
             "the indentation does not fit the lines above; align it with the other keys or items of its block"
         )
+    elif "flow node" in context:
+        message = "a bracket '[' or '{' that was opened above is not closed; complete it"
     elif "flow" in context:
         message = (
             "a bracket '[' or '{' is opened here and not closed, or a comma is missing in it; complete it"
