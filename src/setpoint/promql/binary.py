@@ -56,10 +56,11 @@ def binary(context: Context, node: Binary) -> Value:
         if node.op in _SETS:
             return _set_operation(node, left, right)
         return _Join(context, node, left, right).result()
-    if isinstance(left, Matrix):
+    if isinstance(left, Matrix) and not isinstance(right, Matrix):
         return _with_scalar(context, node, left, left.values, np.broadcast_to(right, left.values.shape))
-    if isinstance(right, Matrix):
+    if isinstance(right, Matrix) and not isinstance(left, Matrix):
         return _with_scalar(context, node, right, np.broadcast_to(left, right.values.shape), right.values)
+    assert not isinstance(left, Matrix) and not isinstance(right, Matrix)
     if node.op in _COMPARISON:
         return _COMPARISON[node.op](left, right).astype(np.float64)
     return _ARITHMETIC[node.op](left, right)
@@ -137,10 +138,8 @@ class _Join:
         many_of, one_of, count = _signatures(many, one, matching)
         one_counts, many_counts = _counts(one, one_of, count), _counts(many, many_of, count)
         # At a step where a side is empty nothing is matched, so nothing can be ambiguous.
-        active = (many.present.any(axis=0) & one.present.any(axis=0)) | (
-            (fill_many is not None or fill_one is not None)
-            & (many.present.any(axis=0) | one.present.any(axis=0))
-        )
+        fills = fill_many is not None or fill_one is not None
+        active = (many.occupied | one.occupied) if fills else (many.occupied & one.occupied)
         self._refuse_ambiguous_one_side(one, one_of, one_counts, active)
         parts = [self._matched(many, one, many_of, one_of, count)]
         if fill_one is not None:

@@ -1,4 +1,4 @@
-"""How a kernel is compiled: cached on disk, without the interpreter's lock, and with IEEE arithmetic as written.
+"""How a kernel is compiled: cached on disk, without the interpreter's lock, with IEEE arithmetic.
 
 There is no fastmath: it would assume that NaN and infinity do not occur, and in PromQL they are values.
 """

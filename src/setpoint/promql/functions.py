@@ -122,7 +122,7 @@ def _timestamp(context: Context, call: Call) -> Matrix:
 
 
 def _absent(context: Context, call: Call) -> Matrix:
-    missing = ~context.vector(call.args[0]).present.any(axis=0)[np.newaxis, :]
+    missing = ~context.vector(call.args[0]).occupied[np.newaxis, :]
     return Matrix((absent_labels(call.args[0]),), context.times_ms, np.ones(missing.shape), missing)
 
 

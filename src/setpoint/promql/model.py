@@ -61,6 +61,11 @@ class Matrix:
         if len(self.drops_name) != len(self.labels):
             object.__setattr__(self, "drops_name", np.zeros(len(self.labels), np.bool_))
 
+    @property
+    def occupied(self) -> Presence:
+        """At which steps there is any value, bool[s]."""
+        return np.asarray(self.present.any(axis=0), np.bool_)
+
     @classmethod
     def empty(cls, times_ms: Times) -> Matrix:
         """No series at `times_ms`."""
@@ -86,7 +91,7 @@ def compact(matrix: Matrix) -> Matrix:
 
 
 def without_name(matrix: Matrix, delayed: bool) -> Matrix:
-    """`matrix` as the result of an operation that drops the metric's name: now, or at the end if `delayed`."""
+    """`matrix` after an operation that drops the metric's name: now, or at the end if `delayed`."""
     if delayed:
         return replace(matrix, drops_name=np.ones(len(matrix.labels), np.bool_))
     stripped = tuple(
