@@ -14,20 +14,20 @@ demo: .venv/run.stamp ## Setpoint and a small shop that you can break, in one co
 	@exec $(BIN)/setpoint demo
 
 test: .venv/dev.stamp debian-packages ## everything that is tested: style, types, architecture, unit to browser
-	@$(BIN)/python tools/check.py lint
-	@$(BIN)/python tools/check.py test
+	@$(BIN)/python -m tools.check lint
+	@$(BIN)/python -m tools.check test
 
 lint: .venv/dev.stamp ## style, types and architecture only
-	@$(BIN)/python tools/check.py lint
+	@$(BIN)/python -m tools.check lint
 
 bench: .venv/dev.stamp ## the benchmarks; their results go to bench/RESULTS.md by hand
 	@for question in footprint detection; do $(BIN)/python -m bench.$$question || exit 1; done
 
 docs: .venv/dev.stamp ## write the generated parts of docs/reference
-	@$(BIN)/python tools/reference.py
+	@$(BIN)/python -m tools.reference
 
 lock: .venv/dev.stamp ## choose the newest versions that pyproject.toml allows and pin them with hashes
-	@$(BIN)/python tools/lock.py
+	@$(BIN)/python -m tools.lock
 
 debian-packages:
 	@sh tools/debian-packages.sh
