@@ -175,8 +175,8 @@ def test_a_silent_server_does_not_hold_us() -> None:
 def test_who_asks_and_with_what_token_and_parameters(peer: Callable[..., Peer]) -> None:
     server = peer((200, b'{"items": [], "next": null}'))
     done = setpoint(
-        "timeline", "--kind", "deploy", "--kind", "demo.fault", "--service", "a b", "--server", server.url + "/",
-        SETPOINT_TOKEN="s3cret", LOGNAME="grace",
+        "timeline", "--kind", "deploy", "--kind", "demo.fault", "--service", "a b",
+        "--server", server.url + "/", SETPOINT_TOKEN="s3cret", LOGNAME="grace",
     )  # fmt: skip
     assert done.returncode == 0
     method, path, headers, _ = server.requests[0]

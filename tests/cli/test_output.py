@@ -131,8 +131,8 @@ def test_a_table_never_wraps_and_never_exceeds(rows: list[tuple[str, str]]) -> N
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (None, "–"), (0, "0 s"), (0.4, "0 s"), (59.6, "1 m"), (61, "1 m 1 s"), (3600, "1 h"), (13200, "3 h 40 m"),
-        (86400 * 28, "28 d"), (90000, "1 d 1 h"), (86430, "1 d"),
+        (None, "–"), (0, "0 s"), (0.4, "0 s"), (59.6, "1 m"), (61, "1 m 1 s"), (3600, "1 h"),
+        (13200, "3 h 40 m"), (86400 * 28, "28 d"), (90000, "1 d 1 h"), (86430, "1 d"),
     ],
 )  # fmt: skip
 def test_durations(seconds: float | None, text: str) -> None:

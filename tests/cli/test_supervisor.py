@@ -145,7 +145,7 @@ def test_a_killed_server_comes_back_and_is_told_why(run: Callable[..., Running])
     told = running.starts()[1]["reason"]
     assert before_ms <= told.pop("at_ms") <= time.time_ns() // 1_000_000
     assert told == {
-        "reason": "being killed by SIGKILL",
+        "reason": "killed by SIGKILL",
         "cause": "killed",
         "exit": None,
         "signal": "SIGKILL",
@@ -154,7 +154,7 @@ def test_a_killed_server_comes_back_and_is_told_why(run: Callable[..., Running])
     running.process.terminate()
     code, said = running.end()
     assert code == 0
-    assert "setpoint: the server stopped after being killed by SIGKILL; starting it again" in said
+    assert "setpoint: the server stopped (killed by SIGKILL); starting it again" in said
 
 
 def test_no_connection_is_refused_while_the_server_is_killed_again_and_again(
@@ -206,7 +206,7 @@ def test_a_server_that_never_gets_ready_is_killed(run: Callable[..., Running]) -
     running = run("sleep", start_limit_s=0.5, give_up_after=2)
     code, said = running.end()
     assert code == 1
-    assert "not being ready within 0.5 s" in said
+    assert "not ready within 0.5 s" in said
     assert len(running.starts()) == 2
 
 
@@ -230,7 +230,7 @@ def test_does_not_give_up_on_a_server_that_was_ready_once(run: Callable[..., Run
         assert time.monotonic() < deadline
         assert running.process.poll() is None
         time.sleep(0.05)
-    assert running.starts()[-1]["reason"]["reason"] == "ending with code 3"
+    assert running.starts()[-1]["reason"]["reason"] == "ended with code 3"
     running.process.terminate()
     assert running.end()[0] == 0
 

@@ -47,7 +47,7 @@ def delete(
     client = Client(server, token)
     deleted: list[dict[str, str]] = []
     missing: list[str] = []
-    for one_kind, one_name in names:
+    for one_kind, one_name in reversed(names):  # what was declared last may refer to what came before
         try:
             client.delete(f"/api/resources/{segment(one_kind)}/{segment(one_name)}")
             deleted.append({"kind": one_kind, "name": one_name})

@@ -35,8 +35,7 @@ _EPILOG = """[bold]Start here[/]
 [bold]Exit codes[/]
   {exit_codes}
 
-SETPOINT_SERVER and SETPOINT_TOKEN stand for --server and --token.
-'setpoint --install-completion' makes the TAB key complete commands and options."""
+SETPOINT_SERVER and SETPOINT_TOKEN stand for --server and --token."""
 
 
 class _LazyGroup(TyperGroup):
@@ -76,14 +75,10 @@ def _exit_codes() -> str:
     return "\n  ".join(" · ".join(phrases[at : at + 4]) for at in range(0, len(phrases), 4))
 
 
-_COMPLETION = ("--install-completion", "--show-completion")
-
 _app = typer.Typer(
     cls=_LazyGroup,
     rich_markup_mode="rich",
-    # Typer checks these two options with pydantic in every command, which doubles the time of --help; so they are
-    # there when they are asked for.
-    add_completion=any(option in sys.argv[1:] for option in _COMPLETION),
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EPILOG.format(exit_codes=_exit_codes()),
 )
@@ -122,12 +117,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
     except SetpointError as error:
-        return _report(error.message, error.exit_code)
+        return _report_error(error)
     except TyperException as error:
         return _report_usage(error)
-    except typer.Abort:
-        return 130
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
         # The reader (`head`, `less`) has enough. Python would complain once more when it closes stdout.
@@ -139,6 +132,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _report(message: str, exit_code: int) -> int:
     sys.stderr.write(f"setpoint: {message}\n")
     return exit_code
+
+
+def _report_error(error: SetpointError) -> int:
+    """Each problem on a line of its own that begins with the place, for editors; then their number."""
+    if not isinstance(error, InvalidInput) or not error.problems:
+        return _report(error.message, error.exit_code)
+    count = len(error.problems)
+    sys.stderr.write(f"{error.message}\n")
+    return _report(f"{count} problem{'' if count == 1 else 's'}; nothing was changed", error.exit_code)
 
 
 def _report_usage(error: TyperException) -> int:

@@ -27,7 +27,7 @@ class HealthWatch(threading.Thread):
     """A thread that asks every `interval_s`; after `failures` silences in a row it calls `on_hung` once and
     ends.
 
-    `verdict` is empty until then, and afterwards what happened, to stand after 'restarted after'.
+    `verdict` is empty until then, and afterwards what happened.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class HealthWatch(threading.Thread):
         while not self._stopped.wait(self._interval_s):
             silent = 0 if is_alive(self._url, self._timeout_s) else silent + 1
             if silent >= self._limit and not self._stopped.is_set():
-                self.verdict = f"hanging ({silent} health checks without an answer)"
+                self.verdict = f"hung ({silent} health checks without an answer)"
                 self._on_hung()
                 return
 

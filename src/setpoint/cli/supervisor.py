@@ -62,10 +62,10 @@ class _Death:
 
     @property
     def phrase(self) -> str:
-        """What happened, to stand after 'restarted after'."""
+        """What happened, as the supervisor and the timeline say it."""
         if self.hung:
             return self.hung
-        return f"being killed by {self.signal}" if self.signal else f"ending with code {self.code}"
+        return f"killed by {self.signal}" if self.signal else f"ended with code {self.code}"
 
     @property
     def signal(self) -> str | None:
@@ -157,7 +157,7 @@ class Supervisor:
                 return death.exit_code
             pause_s = self._timing.pauses_s[min(max(quick - 1, 0), len(self._timing.pauses_s) - 1)]
             after = f" in {pause_s:g} s" if pause_s else ""
-            _say(f"the server stopped after {death.phrase}; starting it again{after}")
+            _say(f"the server stopped ({death.phrase}); starting it again{after}")
             if self._pause(pause_s):
                 self._on_stop()
                 return 0
@@ -190,7 +190,7 @@ class Supervisor:
                             self._was_ever_ready = True
                             self._on_ready(self._restarts)
                     elif not found:
-                        hung = f"not being ready within {self._timing.start_limit_s:g} s"
+                        hung = f"not ready within {self._timing.start_limit_s:g} s"
                         child.kill_now()
         finally:
             if watch is not None:
@@ -221,7 +221,7 @@ class Supervisor:
         where = f" The rest is in {self._log}." if self._log is not None else ""
         _say(
             f"gave up: the server stopped {quick} times in a row before it was ready, "
-            f"at last after {death.phrase}{said}.{where}"
+            f"at last {death.phrase}{said}.{where}"
         )
         return True
 

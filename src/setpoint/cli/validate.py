@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import typer
 
 from setpoint.cli.options import FilesOption, OutputOption
 from setpoint.cli.output import Output, emit
+from setpoint.errors import InvalidInput
 
 __all__ = ["app"]
 
@@ -27,7 +29,14 @@ def validate(file: FilesOption, output: OutputOption = Output.TABLE) -> None:
     from setpoint.cli.files import read_files
     from setpoint.resource import load_text
 
-    documents = load_text(read_files(file), default_registry())
+    try:
+        documents = load_text(read_files(file), default_registry())
+    except InvalidInput as error:
+        if output is Output.TABLE:
+            raise
+        problems = [dataclasses.asdict(problem) for problem in error.problems]
+        emit({"valid": False, "problems": problems}, output, lambda console: None)
+        raise typer.Exit(error.exit_code) from error
     found = [{"kind": document.kind, "name": document.name, "file": document.file} for document in documents]
 
     def render(console: Any) -> None:
