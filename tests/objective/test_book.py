@@ -79,7 +79,7 @@ def slo(
 
 @dataclass
 class World:
-    """A clock, samples, a ledger store and a book; requests are reported as one cumulative counter per code."""
+    """A clock, samples, a ledger store and a book."""
 
     clock: VirtualClock
     samples: Samples
@@ -92,7 +92,8 @@ class World:
     def make(cls, store: LedgerStore | None = None, start_ms: int = T0, **settings: Any) -> World:
         clock, samples, store = VirtualClock(start_ms), Samples(), store or MemoryLedger()
         changes: list[tuple[str, str | None]] = []
-        return cls(clock, samples, store, cls.open(clock, samples, store, changes, **settings), changes, {})
+        book = cls.open(clock, samples, store, changes, **settings)
+        return cls(clock, samples, store, book, changes, {})
 
     @staticmethod
     def open(
@@ -361,6 +362,18 @@ def test_a_failing_ledger_store_stops_nothing() -> None:
     assert sum(total for _, total in rows.values() if not math.isnan(total)) >= 200
 
 
+def test_a_ledger_that_cannot_be_read_is_no_data_until_it_can() -> None:
+    store = MemoryLedger()
+    store.broken = True
+    world = World.make(store)
+    world.born("200")
+    world.book.apply([slo()])
+    status = world.run(30, lambda: world.report(c200=5))
+    assert (status.state, status.reason) == ("no data", "the ledger does not answer")
+    store.broken = False
+    assert world.run(1).total == 150
+
+
 def test_writes_are_few() -> None:
     store = MemoryLedger()
     world = World.make(store)
@@ -476,7 +489,7 @@ def test_other_queries_are_another_ledger(telemetry_database: TelemetryDatabase)
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_order_of_arrival_gives_the_same_ledger(data: st.DataObject) -> None:
-    """Samples in any order, with gaps and resets: the counts are those of a naive walk over the sorted samples."""
+    """Samples in any order, with gaps and resets: the counts are those of a naive walk over all of them."""
     world = World.make()
     samples: dict[str, dict[int, int]] = {}
     for code in ("200", "500"):

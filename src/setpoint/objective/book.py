@@ -79,18 +79,19 @@ class ObjectiveBook:
         self._assessors: dict[str, Assessor] = {}
         self._published: dict[str, ObjectiveStatus] = {}
         self._saved_ms: int | None = None
+        self._history_waits = False
 
     def apply(self, documents: Iterable[_Declared]) -> None:
         """Keep exactly the objectives of these documents (all that exist): add, change, remove.
 
-        New and changed ones are evaluated before this returns. Raises QueryError when a query does not parse
-        and Unavailable when their ledger cannot be read; nothing has changed then.
+        New and changed ones are evaluated before this returns. Raises QueryError when a query does not parse;
+        nothing has changed then. An objective whose ledger cannot be read has no data until it can.
         """
         wanted = [document.spec.objective() for document in documents if isinstance(document.spec, Slo)]
         with self._evaluation:
             now_ms = self._clock.now_ms()
-            assessors = {objective.name: self._assessor(objective, now_ms) for objective in wanted}
-            self._save(now_ms)
+            self._save(now_ms)  # of those that go, and for those that go on with another window
+            assessors = {objective.name: self._assessor(objective) for objective in wanted}
             fresh = [name for name, one in assessors.items() if self._assessors.get(name) is not one]
             self._assessors = assessors
             self._published = {name: one for name, one in self._published.items() if name in assessors}
@@ -141,7 +142,7 @@ class ObjectiveBook:
         end_ms = min(end_ms, self._clock.now_ms())
         return history(track.minutes, track.objective, min(start_ms, end_ms), end_ms, points)
 
-    def _assessor(self, objective: Objective, now_ms: int) -> Assessor:
+    def _assessor(self, objective: Objective) -> Assessor:
         before = self._assessors.get(objective.name)
         if before is not None and before.track.objective == objective:
             return before
@@ -149,11 +150,6 @@ class ObjectiveBook:
         same_events = before is not None and before.track.objective.ledger_key == objective.ledger_key
         if before is not None and same_events and before.track.objective.window_s >= objective.window_s:
             track.adopt(before.track)
-        else:
-            first = track.minutes_of_window(now_ms)[0] - objective.window_s // 60
-            if before is not None:
-                self._save(now_ms)
-            track.load(self._store.read(objective.ledger_key, first), now_ms, self._oldest_sample_ms())
         return Assessor(track, no_data_after_s=self._no_data_after_s)
 
     def _evaluate(self, names: list[str], now_ms: int, written_from_ms: int | None) -> None:
@@ -176,6 +172,10 @@ class ObjectiveBook:
     def _advance(self, track: Track, now_ms: int, written_from_ms: int | None) -> None:
         name = track.objective.name
         try:
+            if not track.is_loaded:
+                first = track.minutes_of_window(now_ms)[0] - track.objective.window_s // 60
+                rows = self._store.read(track.objective.ledger_key, first)
+                track.load(rows, now_ms, self._oldest_sample_ms())
             track.advance(now_ms, written_from_ms)
             track.error = None
         except SetpointError as error:
@@ -203,9 +203,11 @@ class ObjectiveBook:
                 left -= 1
                 try:
                     track.backfill()
+                    self._history_waits = False
                 except SetpointError as error:
-                    logger.warning("history of objective %s waits: %s", track.objective.name, error.message)
-                    left = 0
+                    if not self._history_waits:  # once, not every second
+                        logger.warning("history of objectives waits: %s", error.message)
+                    self._history_waits, left = True, 0
                 except Exception:
                     logger.exception(
                         "a part of the history of objective %s was left out", track.objective.name

@@ -94,8 +94,11 @@ class Ledger:
     def counts(self, start: int, end: int) -> Counts:
         """Events of the slots from `start` to before `end`; slots outside the ledger count nothing."""
         with self._lock:
-            good, total, present = self._differences(np.array([start]), np.array([end]))[:, 0]
-        return Counts(good=float(good), total=float(total), minutes=int(present))
+            self._sum_up()
+            low = min(max(start - self._first, 0), self._size)
+            high = min(max(end - self._first, low), self._size)
+            good, total, present = (self._sums[:, high] - self._sums[:, low]).tolist()
+        return Counts(good=good, total=total, minutes=int(present))
 
     def counts_of(self, starts: _Ints, ends: _Ints) -> npt.NDArray[np.float64]:
         """Good, total and slots with data of many windows at once, as float64[3, n]."""

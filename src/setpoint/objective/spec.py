@@ -12,7 +12,7 @@ window, and `budgetingMethod: Occurrences` (also when it is left out, as in Open
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -96,8 +96,11 @@ def _target_percent(value: Decimal) -> Decimal:
 
 
 def _decimal(value: Any) -> Any:
-    """A YAML float as the decimal number that was written."""
-    return Decimal(repr(value)) if isinstance(value, float) else value
+    """A YAML number as the decimal number that was written."""
+    try:
+        return None if value is None else Decimal(str(value))
+    except InvalidOperation as error:
+        raise ValueError(f"'{value}' is no number; write one, such as 0.999") from error
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -152,9 +155,8 @@ class _RatioMetric(Part):
     @model_validator(mode="before")
     @classmethod
     def _counter_is_said(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not any(
-            key.lower() == "counter" for key in data if isinstance(key, str)
-        ):
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        if isinstance(data, dict) and "counter" not in data and known.issuperset(data):  # else it is misspelt
             raise ValueError(
                 "counter is missing; write counter: true where the queries name counters that only grow, "
                 "counter: false where their value is the number of events in the last minute"

@@ -55,6 +55,7 @@ class Track:
         self.slices = Ledger(SLICE_S)
         self.error: str | None = None
         self.pending = Ranges()
+        self.is_loaded = False
         self._counter = EventCounter(objective, select)
         self._final_minutes = -(-final_after_s // 60)
         self._window_minutes = -(-objective.window_s // 60)
@@ -67,6 +68,7 @@ class Track:
         """Take over stored minutes, and plan to count what they lack: since they were written, and before
         them.
         """
+        self.is_loaded = True
         live_from = self._live_from(now_ms)
         low = live_from - self._window_minutes
         if len(rows.minutes):
@@ -83,6 +85,7 @@ class Track:
         different).
         """
         self.minutes, self.slices, self.pending = other.minutes, other.slices, other.pending
+        self.is_loaded = other.is_loaded
         self._since, self._unsaved, self._cut = other._since, other._unsaved, other._cut
 
     def advance(self, now_ms: int, written_from_ms: int | None) -> None:
