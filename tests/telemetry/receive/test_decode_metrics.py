@@ -349,3 +349,19 @@ def test_the_same_attributes_on_different_resources_are_different_series() -> No
         add_metric(scope, "x", "gauge").data_points.add(as_int=1, time_unix_nano=NOW_NS)
         found.add(batch_of(subject.decode(request)).series[0].fingerprint)
     assert len(found) == 2
+
+
+def test_a_point_with_more_attributes_than_any_sender_has_is_rejected() -> None:
+    request, scope = metrics_request()
+    point = add_metric(scope, "g", "gauge").data_points.add(time_unix_nano=NOW_NS, as_int=1)
+    add_attributes(point.attributes, {f"k{number}": number for number in range(1001)})
+    assert reject(request) == (1, "1 rejected: more than 1000 attributes (metric 'g')")
+
+
+def test_a_message_about_rejections_is_short() -> None:
+    request, scope = metrics_request()
+    for number in range(20):
+        add_metric(scope, f"m{number}" * 200, "sum", aggregation_temporality=1).data_points.add(as_int=1)
+    count, message = reject(request)
+    assert count == 20
+    assert len(message) < 2000

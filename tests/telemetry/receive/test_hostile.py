@@ -116,6 +116,33 @@ def test_nesting_is_bounded(doors: Doors) -> None:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
+def test_a_body_of_empty_messages_is_refused_before_it_is_walked(doors: Doors, signal: Signal) -> None:
+    """Two bytes on the wire are one message, so a megabyte is half a million of them."""
+    answer = httpx.post(
+        f"{doors.url}/v1/{signal}",
+        content=gzip.compress(b"\x0a\x00" * 500_000),
+        headers={"content-type": PROTOBUF, "content-encoding": "gzip"},
+    )
+    assert answer.status_code == 413
+    assert b"smaller batches" in answer.content
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_resource_attributes_beyond_a_thousand_are_left_out(doors: Doors, signal: Signal) -> None:
+    request = full_request(signal)
+    resource = request.ListFields()[0][1][0].resource
+    for number in range(3000):
+        resource.attributes.add(key=f"k{number}").value.int_value = number
+    answer = httpx.post(
+        f"{doors.url}/v1/{signal}", content=request.SerializeToString(), headers={"content-type": PROTOBUF}
+    )
+    assert answer.status_code == 200
+    table = {"traces": "spans", "metrics": "series", "logs": "logs"}[signal]
+    found = doors.database.query(f"SELECT DISTINCT length(mapKeys(resource)) AS n FROM {table}")
+    assert found["n"].tolist() == [1000]
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
 def test_extreme_numbers_can_be_stored_or_are_rejected(doors: Doors, signal: Signal) -> None:
     """Every 64-bit field at its limits, one at a time."""
     with httpx.Client() as client:

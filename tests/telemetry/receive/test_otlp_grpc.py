@@ -74,8 +74,11 @@ def test_too_large_is_resource_exhausted_also_after_decompression(doors: Doors, 
 
 
 class _Refusing:
+    def __init__(self, message: str = "the queue is full; send it again later") -> None:
+        self._message = message
+
     def submit(self, batch: Any, size_bytes: int) -> Future[None]:
-        raise Unavailable("the queue is full; send it again later", retry_after_s=2.5)
+        raise Unavailable(self._message, retry_after_s=2.5)
 
 
 def test_back_pressure_is_unavailable_with_retry_info() -> None:
@@ -90,6 +93,25 @@ def test_back_pressure_is_unavailable_with_retry_info() -> None:
     assert (code, message) == (grpc.StatusCode.UNAVAILABLE, "the queue is full; send it again later")
     assert status.details[0].Unpack(retry)
     assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (2, 500_000_000)
+
+
+def test_a_long_error_of_the_database_still_says_retry() -> None:
+    server = OtlpGrpcServer("127.0.0.1:0", _Refusing("\U0001f600" * 100_000), SystemClock(), LIMIT_BYTES)
+    server.start()
+    try:
+        with calling(f"127.0.0.1:{server.port}", "logs") as call:
+            code, _, status = failure(call, full_request("logs").SerializeToString())
+    finally:
+        server.stop(0)
+    assert code == grpc.StatusCode.UNAVAILABLE
+    assert status.details[0].Is(error_details_pb2.RetryInfo.DESCRIPTOR)
+
+
+def test_a_request_of_empty_messages_is_resource_exhausted(doors: Doors) -> None:
+    with calling(doors.grpc_address, "metrics") as call:
+        code, message, status = failure(call, b"\x0a\x00" * 200_000)
+    assert (code, status) == (grpc.StatusCode.RESOURCE_EXHAUSTED, None)
+    assert "smaller batches" in message
 
 
 def test_a_token_is_demanded_where_one_is_set(doors: Doors) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from setpoint.telemetry.receive.limits import MAX_ATTRIBUTES
 
 __all__ = ["UNKNOWN_SERVICE", "Resource", "attribute_map", "value_text"]
 
@@ -34,8 +36,10 @@ def value_text(value: Any) -> str:
     return ""
 
 
-def attribute_map(attributes: Iterable[Any]) -> dict[str, str]:
-    """`KeyValue` messages as {key: text}; of a repeated key the last one counts."""
+def attribute_map(attributes: Sequence[Any]) -> dict[str, str]:
+    """The first 1,000 `KeyValue` messages as {key: text}; of a repeated key the last one counts."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        attributes = attributes[:MAX_ATTRIBUTES]
     return {attribute.key: value_text(attribute.value) for attribute in attributes}
 
 

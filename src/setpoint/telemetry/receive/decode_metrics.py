@@ -21,6 +21,7 @@ import numpy as np
 from setpoint.clock import Clock
 from setpoint.telemetry.model import Labels, MetricBatch, Series, fingerprint
 from setpoint.telemetry.receive.attributes import Resource, value_text
+from setpoint.telemetry.receive.limits import MAX_ATTRIBUTES
 from setpoint.telemetry.receive.outcome import SAMPLE_RETENTION_S, Bounds, Decoded, Rejections
 from setpoint.telemetry.receive.start_times import StartTimes
 from setpoint.telemetry.receive.translate import (
@@ -177,7 +178,7 @@ class MetricDecoder:
     def _number_points(self, draft: _Draft, family: _Family, points: Iterable[Any]) -> None:
         is_counter = family.kind == "counter"
         for point in points:
-            if not self._in_time(draft, family, point.time_unix_nano):
+            if not self._is_fit(draft, family, point):
                 continue
             key = tuple([attribute.SerializeToString() for attribute in point.attributes])
             series = family.points.get(key) or self._new(draft, family, key, point.attributes, _one_series)
@@ -195,7 +196,7 @@ class MetricDecoder:
 
     def _histogram_points(self, draft: _Draft, family: _Family, points: Iterable[Any]) -> None:
         for point in points:
-            if not self._in_time(draft, family, point.time_unix_nano):
+            if not self._is_fit(draft, family, point):
                 continue
             counts = point.bucket_counts
             bounds = tuple(point.explicit_bounds) if counts else ()
@@ -219,7 +220,7 @@ class MetricDecoder:
 
     def _summary_points(self, draft: _Draft, family: _Family, points: Iterable[Any]) -> None:
         for point in points:
-            if not self._in_time(draft, family, point.time_unix_nano):
+            if not self._is_fit(draft, family, point):
                 continue
             quantiles = tuple(item.quantile for item in point.quantile_values)
             key = (quantiles, *[attribute.SerializeToString() for attribute in point.attributes])
@@ -230,11 +231,16 @@ class MetricDecoder:
             values = [float(point.count), point.sum, *(item.value for item in point.quantile_values)]
             self._emit(draft, series, values, point, cumulative=series[:2])
 
-    def _in_time(self, draft: _Draft, family: _Family, at_ns: int) -> bool:
-        if draft.bounds.oldest_ns <= at_ns <= draft.bounds.newest_ns:
-            return True
-        draft.rejections.add(f"{draft.bounds.fault(at_ns)} (metric '{family.name}')")
-        return False
+    def _is_fit(self, draft: _Draft, family: _Family, point: Any) -> bool:
+        at_ns = point.time_unix_nano
+        if not draft.bounds.oldest_ns <= at_ns <= draft.bounds.newest_ns:
+            draft.rejections.add(f"{draft.bounds.fault(at_ns)} (metric '{family.name}')")
+            return False
+        if len(point.attributes) > MAX_ATTRIBUTES:
+            # Leaving some out, as spans and logs do, would make different series one.
+            draft.rejections.add(f"more than {MAX_ATTRIBUTES} attributes (metric '{family.name}')")
+            return False
+        return True
 
     def _new(
         self, draft: _Draft, family: _Family, key: Any, attributes: Iterable[Any], make: _MakeSeries

@@ -20,6 +20,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from setpoint.errors import InvalidInput
+from setpoint.telemetry.receive.limits import MAX_ITEMS
 
 __all__ = ["parse", "render"]
 
@@ -90,6 +91,8 @@ def _fill(message: Any, document: Any, path: str, depth: int) -> None:
 def _fill_repeated(container: Any, field: _Field, value: Any, place: str, depth: int) -> None:
     if not isinstance(value, list):
         raise _Wrong(f"{place} must be an array, not {_kind(value)}")
+    if len(value) > MAX_ITEMS:
+        raise _Wrong(f"{place} has more than {MAX_ITEMS} elements; send smaller batches")
     for index, item in enumerate(value):
         if field.message is not None:
             _fill(container.add(), item, f"{place}[{index}]", depth + 1)

@@ -18,13 +18,18 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from setpoint.clock import Clock
-from setpoint.errors import InvalidInput, SetpointError, StartupRefused, Unavailable
+from setpoint.errors import InvalidInput, SetpointError, StartupRefused, TooLarge, Unavailable
+from setpoint.telemetry.receive.outcome import clipped
 from setpoint.telemetry.receive.receiver import SERVICES, Receiver, Signal, SubmitsBatches
 
 __all__ = ["OtlpGrpcServer"]
 
 _LOG = logging.getLogger(__name__)
 _THREADS = 8
+_MESSAGE_CHARS = 400
+"""Errors travel in headers, percent-encoded and once more in base64; a client drops headers beyond 8 kB, and
+with them what says that it may retry.
+"""
 
 
 class OtlpGrpcServer:
@@ -90,21 +95,23 @@ class OtlpGrpcServer:
 
 
 def _refuse(context: Any, error: SetpointError) -> NoReturn:
+    message = clipped(error.message, _MESSAGE_CHARS)
+    code, number, detail = grpc.StatusCode.INTERNAL, code_pb2.INTERNAL, None
     if isinstance(error, Unavailable):
         code, number = grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
-        detail: Any = error_details_pb2.RetryInfo(retry_delay=delay)
+        detail = error_details_pb2.RetryInfo(retry_delay=delay)
+    elif isinstance(error, TooLarge):
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED
     elif isinstance(error, InvalidInput):
         code, number = grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT
-        violation = error_details_pb2.BadRequest.FieldViolation(field="body", description=error.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field="body", description=message)
         detail = error_details_pb2.BadRequest(field_violations=[violation])
-    else:
-        context.abort(grpc.StatusCode.INTERNAL, error.message)
-        raise AssertionError("abort raises")
-    packed = any_pb2.Any()
-    packed.Pack(detail)
-    status = status_pb2.Status(code=number, message=error.message, details=[packed])
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(code, error.message)
+    if detail is not None:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status = status_pb2.Status(code=number, message=message, details=[packed])
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(code, message)
     raise AssertionError("abort raises")

@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from setpoint.clock import rfc3339
 from setpoint.telemetry.model import LogBatch, MetricBatch, SpanBatch
 
-__all__ = ["LOG_RETENTION_S", "SAMPLE_RETENTION_S", "SPAN_RETENTION_S", "Bounds", "Decoded", "Rejections"]
+__all__ = [
+    "LOG_RETENTION_S",
+    "SAMPLE_RETENTION_S",
+    "SPAN_RETENTION_S",
+    "Bounds",
+    "Decoded",
+    "Rejections",
+    "clipped",
+]
 
 AHEAD_S = 600
 """How far a sender's clock may be ahead of ours, in seconds."""
@@ -25,6 +33,11 @@ SPAN_RETENTION_S = LOG_RETENTION_S = 15 * 86_400
 """How long the tables keep rows (the TTL of the migration), in seconds."""
 
 _REASONS_SHOWN = 5
+
+
+def clipped(text: str, chars: int = 1500) -> str:
+    """`text`, cut to `chars` characters."""
+    return text if len(text) <= chars else text[:chars] + "…"
 
 
 @dataclass(slots=True)
@@ -52,7 +65,7 @@ class Rejections:
         parts = [f"{count} rejected: {reason}" for reason, count in ranked[:_REASONS_SHOWN]]
         if len(ranked) > _REASONS_SHOWN:
             parts.append(f"and {len(ranked) - _REASONS_SHOWN} further reasons")
-        return "; ".join([*parts, *list(self._notes)[:_REASONS_SHOWN]])
+        return clipped("; ".join([*parts, *list(self._notes)[:_REASONS_SHOWN]]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -25,6 +26,7 @@ from setpoint.telemetry.receive.decode_logs import decode_logs
 from setpoint.telemetry.receive.decode_metrics import MetricDecoder
 from setpoint.telemetry.receive.decode_traces import decode_traces
 from setpoint.telemetry.receive.json_encoding import parse
+from setpoint.telemetry.receive.limits import LARGE_BODY, LARGE_BODY_BYTES, refuse_excess
 from setpoint.telemetry.receive.outcome import Decoded
 from setpoint.telemetry.receive.start_times import StartTimes
 
@@ -100,10 +102,12 @@ class Receiver:
     def receive(self, signal: Signal, body: bytes, *, is_json: bool = False) -> Receipt:
         """Parse and queue one export request.
 
-        Raises InvalidInput when the body is no such request, Unavailable when the queue is full.
+        Raises InvalidInput when the body is no such request, TooLarge when it holds too many messages,
+        Unavailable when the queue is full.
         """
         service = SERVICES[signal]
-        decoded = self.decode(signal, self._parse(service, body, is_json))
+        with LARGE_BODY if len(body) > LARGE_BODY_BYTES else nullcontext():
+            decoded = self._decode(signal, self._parse(service, body, is_json))
         response = service.response()
         if decoded.rejections.message:
             setattr(response.partial_success, service.rejected_field, decoded.rejections.count)
@@ -116,8 +120,8 @@ class Receiver:
         stored.add_done_callback(lambda future: decoded.on_stored() if _succeeded(future) else None)
         return Receipt(stored, response)
 
-    def decode(self, signal: Signal, request: Any) -> Decoded:
-        """The batch of a parsed request."""
+    def _decode(self, signal: Signal, request: Any) -> Decoded:
+        refuse_excess(signal, request)
         if signal == "metrics":
             return self._metrics.decode(request)
         decode = decode_traces if signal == "traces" else decode_logs
