@@ -47,7 +47,9 @@ def main() -> None:
         first_bad = _first_bad_times(data, [broken for broken, _ in breaks])
     from_request = [seen - first for (_, seen), first in zip(breaks, first_bad, strict=True)]
     from_command = [seen - broken for broken, seen in breaks]
-    print(f"first bad request to the page: median {statistics.median(from_request):.1f} s of {_list(from_request)}")
+    print(
+        f"first bad request to the page: median {statistics.median(from_request):.1f} s of {_list(from_request)}"
+    )
     print(f"command to the page: median {statistics.median(from_command):.1f} s of {_list(from_command)}")
 
 
@@ -84,7 +86,10 @@ def _break_and_watch(server: Server, page: Page) -> tuple[float, float]:
 def _demo(server: Server, method: str, body: object) -> None:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
-        server.url + "/api/demo/faults", data=data, method=method, headers={"Content-Type": "application/json"}
+        server.url + "/api/demo/faults",
+        data=data,
+        method=method,
+        headers={"Content-Type": "application/json"},
     )
     urllib.request.urlopen(request, timeout=5).close()
 

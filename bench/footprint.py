@@ -1,7 +1,7 @@
 """What does an idle Setpoint cost, how fast does it start, and how fast is it back after `kill -9`?
 
-Run with `python -m bench.footprint`. Beside it, where they are installed, Prometheus and VictoriaMetrics start on an empty
-folder in the same run, so that the figures can be quoted as ratios.
+Run with `python -m bench.footprint`. Beside it, where they are installed, Prometheus and VictoriaMetrics start on
+an empty folder in the same run, so that the figures can be quoted as ratios.
 """
 
 from __future__ import annotations
@@ -44,12 +44,16 @@ def main() -> None:
             time.sleep(IDLE_S)
             cpu_share = (sum(cpu_s(process) for process in processes) - before) / IDLE_S
             memory = {process: memory_mb(process) for process in processes}
-        print(f"idle memory: {sum(memory.values()):.0f} MB (PSS of {len(memory)} processes, {IDLE_S + 10} s after start)")
+        print(
+            f"idle memory: {sum(memory.values()):.0f} MB (PSS of {len(memory)} processes, {IDLE_S + 10} s after start)"
+        )
         print(f"idle processor: {cpu_share:.2%} of one core over {IDLE_S} s")
         print(f"start to ready: median {statistics.median(setpoint_start):.2f} s of {_list(setpoint_start)}")
         print(f"kill -9 to serving: median {statistics.median(back):.2f} s of {_list(back)}")
         for peer, arguments, ready_path in _peers(Path(folder)):
-            _measure_peer(peer, arguments, ready_path, memory_setpoint=sum(memory.values()), cpu_setpoint=cpu_share)
+            _measure_peer(
+                peer, arguments, ready_path, memory_setpoint=sum(memory.values()), cpu_setpoint=cpu_share
+            )
 
 
 def _list(values: list[float]) -> str:
@@ -64,15 +68,27 @@ def _peers(folder: Path) -> list[tuple[str, list[str], str]]:
         config.write_text("global: {scrape_interval: 15s}\n")
         port = free_port()
         command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]
-        peers.append(("prometheus", [*command, f"--web.listen-address=127.0.0.1:{port}"], f"http://127.0.0.1:{port}/-/ready"))
+        peers.append(
+            (
+                "prometheus",
+                [*command, f"--web.listen-address=127.0.0.1:{port}"],
+                f"http://127.0.0.1:{port}/-/ready",
+            )
+        )
     if shutil.which("victoria-metrics"):
         port = free_port()
-        command = ["victoria-metrics", f"-storageDataPath={folder / 'victoria'}", f"-httpListenAddr=127.0.0.1:{port}"]
+        command = [
+            "victoria-metrics",
+            f"-storageDataPath={folder / 'victoria'}",
+            f"-httpListenAddr=127.0.0.1:{port}",
+        ]
         peers.append(("victoria-metrics", command, f"http://127.0.0.1:{port}/health"))
     return peers
 
 
-def _measure_peer(name: str, command: list[str], ready: str, *, memory_setpoint: float, cpu_setpoint: float) -> None:
+def _measure_peer(
+    name: str, command: list[str], ready: str, *, memory_setpoint: float, cpu_setpoint: float
+) -> None:
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -58,7 +58,11 @@ def cpu_s(process_id: int) -> float:
 def machine() -> str:
     """One line about this machine, for the results."""
     model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         "unknown processor",
     )
     memory_gib = int(Path("/proc/meminfo").read_text().split()[1]) / 1024**2
@@ -108,11 +112,21 @@ class Server:
 def running(command: list[str], data: Path) -> Iterator[Server]:
     """Run `setpoint COMMAND…` with its own ports and data folder until the block ends."""
     port = free_port()
-    arguments = ["--data", str(data), "--listen", f"127.0.0.1:{port}", "--otlp-grpc", f"127.0.0.1:{free_port()}"]
+    arguments = [
+        "--data",
+        str(data),
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--otlp-grpc",
+        f"127.0.0.1:{free_port()}",
+    ]
     environment = os.environ | {"SETPOINT_OTLP_HTTP": f"127.0.0.1:{free_port()}"}
     setpoint = Path(sys.executable).with_name("setpoint")
     process = subprocess.Popen(
-        [str(setpoint), *command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        [str(setpoint), *command, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
     )
     try:
         yield Server(process, f"http://127.0.0.1:{port}")

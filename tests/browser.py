@@ -12,7 +12,13 @@ from playwright.sync_api import Browser, sync_playwright
 __all__ = ["ARTIFACTS", "chromium", "chromium_is_installed"]
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
-_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+_QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def chromium_is_installed() -> bool:

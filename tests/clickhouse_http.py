@@ -1,7 +1,7 @@
-"""ClickHouse's HTTP protocol in front of chdb, in a process of its own: the real HTTP client of `database.telemetry` meets it.
+"""ClickHouse's HTTP protocol in front of chdb, in a process of its own, for the real client of `database.telemetry`.
 
-No current ClickHouse server can be installed from the package registries, so this stands in for the wire, while the engine
-behind it is ClickHouse itself. Run as a program: `python -m tests.clickhouse_http FOLDER PORT`.
+No current ClickHouse server can be installed from the package registries, so this stands in for the wire, while
+the engine behind it is ClickHouse itself. Run as a program: `python -m tests.clickhouse_http FOLDER PORT`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 import chdb
 
-_NOT_SETTINGS = {"query", "database", "default_format", "user", "password", "session_id", "compress", "decompress"}
+_NOT_SETTINGS = {
+    "query",
+    "database",
+    "default_format",
+    "user",
+    "password",
+    "session_id",
+    "compress",
+    "decompress",
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,7 +62,9 @@ class Handler(BaseHTTPRequestHandler):
             statement, body = first.decode(), rest
         elif body and b"FORMAT" not in statement.encode().upper():
             statement, body = statement + " " + body.decode(), b""
-        parameters = {name.removeprefix("param_"): value for name, value in options.items() if name.startswith("param_")}
+        parameters = {
+            name.removeprefix("param_"): value for name, value in options.items() if name.startswith("param_")
+        }
         try:
             answer = self._execute(statement, body, options, parameters)
         except RuntimeError as error:
@@ -61,7 +72,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         self._answer(200, answer, {"X-ClickHouse-Summary": '{"written_rows":"0"}'})
 
-    def _execute(self, statement: str, body: bytes, options: dict[str, str], parameters: dict[str, str]) -> bytes:
+    def _execute(
+        self, statement: str, body: bytes, options: dict[str, str], parameters: dict[str, str]
+    ) -> bytes:
         connection = chdb.connect(f"file:{self.folder}")
         if options.get("database"):
             connection.query(f"USE {options['database']}")

@@ -55,12 +55,16 @@ def test_files_and_functions_stay_small(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             size = (node.end_lineno or node.lineno) - node.lineno + 1
             place = f"{_name(path)}:{node.name}"
-            assert size <= FUNCTION_LINES_MAX or place in LONG_FUNCTIONS, f"{place} has {size} lines; split it"
+            assert size <= FUNCTION_LINES_MAX or place in LONG_FUNCTIONS, (
+                f"{place} has {size} lines; split it"
+            )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text())), "open the module with what it is, who calls it and why"
+    assert ast.get_docstring(ast.parse(path.read_text())), (
+        "open the module with what it is, who calls it and why"
+    )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
@@ -71,9 +75,13 @@ def test_only_the_clock_asks_for_the_time(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             asked = f"{node.value.id}.{node.attr}"
-            assert asked not in {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}, (
-                f"{_name(path)}:{node.lineno} asks {asked}; take a Clock"
-            )
+            assert asked not in {
+                "time.time",
+                "time.time_ns",
+                "datetime.now",
+                "datetime.utcnow",
+                "date.today",
+            }, f"{_name(path)}:{node.lineno} asks {asked}; take a Clock"
 
 
 def test_the_environment_is_read_in_one_place() -> None:

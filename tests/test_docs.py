@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tools import reference
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +28,9 @@ def test_generated_pages_are_current(name: str) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=_name)
 def test_examples_validate(path: Path) -> None:
-    done = subprocess.run([SETPOINT, "validate", "-f", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [SETPOINT, "validate", "-f", str(path)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -38,7 +39,9 @@ def test_documents_in_the_text_validate(path: Path, tmp_path: Path) -> None:
     for number, block in enumerate(re.findall(r"```yaml\n(apiVersion:.*?)```", path.read_text(), re.DOTALL)):
         file = tmp_path / f"{number}.yaml"
         file.write_text(block)
-        done = subprocess.run([SETPOINT, "validate", "-f", str(file)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [SETPOINT, "validate", "-f", str(file)], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -57,14 +60,22 @@ def test_commands_in_the_text_exist() -> None:
     for path in PAGES:
         if "reference" in path.parts:
             continue
-        for line in re.findall(r"^ {4}(?:\S+=\S+ )*(?:\.venv/bin/)?(setpoint [^#\n]*)", path.read_text(), re.MULTILINE):
+        for line in re.findall(
+            r"^ {4}(?:\S+=\S+ )*(?:\.venv/bin/)?(setpoint [^#\n]*)", path.read_text(), re.MULTILINE
+        ):
             words = shlex.split(line)
             title = next(
-                " ".join(words[:size]) for size in range(len(words), 0, -1) if " ".join(words[:size]) in sections
+                " ".join(words[:size])
+                for size in range(len(words), 0, -1)
+                if " ".join(words[:size]) in sections
             )
-            assert title != "setpoint" or len(words) == 1 or words[1].startswith("-"), f"{_name(path)}: {line}"
+            assert title != "setpoint" or len(words) == 1 or words[1].startswith("-"), (
+                f"{_name(path)}: {line}"
+            )
             for option in (word.split("=")[0] for word in words if word.startswith("-")):
-                assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", sections[title]), f"{_name(path)}: {line}"
+                assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", sections[title]), (
+                    f"{_name(path)}: {line}"
+                )
             checked += 1
     assert checked > 10
 
@@ -73,4 +84,19 @@ def test_the_repository_names_no_machine_and_no_registry() -> None:
     hosts = ["pypi" + ".org", "files.python" + "hosted", "registry.npm" + "js", "deb.debian" + ".org"]
     for lock in ROOT.glob("*.lock"):
         text = lock.read_text()
-        assert not [host for host in hosts if host in text], f"{lock.name} names a registry; see decision 0007"
+        assert not [host for host in hosts if host in text], (
+            f"{lock.name} names a registry; see decision 0007"
+        )
+
+
+def test_every_route_is_documented() -> None:
+    from setpoint.web import access, demo, health, live, objective, promql, resource, timeline
+
+    text = (ROOT / "docs/reference/http-api.md").read_text()
+    documented = set(re.findall(r"^\| `(GET|POST|DELETE) ([^?`]+)", text, re.MULTILINE))
+    served = {("POST", f"/v1/{signal}") for signal in ("traces", "metrics", "logs")}
+    for module in (access, demo, health, live, objective, promql, resource, timeline):
+        for route in module.router.routes:
+            methods = set(route.methods) - {"HEAD", "OPTIONS"}  # type: ignore[attr-defined]
+            served.add(("GET" if "GET" in methods else methods.pop(), route.path))  # type: ignore[attr-defined]
+    assert documented == served

@@ -19,7 +19,7 @@ def test_a_problem_names_its_place() -> None:
 
 
 def test_every_error_has_its_own_code_and_a_first_sentence() -> None:
-    kinds = [errors.SetpointError, *errors.SetpointError.__subclasses__()]
+    kinds: list[type[errors.SetpointError]] = [errors.SetpointError, *errors.SetpointError.__subclasses__()]
     kinds = [kind for kind in kinds if kind.__module__ == "setpoint.errors"]
     assert len({kind.code for kind in kinds}) == len(kinds)
     for kind in kinds:
@@ -59,7 +59,13 @@ def test_an_address_that_is_none_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "loopback"),
-    [("127.0.0.1:1", True), ("localhost:1", True), ("[::1]:1", True), ("0.0.0.0:1", False), ("shop.example:1", False)],
+    [
+        ("127.0.0.1:1", True),
+        ("localhost:1", True),
+        ("[::1]:1", True),
+        ("0.0.0.0:1", False),
+        ("shop.example:1", False),
+    ],
 )
 def test_loopback_is_known(text: str, loopback: bool) -> None:
     assert Address(text).is_loopback is loopback
@@ -74,7 +80,7 @@ def test_an_open_address_needs_a_token(field: str) -> None:
 
 
 def test_a_token_never_shows_in_a_message() -> None:
-    assert "hidden-value" not in repr(Settings(token="hidden-value"))  # type: ignore[arg-type]
+    assert "hidden-value" not in repr(Settings(token="hidden-value"))
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

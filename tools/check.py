@@ -27,7 +27,10 @@ def main() -> int:
     for name, command in CHECKS[sys.argv[1]]:
         started = time.monotonic()
         done = subprocess.run([str(part) for part in command] + sys.argv[2:], cwd=ROOT, check=False)
-        print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - started:.0f} s)", flush=True)
+        print(
+            f"{name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - started:.0f} s)",
+            flush=True,
+        )
         if done.returncode:
             return done.returncode
     return 0

@@ -19,8 +19,24 @@ def main() -> None:
         subprocess.run([ROOT / ".venv/bin/python", "-m", "venv", folder], check=True)
         subprocess.run([uv.with_name("pip"), "install", "--quiet", "uv"], check=True)
         for lock, extras in LOCKS.items():
-            command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url"]
-            command += ["--no-header", "--no-annotate", "--python-version", "3.11", "--output-file", lock, "pyproject.toml"]
+            command = [
+                uv,
+                "pip",
+                "compile",
+                "--quiet",
+                "--universal",
+                "--generate-hashes",
+                "--no-emit-index-url",
+            ]
+            command += [
+                "--no-header",
+                "--no-annotate",
+                "--python-version",
+                "3.11",
+                "--output-file",
+                lock,
+                "pyproject.toml",
+            ]
             for extra in extras:
                 command += ["--extra", extra]
             if "dev" in extras:

@@ -1,7 +1,7 @@
-"""Writes the generated pages of docs/reference; `make docs` runs it and a test fails when they are out of date.
+"""Writes the generated pages of docs/reference; `make docs` runs it, a test fails when they are out of date.
 
-Settings come from `settings.Settings`, commands from `setpoint … --help`, exit codes from `errors`, resource kinds from the
-registry's schemas. Nothing here is written by hand twice.
+Settings come from `settings.Settings`, commands from `setpoint … --help`, exit codes from `errors`, resource kinds
+from the registry's schemas. Nothing here is written by hand twice.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ def settings_page() -> str:
 
 def exit_codes_page() -> str:
     """Exit codes and HTTP statuses, by error."""
-    lines = ["# Exit codes and errors", "", "| exit code | HTTP status | code | retry | meaning |", "|---|---|---|---|---|"]
+    lines = ["# Exit codes and errors", ""]
+    lines += ["| exit code | HTTP status | code | retry | meaning |", "|---|---|---|---|---|"]
     lines.append("| 0 | 2xx | – | – | It worked. |")
-    kinds = [errors.SetpointError, *errors.SetpointError.__subclasses__()]
+    kinds: list[type[errors.SetpointError]] = [errors.SetpointError, *errors.SetpointError.__subclasses__()]
     kinds = [kind for kind in kinds if kind.__module__ == errors.__name__]
     for kind in sorted(kinds, key=lambda kind: (kind.exit_code, kind.http_status)):
         meaning = (kind.__doc__ or "").strip().splitlines()[0]
@@ -73,22 +74,27 @@ def _commands() -> Iterator[tuple[str, ...]]:
 def kinds_page() -> str:
     """Every resource kind with its fields."""
     parts = ["# Resource kinds\n"]
-    for api_version, kind, model in default_registry().kinds():
+    for (api_version, kind), model in default_registry().kinds.items():
         schema = model.model_json_schema(by_alias=True)
         parts.append(f"## {kind} (`{api_version}`)\n\n{schema.get('description', '')}\n")
         rows = ["| field | type | meaning |", "|---|---|---|"]
-        rows += [f"| `{path}` | {kind_} | {meaning} |" for path, kind_, meaning in _fields(schema, schema, "")]
+        rows += [
+            f"| `{path}` | {kind_} | {meaning} |" for path, kind_, meaning in _fields(schema, schema, "")
+        ]
         parts.append("\n".join(rows) + "\n")
     return NOTE + "\n".join(parts)
 
 
-def _fields(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
+def _fields(
+    schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, str, str]]:
     required = set(schema.get("required", ()))
     for name, part in schema.get("properties", {}).items():
         resolved = _resolve(part, root)
         path = f"{prefix}{name}"
         kind = str(resolved.get("type", "any of several"))
-        meaning = str(part.get("description") or resolved.get("description", "")).split("\n\n")[0].replace("\n", " ")
+        told = str(part.get("description") or resolved.get("description", ""))
+        meaning = told.split("\n\n", maxsplit=1)[0].replace("\n", " ")
         yield path, kind if name in required else f"{kind}, optional", meaning
         items = _resolve(resolved.get("items", {}), root)
         yield from _fields(resolved, root, f"{path}.")

@@ -56,30 +56,41 @@ class Settings(BaseSettings):
         "When it is taken and was not asked for, Setpoint goes on without it and says so.",
     )
     telemetry_dsn: str = Field(
-        "", description="Telemetry database: empty for chdb in the data folder, or clickhouse://user@host:port/database."
+        "",
+        description="Telemetry database: empty for chdb in the data folder, or clickhouse://user@host:port/database.",
     )
     state_dsn: str = Field(
-        "", description="State database: empty for SQLite in the data folder, or postgresql://user@host:port/database."
+        "",
+        description="State database: empty for SQLite in the data folder, or postgresql://user@host:port/database.",
     )
     token: SecretStr = Field(
-        SecretStr(""), description="Bearer token that every request must carry; required when an address is not loopback."
+        SecretStr(""),
+        description="Bearer token that every request must carry; required when an address is not loopback.",
     )
     token_file: Path | None = Field(None, description="File that holds the token, instead of the variable.")
     telemetry_memory_mb: int = Field(
-        256, ge=64, description="Memory that the embedded telemetry engine may use for queries and merges, in megabytes."
+        256,
+        ge=64,
+        description="Memory that the embedded telemetry engine may use for queries and merges, in megabytes.",
     )
     body_limit_mb: int = Field(
-        64, ge=1, description="Largest OTLP body after decompression, in megabytes; a larger one is answered 413."
+        64,
+        ge=1,
+        description="Largest OTLP body after decompression, in megabytes; a larger one is answered 413.",
     )
     queue_limit_mb: int = Field(
-        256, ge=1, description="Telemetry waiting to be stored, in megabytes, before senders are told to retry later."
+        256,
+        ge=1,
+        description="Telemetry waiting to be stored, in megabytes, before senders are told to retry later.",
     )
     head_s: int = Field(3 * 3600, ge=600, description="How long samples stay in memory, in seconds.")
     evaluation_interval_s: float = Field(
         1.0, gt=0, description="How often objectives are evaluated, in seconds."
     )
     final_after_s: int = Field(
-        300, ge=60, description="Age at which a minute of the ledger is final unless later data arrives, in seconds."
+        300,
+        ge=60,
+        description="Age at which a minute of the ledger is final unless later data arrives, in seconds.",
     )
     no_data_after_s: int = Field(
         90, ge=10, description="Silence after which an objective's state is 'no data', in seconds."

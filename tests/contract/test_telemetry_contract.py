@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from bench.server import free_port
+
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import StartupRefused, Unavailable
 
@@ -24,7 +24,9 @@ NOW_MS = int(time.time() * 1000)
 def _over_http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     folder = tmp_path_factory.mktemp("clickhouse")
-    server = subprocess.Popen([sys.executable, "-m", "tests.clickhouse_http", str(folder), str(port)], cwd=ROOT)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.clickhouse_http", str(folder), str(port)], cwd=ROOT
+    )
     yield f"http://default@127.0.0.1:{port}?compress=false"
     server.terminate()
     server.wait(10)
@@ -65,7 +67,8 @@ def _insert(database: TelemetryDatabase, count: int, start: int = 0) -> None:
 def test_what_goes_in_comes_out(database: TelemetryDatabase) -> None:
     _insert(database, 100)
     columns = database.query(
-        "SELECT fingerprint, ts_ms, value FROM samples WHERE fingerprint IN {wanted:Array(UInt64)} ORDER BY fingerprint",
+        "SELECT fingerprint, ts_ms, value FROM samples "
+        "WHERE fingerprint IN {wanted:Array(UInt64)} ORDER BY fingerprint",
         wanted=[3, 99],
     )
     assert columns["fingerprint"].tolist() == [3, 99]
@@ -75,9 +78,11 @@ def test_what_goes_in_comes_out(database: TelemetryDatabase) -> None:
 
 
 def test_text_and_maps_come_back_whole(database: TelemetryDatabase) -> None:
-    labels = {"__name__": "books_total", "title": "It's a \\ \"quoted\" title\nwith ünïcode"}
+    labels = {"__name__": "books_total", "title": 'It\'s a \\ "quoted" title\nwith ünïcode'}
     database.insert("series", {"fingerprint": [2**64 - 1], "metric": ["books_total"], "labels": [labels]})
-    columns = database.query("SELECT labels, fingerprint FROM series WHERE labels['title'] = {t:String}", t=labels["title"])
+    columns = database.query(
+        "SELECT labels, fingerprint FROM series WHERE labels['title'] = {t:String}", t=labels["title"]
+    )
     assert columns["labels"].tolist() == [labels]
     assert columns["fingerprint"].tolist() == [2**64 - 1]
 

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench.server import Server, descendants, running
 from playwright.sync_api import Page, expect
 
-from bench.server import Server, descendants, running
 from tests.browser import ARTIFACTS, chromium, chromium_is_installed
 from tests.conftest import require
 
@@ -77,7 +77,8 @@ def test_break_watch_heal(data: Path, page: Page) -> None:
         _setpoint(server, "demo", "break", "checkout", "--error-ratio", "0.3")
         expect(row).to_contain_text(re.compile("burning|exhausted"), timeout=PATIENCE_MS)
         page.wait_for_function(
-            "([name, before]) => { const row = [...document.querySelectorAll('tr')].find(r => r.textContent.includes(name));"
+            "([name, before]) => {"
+            " const row = [...document.querySelectorAll('tr')].find(r => r.textContent.includes(name));"
             " const found = [...row.textContent.matchAll(/([−-]?\\d+(?:\\.\\d+)?)\\s*%/g)];"
             " return parseFloat(found[found.length - 1][1].replace('−', '-')) < before - 2; }",
             arg=[OBJECTIVE, before],

@@ -17,9 +17,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
 from bench.server import Server, running
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 KILLS = 3
 SENDERS = 3
@@ -70,14 +69,15 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     with running(["up"], tmp_path) as server:
         server.wait_ready()
         senders = [
-            threading.Thread(target=_send, args=(server, sender, acknowledged, stop)) for sender in range(SENDERS)
+            threading.Thread(target=_send, args=(server, sender, acknowledged, stop))
+            for sender in range(SENDERS)
         ]
         for sender in senders:
             sender.start()
         engines = set()
         for _ in range(KILLS):
             count = len(acknowledged)
-            time.sleep(random.uniform(0.3, 1.5))  # noqa: S311
+            time.sleep(random.uniform(0.3, 1.5))
             engine = server.engine
             engines.add(engine)
             os.kill(engine, signal.SIGKILL)
@@ -89,9 +89,13 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         stop.set()
         for thread in senders:
             thread.join(15)
-        restarts = [event for event in server.get("/timeline")["items"] if event["kind"] == "server.restarted"]
+        restarts = [
+            event for event in server.get("/timeline")["items"] if event["kind"] == "server.restarted"
+        ]
         assert len(restarts) == KILLS
-        assert all("signal" in event["summary"].lower() or "kill" in event["summary"].lower() for event in restarts)
+        assert all(
+            "signal" in event["summary"].lower() or "kill" in event["summary"].lower() for event in restarts
+        )
     done = subprocess.run(
         [sys.executable, "-c", _READ, str(tmp_path / "telemetry")], capture_output=True, text=True, check=True
     )
