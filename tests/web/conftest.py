@@ -1,0 +1,229 @@
+"""A real `App` on SQLite and chdb, on a virtual clock, with a shop that has answered requests for two hours.
+
+`populated` holds four objectives, one in each state. Nothing is mocked: samples go through the ingest,
+documents through the resource API, a real server answers a real client, and the book evaluates.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from pydantic import SecretStr
+
+from setpoint.app import App, default_registry
+from setpoint.clock import VirtualClock
+from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
+from setpoint.demo.fault import FaultBoard
+from setpoint.objective import LedgerStore, ObjectiveBook
+from setpoint.resource import ResourceStore
+from setpoint.settings import Settings
+from setpoint.telemetry import Head, Ingest, MetricBatch, Reader, Series, SignalStore, fingerprint
+from setpoint.timeline import Timeline
+from setpoint.web import create_app
+
+NOW_MS = 1_799_496_000_000  # 2027-01-09 12:00:00 UTC
+HTML = {"Accept": "text/html"}
+JSON = {"Accept": "application/json"}
+
+_STEP_MS = 5_000
+_HISTORY_MS = 2 * 3600 * 1000
+
+MakeApp = Callable[..., App]
+
+
+def slo(name: str, service: str, target: float = 0.999, **metadata: object) -> str:
+    """An SLO over `requests_total` of a service, as YAML."""
+    labels = "".join(f"\n    {key}: {value}" for key, value in metadata.items())
+    return f"""
+apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: {name}
+  displayName: {name} of everybody
+  labels:{labels or " {}"}
+spec:
+  description: Requests that are answered.
+  service: {service}
+  indicator:
+    metadata:
+      name: {name}-indicator
+    spec:
+      ratioMetric:
+        counter: true
+        good:
+          metricSource:
+            type: Prometheus
+            spec:
+              query: sum(requests_total{{service_name="{service}", code="200"}})
+        total:
+          metricSource:
+            type: Prometheus
+            spec:
+              query: sum(requests_total{{service_name="{service}"}})
+  timeWindow:
+    - duration: 30d
+      isRolling: true
+  budgetingMethod: Occurrences
+  objectives:
+    - target: {target}
+"""
+
+
+def services(*names: str) -> str:
+    """Service resources, as YAML documents."""
+    return "\n---\n".join(
+        f"apiVersion: openslo/v1\nkind: Service\nmetadata:\n  name: {name}\nspec: {{}}" for name in names
+    )
+
+
+def requests(service: str, end_ms: int, bad_of_each_100: Sequence[int]) -> MetricBatch:
+    """Counters of 100 requests per 5 s that end at `end_ms`; of each step so many are bad."""
+    steps = len(bad_of_each_100)
+    times = end_ms - _STEP_MS * np.arange(steps, -1, -1, dtype=np.int64)
+    bad = np.concatenate([[0], np.cumsum(bad_of_each_100)]).astype(float)
+    total = np.arange(steps + 1) * 100.0
+    made = []
+    for code in ("200", "500"):
+        labels = {"__name__": "requests_total", "service_name": service, "code": code}
+        made.append(Series(fingerprint(labels), labels, service, type="counter"))
+    return MetricBatch(
+        made,
+        np.repeat(np.arange(2, dtype=np.int32), steps + 1),
+        np.tile(times, 2),
+        np.concatenate([total - bad, bad]),
+    )
+
+
+def send(parts: App, batch: MetricBatch) -> None:
+    """Put samples through the ingest and wait until they are stored."""
+    parts.ingest.submit(batch, batch.values.nbytes).result(timeout=10)
+
+
+@pytest.fixture
+def make_app(
+    tmp_path: Path, sqlite_database: StateDatabase, telemetry_database: TelemetryDatabase
+) -> Iterator[MakeApp]:
+    """Makes a wired App; keyword arguments are settings."""
+    ingests: list[Ingest] = []
+
+    def make(**settings: object) -> App:
+        clock = VirtualClock(NOW_MS)
+        timeline = Timeline(sqlite_database, clock)
+        registry = default_registry()
+        signals = SignalStore(telemetry_database)
+        head = Head(3 * 3600 * 1000)
+        head.complete_from(NOW_MS - 3 * 3600 * 1000)
+        reader = Reader(head, signals)
+        resources = ResourceStore(sqlite_database, timeline, clock, registry)
+        book = ObjectiveBook(
+            reader.select,
+            head.take_oldest_write_ms,
+            LedgerStore(telemetry_database),
+            clock,
+            oldest_sample_ms=signals.oldest_sample_ms,
+        )
+        resources.on_change = book.apply
+        ingests.append(Ingest(signals, head, clock, 64 << 20))
+        return App(
+            settings=Settings.model_validate(
+                {"data": tmp_path / "data", "listen": "127.0.0.1:7070"} | settings
+            ),
+            clock=clock,
+            folder=DataFolder(tmp_path / "data"),
+            telemetry_database=telemetry_database,
+            state_database=sqlite_database,
+            timeline=timeline,
+            registry=registry,
+            resources=resources,
+            signals=signals,
+            head=head,
+            ingest=ingests[-1],
+            reader=reader,
+            objectives=book,
+            faults=FaultBoard(timeline, clock),
+            started_ms=NOW_MS - 60_000,
+        )
+
+    yield make
+    for ingest in ingests:
+        ingest.close()
+
+
+def apply(client: httpx.Client, *documents: str) -> None:
+    """Apply YAML documents through the API."""
+    files = [{"name": "test.yaml", "text": "\n---\n".join(documents)}]
+    answer = client.post("/api/resources", json={"files": files})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[App], str]]:
+    """Serves an App with uvicorn on a free port in a thread; returns the base URL."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(parts: App) -> str:
+        application = create_app(parts)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=5
+            )
+        )
+        socket = server.config.bind_socket()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{socket.getsockname()[1]}"
+
+    yield start
+    for server, thread in running:
+        server.config.app.state.live.close()  # type: ignore[union-attr]
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive(), "the server did not end although its streams were closed"
+
+
+@pytest.fixture
+def parts(make_app: MakeApp) -> App:
+    """A wired server without any data."""
+    return make_app()
+
+
+@pytest.fixture
+def client(parts: App, serve: Callable[[App], str]) -> Iterator[httpx.Client]:
+    """A client of the empty server."""
+    with httpx.Client(base_url=serve(parts)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def populated(parts: App, client: httpx.Client) -> httpx.Client:
+    """A client of a server with an objective in each of the four states."""
+    steps = _HISTORY_MS // _STEP_MS
+    send(parts, requests("catalog", NOW_MS, [0] * steps))
+    send(parts, requests("search", NOW_MS, [0] * (steps - 20) + [60] * 60))
+    send(parts, requests("checkout", NOW_MS, [0] * (steps - 12) + [30] * 24))
+    apply(
+        client,
+        services("catalog", "search", "checkout", "invoicing"),
+        slo("catalog-availability", "catalog", team="web"),
+        slo("search-availability", "search", 0.99, team="web"),
+        slo("checkout-availability", "checkout", 0.99, team="payments"),
+        slo("invoice-freshness", "invoicing"),
+    )
+    for _ in range(50):
+        parts.objectives.tick()
+        if not any(status.backfilling for status in parts.objectives.statuses()):
+            return client
+    raise AssertionError("the history was not counted within 50 ticks")
+
+
+@pytest.fixture
+def guarded(make_app: MakeApp) -> App:
+    """A wired server with a token."""
+    return make_app(token=SecretStr("s3cret-token"))
