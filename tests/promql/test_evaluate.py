@@ -158,7 +158,7 @@ def test_ambiguous_matches_are_errors() -> None:
 
 def test_series_of_one_match_group_may_take_turns() -> None:
     """Ambiguity is per step, not per query."""
-    series = {
+    series: Series = {
         "a": every(60, [1] * 20),
         'b{pod="1"}': [(0, 10.0), (60, STALE)],
         'b{pod="2"}': every(60, [None] * 3 + [20.0] * 17),

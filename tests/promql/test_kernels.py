@@ -8,7 +8,7 @@ import itertools
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def _series(
     return st.lists(st.tuples(st.integers(1, longest_gap_ms), values), max_size=40).map(build)
 
 
-def _columns(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _columns(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (
         np.array([0, len(samples)], np.int64),
         np.array([t for t, _ in samples], np.int64),
@@ -186,7 +186,7 @@ def test_rate_is_that_of_prometheus(
 def test_folds_equal_plain_python(samples: list[Sample], range_ms: int, step_ms: int) -> None:
     ends = [i * step_ms for i in range(40)]
     grid = np.array(ends, np.int64)
-    plain = {
+    plain: dict[int, Callable[[list[float]], float]] = {
         kernels.COUNT: lambda window: float(len(window)),
         kernels.LAST: lambda window: window[-1],
         kernels.FIRST: lambda window: window[0],
