@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
-from setpoint.cli.output import Output, ago, emit, table
+from setpoint.cli.output import Output, ago, emit, program, table
 from setpoint.clock import SystemClock
 from setpoint.errors import InvalidInput
 
@@ -38,6 +38,7 @@ _BREAK_EPILOG = """[bold]Examples[/]
 
 'setpoint demo heal' ends every fault."""
 _STOP_S = 15.0
+_LOG_LIMIT_BYTES = 10 << 20
 
 
 @app.callback(
@@ -73,9 +74,7 @@ def demo(
 
     settings = settings_from({"data": data, "listen": listen, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http})
     listeners = open_listeners(settings)
-    data.mkdir(parents=True, exist_ok=True)
-    log = data.absolute() / "server.log"
-    log.write_bytes(b"")
+    log = _open_log(data)
     shop = _Shop(listeners, data.absolute(), settings.effective_token, log)
     try:
         supervisor = make_supervisor(
@@ -91,6 +90,23 @@ def demo(
         raise shop.failure
     shop.say("Stopped. The data stays in " + str(data) + "; the next 'setpoint demo' goes on from there.")
     return code
+
+
+def _open_log(data: Path) -> Path:
+    """The file for the server's words, so that they do not stand between ours; begun anew when it is long."""
+    from setpoint.errors import StartupRefused
+
+    log = data.absolute() / "server.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            if file.tell() > _LOG_LIMIT_BYTES:
+                file.truncate(0)
+    except OSError as error:
+        raise StartupRefused(
+            f"the data folder {log.parent} cannot be used: {error.strerror}\nchoose another with --data"
+        ) from error
+    return log
 
 
 class _Shop:
@@ -145,24 +161,19 @@ class _Shop:
                 self.supervisor.stop()
 
     def _welcome(self) -> None:
+        me = program()
         other = "" if self._url == DEFAULT_SERVER else f" --server {self._url}"
-        self._console.print()
-        self._console.print(f"  Open     {self._url}", style="bold", soft_wrap=True)
-        self._console.print()
-        self._console.print(
-            "  Look at  the shop's objectives: the first figures come within a minute", soft_wrap=True
-        )
-        self._console.print("           (it opens with a rush; every request is real)", soft_wrap=True)
-        self._console.print(
-            f"  Break    setpoint demo break checkout --error-ratio 0.3{other}", soft_wrap=True
-        )
-        self._console.print(
-            "           and see the burn rate rise and the budget fall on the open page", soft_wrap=True
-        )
-        self._console.print(f"  Heal     setpoint demo heal{other}", soft_wrap=True)
-        self._console.print("  End      Ctrl-C", soft_wrap=True)
-        self._console.print()
-        self._console.print(f"  The server's log is {self._log}", soft_wrap=True)
+        self._console.print(f"\n  Open     {self._url}\n", style="bold", soft_wrap=True)
+        for line in (
+            "Look at  the shop's objectives: the first figures come within a minute",
+            "         (it opens with a rush; every request is real)",
+            f"Break    {me} demo break checkout --error-ratio 0.3{other}",
+            "         and see the burn rate rise and the budget fall on the open page",
+            f"Heal     {me} demo heal{other}",
+            "End      Ctrl-C",
+            f"\n  The server's log is {self._log}",
+        ):
+            self._console.print(f"  {line}", soft_wrap=True)
 
 
 @app.command("break", epilog=_BREAK_EPILOG)
@@ -218,7 +229,7 @@ def break_(
     def render(console: Any) -> None:
         console.print(f"{service} is broken: {', '.join(faults)}.", soft_wrap=True)
         console.print(
-            f"See it on {client.address}/objectives; end it with: setpoint demo heal {service}{other}",
+            f"See it on {client.address}/objectives; end it with: {program()} demo heal {service}{other}",
             soft_wrap=True,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,7 @@ __all__ = [
     "facts",
     "figure",
     "percent",
+    "program",
     "state",
     "table",
     "to_yaml",
@@ -41,7 +43,7 @@ _STATES = {
     "exhausted": ("■", "red"),
     "no data": ("○", "bright_black"),
 }
-_BAR_CELLS = 10
+_BAR_CELLS = 8
 
 
 class Output(enum.StrEnum):
@@ -56,6 +58,14 @@ def console(stderr: bool = False) -> Console:
     """A calm console: no automatic highlighting, no emoji codes, no markup in data."""
     width = shutil.get_terminal_size((_PIPED_WIDTH, 24)).columns
     return Console(highlight=False, markup=False, emoji=False, stderr=stderr, width=width)
+
+
+def program() -> str:
+    """How a person in this shell calls us again: `setpoint`, or the path where that is not on PATH."""
+    if shutil.which("setpoint") is not None or not sys.argv[0].endswith("setpoint"):
+        return "setpoint"
+    near = os.path.relpath(sys.argv[0])
+    return sys.argv[0] if near.startswith("..") else near
 
 
 def emit(data: Any, output: Output, render: Callable[[Console], None]) -> None:
@@ -137,13 +147,13 @@ def percent(ratio: float | None, digits: int = 1) -> str:
 def budget(left: float | None, name: str) -> Text:
     """The budget that is left, as bar and figure; `name` is the state, which gives the colour."""
     if left is None:
-        return Text(f"{'╌' * _BAR_CELLS}      –", style="bright_black")
+        return Text(f"{'╌' * _BAR_CELLS}     –", style="bright_black")
     full = min(_BAR_CELLS, max(0, round(left * _BAR_CELLS)))
     colour = _STATES.get(name, ("", "default"))[1]
     bar = Text("█" * full, style=colour)
     bar.append("░" * (_BAR_CELLS - full), style="bright_black")
-    figures = percent(left) if abs(left) < 10 else percent(left, 0)
-    return bar.append(f" {figures:>8}", style="default")
+    figures = percent(left, 1 if abs(left) < 1 else 0)
+    return bar.append(f" {figures:>7}", style="default")
 
 
 def duration(seconds: float | None) -> str:
