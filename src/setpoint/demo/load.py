@@ -5,7 +5,7 @@ Arrivals are open (Poisson): customers do not wait for each other, so a slow sho
 the number of requests in flight is bounded. The rate follows the hour of the day, with noise. Before that
 comes an opening rush, which fills the young error budgets with thousands of real requests: of a few dozen, a
 single bad one would be a large part. The rush backs off when answers get slow, so that it does no harm on a
-small machine.
+small machine, and ends at the first failures, so that a fault meets the usual traffic.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ from setpoint.clock import SystemClock
 from setpoint.demo.child import follow_parent
 from setpoint.demo.shop.goods import PRODUCTS
 
-__all__ = ["Connections", "Pace", "daily_factor", "main"]
+__all__ = ["Connections", "Customers", "Pace", "daily_factor", "main", "opening_rush"]
 
 _TIMEOUT_S = 6.0
 _IN_FLIGHT_MAX = 80
-_RUSH_IN_FLIGHT_MAX = 24
+_RUSH_IN_FLIGHT_MAX = 8
 _RUSH_RATE = 250.0
 _RUSH_LIMIT_S = 90.0
+_RUSH_FAILED_MAX = (
+    3  # who breaks the shop in its first minute shall see the errors of usual traffic, not of a rush
+)
 _BUYERS_MAX = 200
 _CUSTOMERS = 2000
 
@@ -55,7 +58,7 @@ class Pace:
     """The rush's share of its full rate: falls when answers get slow, climbs back when they are quick
     again."""
 
-    SLOW_S = 0.12
+    SLOW_S = 0.1
     LEAST = 0.05
 
     def __init__(self, first: float = 0.2) -> None:
@@ -108,6 +111,12 @@ class Connections:
             writer.close()
         return status
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        for _, writer in (kept for idle in self._idle.values() for kept in idle):
+            writer.close()
+        self._idle.clear()
+
     async def _connection(self, base: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         idle = self._idle.get(base, [])
         while idle:
@@ -145,6 +154,7 @@ class Customers:
     buyers: list[str] = field(default_factory=list)  # customers with something in their cart
     in_flight: set[asyncio.Task[None]] = field(default_factory=set)
     sent: int = 0
+    failed: int = 0  # answered 5xx, or not at all
 
     def arrive(self, mix: Mapping[str, float], in_flight_max: int, pace: Pace | None = None) -> None:
         """One customer arrives and does something of `mix`; turned away when too many are waiting already."""
@@ -158,38 +168,41 @@ class Customers:
 
     async def _visit(self, kind: str, pace: Pace | None) -> None:
         began = time.monotonic()
-        # A shop that does not answer is what a customer may meet; the shop's own telemetry tells of it.
-        with contextlib.suppress(OSError, TimeoutError):
-            await self._act(kind)
+        try:
+            status = await self._act(kind)
+        except (OSError, TimeoutError):  # what a customer may meet; the shop's own telemetry tells of it
+            status = 599
+        self.failed += status >= 500
         if pace is not None:
             pace.record(time.monotonic() - began)
 
-    async def _act(self, kind: str) -> None:
+    async def _act(self, kind: str) -> int:
         request, customer = self.connections.request, f"c{random.randrange(_CUSTOMERS)}"
         product = random.choice(list(PRODUCTS))
         if kind == "buy" and self.buyers:
             buyer = self.buyers.pop(random.randrange(len(self.buyers)))
-            await request(self.storefront, "POST", "/checkout", {"customer": buyer})
-        elif kind in ("add", "buy"):
-            status = await request(
-                self.storefront, "POST", "/cart", {"customer": customer, "product": product}
-            )
+            return await request(self.storefront, "POST", "/checkout", {"customer": buyer})
+        if kind in ("add", "buy"):
+            item = {"customer": customer, "product": product}
+            status = await request(self.storefront, "POST", "/cart", item)
             if status == 200 and customer not in self.buyers and len(self.buyers) < _BUYERS_MAX:
                 self.buyers.append(customer)
-        elif kind == "cart":
-            await request(self.storefront, "GET", f"/cart?customer={customer}")
-        elif kind == "direct":
-            await request(self.checkout, "GET", f"/carts/{customer}")
-        elif kind == "product":
-            await request(self.storefront, "GET", f"/product/{product}")
-        else:
-            await request(self.storefront, "GET", "/")
+            return status
+        if kind == "cart":
+            return await request(self.storefront, "GET", f"/cart?customer={customer}")
+        if kind == "direct":
+            return await request(self.checkout, "GET", f"/carts/{customer}")
+        return await request(self.storefront, "GET", f"/product/{product}" if kind == "product" else "/")
 
 
-async def _opening_rush(customers: Customers, requests: int) -> None:
+async def opening_rush(customers: Customers, requests: int) -> None:
+    """Send `requests` as fast as the shop bears, and stop early when it fails or when it takes too long."""
     pace, began = Pace(), time.monotonic()
     adjusted = next_at = began
-    while customers.sent < requests and (now := time.monotonic()) - began < _RUSH_LIMIT_S:
+    while customers.sent < requests and customers.failed < _RUSH_FAILED_MAX:
+        now = time.monotonic()
+        if now - began > _RUSH_LIMIT_S:
+            return
         if now - adjusted >= 0.5:
             pace.adjust()
             adjusted = now
@@ -224,7 +237,7 @@ async def _wait_for(urls: Mapping[str, str], connections: Connections) -> None:
 async def _run(urls: Mapping[str, str], rate: float, rush_requests: int) -> None:
     customers = Customers(urls["storefront"], urls["checkout"])
     await _wait_for(urls, customers.connections)
-    await _opening_rush(customers, rush_requests)
+    await opening_rush(customers, rush_requests)
     await _usual_day(customers, rate)
 
 

@@ -110,7 +110,8 @@ def traced(app: ASGIApp, routes: Sequence[Route]) -> ASGIApp:
 
 def _set_up_logging() -> None:
     logging.getLogger().setLevel(logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request says less than the span
+    for chatty in ("httpx", "uvicorn"):  # a line per request or per start says less than the span
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     # A failed export must not become a log record that has to be exported; it goes to the process's own file.
     exporters = logging.getLogger("opentelemetry")
     exporters.propagate = False
