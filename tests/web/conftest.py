@@ -26,6 +26,7 @@ from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, MetricBatch, Reader, Series, SignalStore, fingerprint
 from setpoint.timeline import Timeline
 from setpoint.web import create_app
+from setpoint.web.live import Live
 
 NOW_MS = 1_799_496_000_000  # 2027-01-09 12:00:00 UTC
 HTML = {"Accept": "text/html"}
@@ -127,6 +128,9 @@ def make_app(
             LedgerStore(telemetry_database),
             clock,
             oldest_sample_ms=signals.oldest_sample_ms,
+            on_change=lambda status, _: timeline.append(
+                "objective.state", f"{status.name} is {status.state}", service=status.service
+            ),
         )
         resources.on_change = book.apply
         ingests.append(Ingest(signals, head, clock, 64 << 20))
@@ -162,30 +166,39 @@ def apply(client: httpx.Client, *documents: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[App], str]]:
-    """Serves an App with uvicorn on a free port in a thread; returns the base URL."""
-    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+class Running:
+    """An App served by uvicorn in a thread, on a free port unless one is given."""
 
-    def start(parts: App) -> str:
-        application = create_app(parts)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=5
-            )
-        )
-        socket = server.config.bind_socket()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
-        thread.start()
-        running.append((server, thread))
-        return f"http://127.0.0.1:{socket.getsockname()[1]}"
+    def __init__(self, parts: App, port: int = 0) -> None:
+        self._live: Live = (application := create_app(parts)).state.live
+        config = uvicorn.Config(application, port=port, log_level="error", lifespan="off")
+        self._server = uvicorn.Server(config)
+        socket = config.bind_socket()
+        self.port: int = socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [socket]}, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the streams, then the server, as SIGTERM does."""
+        self._live.close()
+        self._server.should_exit = True
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "the server did not end although its streams were closed"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Running]]:
+    """Serves Apps and stops what still runs at the end of the test."""
+    running: list[Running] = []
+
+    def start(parts: App, port: int = 0) -> Running:
+        running.append(Running(parts, port))
+        return running[-1]
 
     yield start
-    for server, thread in running:
-        server.config.app.state.live.close()  # type: ignore[union-attr]
-        server.should_exit = True
-        thread.join(10)
-        assert not thread.is_alive(), "the server did not end although its streams were closed"
+    for server in running:
+        server.stop()
 
 
 @pytest.fixture
@@ -195,9 +208,9 @@ def parts(make_app: MakeApp) -> App:
 
 
 @pytest.fixture
-def client(parts: App, serve: Callable[[App], str]) -> Iterator[httpx.Client]:
+def client(parts: App, serve: Callable[..., Running]) -> Iterator[httpx.Client]:
     """A client of the empty server."""
-    with httpx.Client(base_url=serve(parts)) as opened:
+    with httpx.Client(base_url=serve(parts).url) as opened:
         yield opened
 
 

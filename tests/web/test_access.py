@@ -13,14 +13,14 @@ from setpoint.app import App
 from setpoint.clock import VirtualClock
 from setpoint.web.access import SESSION_S, is_session, new_session
 from setpoint.web.page import HERE
-from tests.web.conftest import HTML, JSON
+from tests.web.conftest import HTML, JSON, Running
 
 BEARER = {"Authorization": "Bearer s3cret-token"}
 
 
 @pytest.fixture
-def locked(guarded: App, serve: Callable[[App], str]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=serve(guarded)) as opened:
+def locked(guarded: App, serve: Callable[..., Running]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=serve(guarded).url) as opened:
         yield opened
 
 
@@ -49,7 +49,7 @@ def test_what_stays_open(locked: httpx.Client, path: str) -> None:
 def test_the_token_opens(locked: httpx.Client) -> None:
     assert locked.get("/objectives", headers=JSON | BEARER).status_code == 200
     for wrong in ("Bearer s3cret-toke", "Bearer s3cret-token2", "Basic s3cret-token", "Bearer ü"):
-        headers = {"Accept": "application/json", "Authorization": wrong.encode()}
+        headers = {b"Accept": b"application/json", b"Authorization": wrong.encode()}
         assert locked.get("/objectives", headers=headers).status_code == 401, wrong
 
 

@@ -13,6 +13,7 @@ import pytest
 from setpoint.app import App
 from setpoint.errors import Unavailable
 from setpoint.web.live import Live
+from tests.web.conftest import Running
 
 
 def kinds(lines: Iterator[str]) -> Iterator[str]:
@@ -37,14 +38,16 @@ def test_figures_are_told_without_a_change(client: httpx.Client) -> None:
         assert [next(heard), next(heard)] == ["hello", "tick"]
 
 
-def test_closing_ends_every_stream_at_once(
-    parts: App, serve: Callable[[App], str], client: httpx.Client
-) -> None:
-    with client.stream("GET", "/events") as stream:
+def test_a_server_with_open_streams_stops_at_once(parts: App, serve: Callable[..., Running]) -> None:
+    server = serve(parts)
+    with httpx.stream("GET", f"{server.url}/events") as stream:
         heard = kinds(stream.iter_lines())
         assert next(heard) == "hello"
-        live = client.get("/api/status").json()["readers"]
-        assert live == 1
+        assert httpx.get(f"{server.url}/api/status").json()["readers"] == 1
+        started = time.monotonic()
+        server.stop()
+        assert list(heard) == []
+        assert time.monotonic() - started < 2
 
 
 def test_a_reader_that_leaves_is_forgotten(client: httpx.Client) -> None:

@@ -73,7 +73,6 @@ def test_a_deploy_marker(client: httpx.Client) -> None:
         "service": "checkout",
         "at": NOW_MS,
         "key": "build-7",
-        "data": {"by": "ci"},
     }
     first = client.post("/api/timeline", json=body, headers={"X-Setpoint-Actor": "ada"})
     again = client.post("/api/timeline", json=body)
@@ -85,9 +84,18 @@ def test_a_deploy_marker(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"kind": "deploy"}, {"kind": "", "summary": "x"}, {"kind": "a b", "summary": "x"}, {"kind": "d", "summary": "x", "at": -1},
-     {"kind": "d", "summary": "x", "colour": 1}, {"kind": "d", "summary": "x" * 5000}, [], "text"],
-)  # fmt: skip
+    [
+        {},
+        [],
+        "text",
+        {"kind": "deploy"},
+        {"kind": "", "summary": "x"},
+        {"kind": "a b", "summary": "x"},
+        {"kind": "d", "summary": "x", "at": -1},
+        {"kind": "d", "summary": "x", "colour": 1},
+        {"kind": "d", "summary": "x" * 5000},
+    ],
+)
 def test_bad_markers_change_nothing(client: httpx.Client, body: object) -> None:
     answer = client.post("/api/timeline", json=body)
     assert answer.status_code == 400

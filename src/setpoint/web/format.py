@@ -41,7 +41,7 @@ def _number(value: float, decimals: int = 0) -> str:
 
 def _floor(value: float, decimals: int) -> float:
     """`value` rounded down; the tiny addition keeps 99.9 from becoming 99.8 through binary fractions."""
-    scale = 10**decimals
+    scale = 10.0**decimals
     return math.floor(value * scale + 1e-7) / scale
 
 

@@ -23,6 +23,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from setpoint import __version__
 from setpoint.app import App
+from setpoint.objective import State
 from setpoint.web import chart, format
 
 __all__ = [
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
-STATES = {"exhausted": "out", "burning": "burn", "no data": "none", "healthy": "ok"}
+STATES: dict[State, str] = {"exhausted": "out", "burning": "burn", "no data": "none", "healthy": "ok"}
 """Objective states from worst to best, and the class that gives each its colour."""
 
 SECURITY_HEADERS = {
