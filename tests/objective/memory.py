@@ -25,12 +25,18 @@ class Samples:
         self._series.setdefault(key, {})[at_ms] = value
         self._oldest_write_ms = min(at_ms, self._oldest_write_ms or at_ms)
 
+    def forget_before(self, at_ms: int) -> None:
+        """Drop older samples, as the database's retention does."""
+        for samples in self._series.values():
+            for old_ms in [one for one in samples if one < at_ms]:
+                del samples[old_ms]
+
     def take_oldest_write_ms(self) -> int | None:
         oldest, self._oldest_write_ms = self._oldest_write_ms, None
         return oldest
 
     def oldest_sample_ms(self) -> int | None:
-        return min((min(samples) for samples in self._series.values()), default=None)
+        return min((min(samples) for samples in self._series.values() if samples), default=None)
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
         self.reads += 1

@@ -282,6 +282,20 @@ def test_late_data_is_counted(world: World) -> None:
     assert status.bad == 30
 
 
+def test_counted_minutes_outlive_their_samples(world: World) -> None:
+    """A very late sample does not make minutes be counted again whose other samples were deleted since."""
+    world.book.apply([slo(window="90d")])
+    world.run(3600, lambda: world.report(c200=10), step_s=5)
+    before = world.book.status("checkout").total
+    world.clock.advance(40 * DAY)
+    world.samples.forget_before(world.clock.now_ms() - 35 * DAY * 1000)
+    world.samples.add("requests_total", T0 + 120_000, 7, code="200", instance="late")
+    world.run(1)
+    while world.book.status("checkout").backfilling:
+        world.run(1)
+    assert world.book.status("checkout").total == before == 7200
+
+
 def test_several_series_are_no_number(world: World) -> None:
     world.book.apply([slo(), slo("bare", good='requests_total{code="200"}', total="requests_total")])
     world.run(30, lambda: world.report(c200=5, c500=0))

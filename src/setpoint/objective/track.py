@@ -32,6 +32,7 @@ LIVE_MINUTES = 10
 _SLICES = 60 // SLICE_S
 _MORE_HISTORY_MINUTES = 90 * 1440
 _SMALLEST_CHUNK, _FIRST_CHUNK, _LARGEST_CHUNK = 15, 60, 1440
+_RECOUNTED_MINUTES = 34 * 1440  # older ones keep their counts: the database drops samples after 35 days
 _QUICK_S, _SLOW_S = 0.05, 0.2
 
 
@@ -105,7 +106,7 @@ class Track:
             low = min(low, max(final, live_from))
             self.pending.add(final, min(running - self._final_minutes, live_from))
             self._forget(running)
-        self.pending.add(max(low, running - self._window_minutes), live_from)
+        self.pending.add(max(low, running - min(self._window_minutes, _RECOUNTED_MINUTES)), live_from)
         low = max(low, live_from)
         self._since = Since(low, running)
         self._count_live(low, now_ms)
@@ -121,7 +122,7 @@ class Track:
             return False
         started = time.perf_counter()
         try:
-            self._keep(self._counter.count(*chunk, 60))
+            self._keep(self._with_known(self._counter.count(*chunk, 60)))
         except InvalidInput as error:
             if chunk[1] - chunk[0] > _SMALLEST_CHUNK:  # there may be too many samples for one evaluation
                 self.pending.add(*chunk)
@@ -199,6 +200,15 @@ class Track:
         minutes = sum_slots(raw, _SLICES) if self._counter.is_additive else self._counter.count(low, end, 60)
         self.slices.write(raw)
         self._keep(minutes)
+
+    def _with_known(self, raw: Slots) -> Slots:
+        """`raw`, but minutes that had data keep it where none is found: samples can have been deleted since."""
+        known = self.minutes.slots(raw.first, raw.end)
+        at = np.arange(known.first, known.end) - raw.first
+        lost = at[known.present & ~raw.present[at]]
+        kept = lost + raw.first - known.first
+        raw.good[lost], raw.total[lost], raw.present[lost] = known.good[kept], known.total[kept], True
+        return raw
 
     def _keep(self, raw: Slots) -> None:
         settled = settle(raw)
