@@ -54,8 +54,7 @@ def test_help_of_the_group_imports_no_command_and_nothing_heavy() -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_help_of_a_command_imports_nothing_heavy(words: tuple[str, ...]) -> None:
     modules = modules_after(*words, "--help")
-    # Typer itself converts arguments with pydantic (70 ms), though not for the help of the whole.
-    assert not (HEAVY - {"pydantic"}) & {name.partition(".")[0] for name in modules}
+    assert not HEAVY & {name.partition(".")[0] for name in modules}
 
 
 def test_group_lists_every_command_in_its_group_with_examples_and_exit_codes() -> None:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
+from setpoint.cli.group import Group
+from setpoint.cli.options import (
+    DEFAULT_SERVER,
+    ListenOption,
+    OtlpGrpcOption,
+    OtlpHttpOption,
+    OutputOption,
+    ServerOption,
+    TokenOption,
+)
 from setpoint.cli.output import Output, ago, emit, program, table
 from setpoint.clock import SystemClock
 from setpoint.errors import InvalidInput
@@ -20,7 +29,7 @@ if TYPE_CHECKING:  # the supervisor and pydantic are for those who start somethi
 
 __all__ = ["app"]
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(cls=Group, add_completion=False)
 
 _EPILOG = """[bold]Examples[/]
   setpoint demo
@@ -49,22 +58,9 @@ def demo(
     data: Annotated[Path, typer.Option(help="Folder of the demo's databases; kept between runs.")] = Path(
         "data/demo"
     ),
-    listen: Annotated[
-        str | None,
-        typer.Option(help="Pages, API and OTLP/HTTP.", metavar="HOST:PORT", show_default="127.0.0.1:7070"),
-    ] = None,
-    otlp_grpc: Annotated[
-        str | None,
-        typer.Option(help="OTLP/gRPC; '' turns it off.", metavar="HOST:PORT", show_default="127.0.0.1:4317"),
-    ] = None,
-    otlp_http: Annotated[
-        str | None,
-        typer.Option(
-            help="Second address of OTLP/HTTP; '' turns it off.",
-            metavar="HOST:PORT",
-            show_default="127.0.0.1:4318",
-        ),
-    ] = None,
+    listen: ListenOption = None,
+    otlp_grpc: OtlpGrpcOption = None,
+    otlp_http: OtlpHttpOption = None,
 ) -> int:
     """Start Setpoint and a small shop that you can break."""
     if ctx.invoked_subcommand is not None:

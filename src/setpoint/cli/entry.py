@@ -14,10 +14,11 @@ from typing import Annotated, Any
 
 import typer
 import typer.main
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from setpoint.cli.catalog import CATALOG, EXIT_CODES, CommandEntry
+from setpoint.cli.group import Group
 from setpoint.errors import InvalidInput, SetpointError
 
 __all__ = ["command_names", "run"]
@@ -38,7 +39,7 @@ _EPILOG = """[bold]Start here[/]
 SETPOINT_SERVER and SETPOINT_TOKEN stand for --server and --token."""
 
 
-class _LazyGroup(TyperGroup):
+class _LazyGroup(Group):
     """A group that lists its commands from the catalog and imports one when it is called."""
 
     def __init__(self, **attributes: Any) -> None:

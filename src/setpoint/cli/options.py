@@ -9,11 +9,20 @@ import typer
 
 from setpoint.cli.output import Output
 
-__all__ = ["DEFAULT_SERVER", "FilesOption", "OutputOption", "ServerOption", "TokenOption"]
+__all__ = [
+    "DEFAULT_SERVER",
+    "FilesOption",
+    "ListenOption",
+    "OtlpGrpcOption",
+    "OtlpHttpOption",
+    "OutputOption",
+    "ServerOption",
+    "TokenOption",
+]
 
 DEFAULT_SERVER = "http://127.0.0.1:7070"
 
-_CONNECTION = "Connection"
+_CONNECTION, _ADDRESSES = "Connection", "Addresses"
 
 ServerOption = Annotated[
     str,
@@ -47,5 +56,35 @@ FilesOption = Annotated[
         "-f",
         metavar="FILE|DIR|-",
         help="File, folder (every .yaml and .yml in it) or - for standard input; may be repeated.",
+    ),
+]
+ListenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Pages, API and OTLP/HTTP.",
+        show_default="127.0.0.1:7070",
+        rich_help_panel=_ADDRESSES,
+    ),
+]
+OtlpGrpcOption = Annotated[
+    str | None,
+    typer.Option(
+        "--otlp-grpc",
+        metavar="HOST:PORT",
+        help="OTLP/gRPC; '' turns it off.",
+        show_default="127.0.0.1:4317",
+        rich_help_panel=_ADDRESSES,
+    ),
+]
+OtlpHttpOption = Annotated[
+    str | None,
+    typer.Option(
+        "--otlp-http",
+        metavar="HOST:PORT",
+        help="Second address of OTLP/HTTP; '' turns it off.",
+        show_default="127.0.0.1:4318",
+        rich_help_panel=_ADDRESSES,
     ),
 ]

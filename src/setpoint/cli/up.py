@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from setpoint.cli.options import ListenOption, OtlpGrpcOption, OtlpHttpOption
+
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
@@ -21,7 +23,7 @@ Every flag is also a variable: --otlp-grpc is SETPOINT_OTLP_GRPC.
 The token is never a flag: give SETPOINT_TOKEN or --token-file.
 Exit code: 0 after Ctrl-C or SIGTERM, 7 when it cannot start."""
 
-_STORAGE, _ADDRESSES = "Storage", "Addresses"
+_STORAGE = "Storage"
 
 
 class LogLevel(enum.StrEnum):
@@ -54,33 +56,9 @@ def up(
         str | None,
         typer.Option(help="PostgreSQL instead of SQLite.", metavar="DSN", rich_help_panel=_STORAGE),
     ] = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            help="Pages, API and OTLP/HTTP.",
-            metavar="HOST:PORT",
-            show_default="127.0.0.1:7070",
-            rich_help_panel=_ADDRESSES,
-        ),
-    ] = None,
-    otlp_grpc: Annotated[
-        str | None,
-        typer.Option(
-            help="OTLP/gRPC; '' turns it off.",
-            metavar="HOST:PORT",
-            show_default="127.0.0.1:4317",
-            rich_help_panel=_ADDRESSES,
-        ),
-    ] = None,
-    otlp_http: Annotated[
-        str | None,
-        typer.Option(
-            help="Second address of OTLP/HTTP; '' turns it off.",
-            metavar="HOST:PORT",
-            show_default="127.0.0.1:4318",
-            rich_help_panel=_ADDRESSES,
-        ),
-    ] = None,
+    listen: ListenOption = None,
+    otlp_grpc: OtlpGrpcOption = None,
+    otlp_http: OtlpHttpOption = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File that holds the token every request must carry.")
     ] = None,
