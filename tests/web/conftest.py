@@ -20,7 +20,7 @@ from setpoint.app import App, default_registry
 from setpoint.clock import VirtualClock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
-from setpoint.objective import LedgerStore, ObjectiveBook
+from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
 from setpoint.resource import ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, MetricBatch, Reader, Series, SignalStore, fingerprint
@@ -122,15 +122,17 @@ def make_app(
         head.complete_from(NOW_MS - 3 * 3600 * 1000)
         reader = Reader(head, signals)
         resources = ResourceStore(sqlite_database, timeline, clock, registry)
+
+        def tell(status: ObjectiveStatus, _: ObjectiveStatus | None) -> None:
+            timeline.append("objective.state", f"{status.name} is {status.state}", service=status.service)
+
         book = ObjectiveBook(
             reader.select,
             head.take_oldest_write_ms,
             LedgerStore(telemetry_database),
             clock,
             oldest_sample_ms=signals.oldest_sample_ms,
-            on_change=lambda status, _: timeline.append(
-                "objective.state", f"{status.name} is {status.state}", service=status.service
-            ),
+            on_change=tell,
         )
         resources.on_change = book.apply
         ingests.append(Ingest(signals, head, clock, 64 << 20))
@@ -210,7 +212,7 @@ def parts(make_app: MakeApp) -> App:
 @pytest.fixture
 def client(parts: App, serve: Callable[..., Running]) -> Iterator[httpx.Client]:
     """A client of the empty server."""
-    with httpx.Client(base_url=serve(parts).url) as opened:
+    with httpx.Client(base_url=serve(parts).url, timeout=40) as opened:
         yield opened
 
 
