@@ -106,6 +106,7 @@ def _decimal(value: Any) -> Any:
 Name = Annotated[str, AfterValidator(_name)]
 Query = Annotated[str, AfterValidator(_query)]
 _Number = BeforeValidator(_decimal)
+_NOT_KEPT: Any = Field(None, description="Of OpenSLO, not kept yet: refused with what to write instead.")
 
 
 class _ServiceSpec(Part):
@@ -122,7 +123,7 @@ class Service(Part):
 
 
 class _MetricSpec(Part):
-    query: Query
+    query: Query = Field(description="PromQL that yields one series: the number of events, or their counter.")
 
 
 class _MetricSource(Part):
@@ -133,7 +134,7 @@ class _MetricSource(Part):
         _refused(
             "data sources are not read yet; leave metricSourceRef out, queries run on Setpoint's telemetry"
         ),
-    ] = None
+    ] = _NOT_KEPT
 
 
 class _Metric(Part):
@@ -141,16 +142,19 @@ class _Metric(Part):
 
 
 class _RatioMetric(Part):
-    counter: bool
-    good: _Metric | None = None
-    bad: _Metric | None = None
-    total: _Metric
+    counter: bool = Field(
+        description="true: the queries name counters that only grow, and Setpoint takes their exact increase. "
+        "false: their value at the end of a minute is the number of events in that minute."
+    )
+    good: _Metric | None = Field(None, description="Counts good events; write this or `bad`.")
+    bad: _Metric | None = Field(None, description="Counts bad events; write this or `good`.")
+    total: _Metric = Field(description="Counts all events; without samples of it there is no data.")
     raw: Annotated[None, _refused("a ready-made ratio cannot be counted; write good (or bad) and total")] = (
-        None
+        _NOT_KEPT
     )
     raw_type: Annotated[
         None, _refused("belongs to raw, which cannot be counted; write good (or bad) and total")
-    ] = None
+    ] = _NOT_KEPT
 
     @model_validator(mode="before")
     @classmethod
@@ -187,7 +191,7 @@ class _IndicatorSpec(Part):
     ratio_metric: _RatioMetric
     threshold_metric: Annotated[
         None, _refused("thresholds are not kept yet; count good and total events with a ratioMetric")
-    ] = None
+    ] = _NOT_KEPT
 
 
 class _IndicatorMetadata(Part):
@@ -203,11 +207,13 @@ class _Indicator(Part):
 
 
 class _TimeWindow(Part):
-    duration: Annotated[str, AfterValidator(_duration)]
-    is_rolling: bool = False
+    duration: Annotated[str, AfterValidator(_duration)] = Field(
+        description="A whole number and one of m, h, d, w, M (30 d), Q (90 d), Y (365 d); 5m to 366d."
+    )
+    is_rolling: bool = Field(False, description="Must be true: only rolling windows are kept so far.")
     calendar: Annotated[
         None, _refused("calendar windows are not kept yet; leave calendar out and write isRolling: true")
-    ] = None
+    ] = _NOT_KEPT
 
     @model_validator(mode="after")
     def _rolls(self) -> _TimeWindow:
@@ -227,15 +233,19 @@ _THRESHOLD = "belongs to a thresholdMetric; leave it out beside a ratioMetric"
 
 class _ObjectiveSpec(Part):
     display_name: str = ""
-    target: Annotated[Decimal, _Number, AfterValidator(_target)] | None = None
-    target_percent: Annotated[Decimal, _Number, AfterValidator(_target_percent)] | None = None
-    op: Annotated[None, _refused(_THRESHOLD)] = None
-    value: Annotated[None, _refused(_THRESHOLD)] = None
-    time_slice_target: Annotated[None, _refused(_SLICES)] = None
-    time_slice_window: Annotated[None, _refused(_SLICES)] = None
-    indicator: Annotated[None, _refused(_COMPOSITE)] = None
-    indicator_ref: Annotated[None, _refused(_COMPOSITE)] = None
-    composite_weight: Annotated[None, _refused(_COMPOSITE)] = None
+    target: Annotated[Decimal, _Number, AfterValidator(_target)] | None = Field(
+        None, description="The ratio of good events that is promised, between 0 and 1, such as 0.999."
+    )
+    target_percent: Annotated[Decimal, _Number, AfterValidator(_target_percent)] | None = Field(
+        None, description="The same in percent, such as 99.9; write one of the two."
+    )
+    op: Annotated[None, _refused(_THRESHOLD)] = _NOT_KEPT
+    value: Annotated[None, _refused(_THRESHOLD)] = _NOT_KEPT
+    time_slice_target: Annotated[None, _refused(_SLICES)] = _NOT_KEPT
+    time_slice_window: Annotated[None, _refused(_SLICES)] = _NOT_KEPT
+    indicator: Annotated[None, _refused(_COMPOSITE)] = _NOT_KEPT
+    indicator_ref: Annotated[None, _refused(_COMPOSITE)] = _NOT_KEPT
+    composite_weight: Annotated[None, _refused(_COMPOSITE)] = _NOT_KEPT
 
     @model_validator(mode="after")
     def _one_target(self) -> _ObjectiveSpec:
@@ -259,18 +269,20 @@ def _occurrences(value: Any) -> Any:
 
 class _SloSpec(Part):
     description: Annotated[str, Field(max_length=1050)] = ""
-    service: Name
-    indicator: _Indicator
-    time_window: list[_TimeWindow]
-    budgeting_method: Annotated[Literal["Occurrences"], BeforeValidator(_occurrences)] = "Occurrences"
-    objectives: list[_ObjectiveSpec]
-    indicator_ref: Annotated[None, _refused(_INLINE)] = None
+    service: Name = Field(description="The service that this is about: its `service.name` in telemetry.")
+    indicator: _Indicator = Field(description="What is counted.")
+    time_window: list[_TimeWindow] = Field(description="Exactly one.")
+    budgeting_method: Annotated[Literal["Occurrences"], BeforeValidator(_occurrences)] = Field(
+        "Occurrences", description="Occurrences: every event counts the same."
+    )
+    objectives: list[_ObjectiveSpec] = Field(description="Exactly one.")
+    indicator_ref: Annotated[None, _refused(_INLINE)] = _NOT_KEPT
     alert_policies: Annotated[
         None,
         _refused(
             "alert policies are not kept yet; leave them out, burn rates are measured for every objective"
         ),
-    ] = None
+    ] = _NOT_KEPT
 
     @model_validator(mode="before")
     @classmethod

@@ -49,7 +49,8 @@ def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float 
     if silence is not None or left is None:
         return "no data", silence or "", None
     allowed = budget.allowed_bad(evidence.window, objective.allowed_ratio)
-    spent = f"{_count(evidence.window.bad)} bad events of {_count(allowed)} allowed"
+    events = "event" if evidence.window.bad == 1 else "events"
+    spent = f"{_count(evidence.window.bad)} bad {events} of {_count(allowed)} allowed"
     if left <= 0:
         since = "" if evidence.exhausted_s is None else f" {spoken_duration(evidence.exhausted_s)} ago"
         return "exhausted", f"budget exhausted{since}: {spent}{_coverage(objective, evidence)}", 0.0
