@@ -259,6 +259,10 @@ def test_an_exact_increase_asks_for_an_hour_before() -> None:
 def test_limits_have_the_texts_of_prometheus() -> None:
     with pytest.raises(ExecutionError, match="query processing would load too many samples into memory"):
         at("requests", 300, REQUESTS, max_samples=10)
+    with pytest.raises(ExecutionError, match="too many samples"):
+        at("sum_over_time(requests[200y:1ms])", 300, REQUESTS)
+    with pytest.raises(ExecutionError, match="too many samples"):
+        evaluate(parse("1"), 0, 2**50, 1, selecting({}))
     with pytest.raises(InvalidInput, match="exceeded maximum resolution of 11,000 points per timeseries"):
         check_resolution(0, 11_001_000, 1000)
     check_resolution(0, 11_000_000, 1000)

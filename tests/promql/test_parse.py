@@ -8,10 +8,12 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.promql.samples import selecting
 
 from setpoint.errors import InvalidInput
 from setpoint.promql import QueryError, Unsupported, as_increase, parse, value_type
 from setpoint.promql.aggregate import COMBINED
+from setpoint.promql.evaluate import evaluate_instant
 from setpoint.promql.functions import FUNCTIONS
 from setpoint.promql.nodes import (
     Aggregation,
@@ -123,6 +125,38 @@ def test_errors_say_where_and_what_instead(query: str, position: int | None, say
 )
 def test_what_is_not_supported_is_named(query: str, names: str) -> None:
     with pytest.raises(Unsupported, match=names):
+        parse(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "(" * 100_000 + "a" + ")" * 100_000,
+        "-" * 100_000 + "a",
+        "a+" * 100_000 + "a",
+        "a or " * 5000 + "a",
+        "abs(" * 900 + "a" + ")" * 900,
+    ],
+)
+def test_a_hostile_query_is_refused_and_ends_nothing(query: str) -> None:
+    with pytest.raises(QueryError, match="split it into several"):
+        parse(query)
+
+
+def test_a_deep_query_is_computed() -> None:
+    for query in (
+        "abs(" * 199 + "a" + ")" * 199,
+        "a" + " + a" * 199,
+        "(" * 900 + "a" + ")" * 900,
+        "a" + " or a" * 150,
+    ):
+        node = as_increase(parse(query), 60_000)
+        assert evaluate_instant(node, 60_000, selecting({"a": [(0, 1.0), (30, 2.0)]})).present.all()
+
+
+@pytest.mark.parametrize("query", ["a[300000000y]", "a offset -99999999y", "a @ 1e300", "a[99999999999y]"])
+def test_times_out_of_range_are_refused(query: str) -> None:
+    with pytest.raises(QueryError):
         parse(query)
 
 

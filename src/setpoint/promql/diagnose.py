@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["advice", "locate"]
+__all__ = ["advice", "locate", "structure_size"]
 
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _QUOTED_IN_MESSAGE = re.compile(
@@ -23,10 +23,19 @@ _AFTER_CHARACTER = re.compile(r"unexpected character after '(.)': '(.)'")
 _KEYWORD_AT_END = re.compile(
     r"(?:[-+*/%^<>=!]|\b(?:by|without|on|ignoring|offset|and|or|unless|bool|group_left|group_right))\s*$"
 )
+_STRUCTURE = re.compile(r"[(\[{]|[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _NEEDS_RANGE = re.compile(r"expected type matrix in call to function '([^']+)', got vector")
 _GOT_RANGE = re.compile(
     r"expected type vector in (?:call to function '[^']+'|aggregation expression), got matrix"
 )
+
+
+def structure_size(query: str) -> int:
+    """How many brackets, operators and binary keywords stand outside quotes: a bound on how deep a query
+    nests.
+    """
+    code, _ = _spans(query)
+    return sum(code[found.start()] for found in _STRUCTURE.finditer(query))
 
 
 def locate(reason: str, query: str) -> int | None:
@@ -65,6 +74,7 @@ def advice(reason: str, query: str) -> str | None:
         ("unclosed left parenthesis", "Close the parenthesis."),
         ("inside brackets", "Write a duration between the brackets and close them, such as [5m]."),
         ("inside braces", 'Close the braces, such as {job="shop"}.'),
+        ("to fit in target type", "The duration is out of range; write a shorter one."),
         ("duration", "A duration is a number with ms, s, m, h, d, w or y, such as 90s or 1h30m."),
         ("unexpected character after '!'", "Write != for 'not equal', !~ for 'does not match'."),
         (

@@ -12,7 +12,7 @@ import numpy as np
 
 from setpoint.promql.aggregate import aggregate
 from setpoint.promql.binary import binary, negate
-from setpoint.promql.context import Budget, Context, Options, Value
+from setpoint.promql.context import TOO_MANY_SAMPLES, Budget, Context, Options, Value
 from setpoint.promql.errors import ExecutionError, Unsupported
 from setpoint.promql.from_telemetry import Select
 from setpoint.promql.functions import FUNCTIONS
@@ -53,6 +53,8 @@ def evaluate(
             f'invalid expression type "{"range vector" if kind == "matrix" else kind}" for range query, '
             "must be Scalar or instant Vector; take a function of it, such as rate(metric[5m])"
         )
+    if (end_ms - start_ms) // step_ms > options.max_samples:
+        raise ExecutionError(f"{TOO_MANY_SAMPLES}; ask for a shorter time or a larger step")
     times = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
     return _run(node, times, (start_ms, end_ms, step_ms), select, options)
 

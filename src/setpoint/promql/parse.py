@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import promql_parser
 
-from setpoint.promql.diagnose import advice, locate
+from setpoint.promql.diagnose import advice, locate, structure_size
 from setpoint.promql.errors import QueryError, Unsupported
 from setpoint.promql.nodes import (
     Aggregation,
@@ -38,6 +38,10 @@ __all__ = ["parse"]
 _AT_SUFFIX = re.compile(r"@ (\d+(?:\.\d+)?)(?: offset \S+)?$")
 _NEGATIVE_AT = re.compile(r"@\s*-")
 _LARGEST_MS = 2**62
+
+# promql-parser recurses on the machine's stack: some thousand levels end the process. Ours is Python's, 1,000 frames.
+_LARGEST_STRUCTURE = 1000
+_DEEPEST = 200
 # The parser's enumerations are not hashable; their names are.
 _OPERATORS: dict[str, Literal["=", "!=", "=~", "!~"]] = {
     "MatchOp.Equal": "=",
@@ -57,11 +61,14 @@ def parse(query: str) -> Node:
     Raises QueryError (an InvalidInput that holds the query and, where it can be found, the position) when it
     is not PromQL, and Unsupported when it is PromQL that cannot be computed here yet.
     """
+    if structure_size(query) > _LARGEST_STRUCTURE:
+        raise QueryError("the query has too many operators and brackets; split it into several", query)
     try:
         tree = promql_parser.parse(query)
+        # Durations and times are read here, and are ValueErrors where Python cannot hold them.
+        node = _Converter(query).node(tree)
     except ValueError as error:
         raise _explain(str(error), query) from error
-    node = _Converter(query).node(tree)
     refuse_unsupported(node, query)
     return node
 
@@ -84,16 +91,23 @@ class _Converter:
 
     def __init__(self, query: str) -> None:
         self.query = query
+        self.depth = 0
 
     def node(self, tree: Any) -> Node:
         """Convert one node and all below it."""
+        while isinstance(tree, promql_parser.ParenExpr):
+            tree = tree.expr
         convert = getattr(self, f"_{type(tree).__name__}", None)
         if convert is None:
             raise Unsupported(f"'{type(tree).__name__}' is not supported yet; in: {self.query}")
-        return cast(Node, convert(tree))
-
-    def _ParenExpr(self, tree: Any) -> Node:
-        return self.node(tree.expr)
+        if self.depth >= _DEEPEST:
+            raise QueryError(
+                f"the query is nested more than {_DEEPEST} levels deep; split it into several", self.query
+            )
+        self.depth += 1
+        node = cast(Node, convert(tree))
+        self.depth -= 1
+        return node
 
     def _NumberLiteral(self, tree: Any) -> Node:
         return NumberLiteral(float(tree.val))

@@ -100,6 +100,7 @@ def _subquery(context: Context, node: Subquery) -> Windows:
     ends = context.ends(node.at, node.offset_ms)
     if len(ends):
         first_ms, last_ms, step_ms = subquery_grid(node, int(ends[0]), int(ends[-1]), context.options)
+        context.budget.spend(max(0, (last_ms - first_ms) // step_ms))
         times = np.arange(first_ms, last_ms + 1, step_ms, dtype=np.int64)
     else:
         times = np.empty(0, np.int64)
