@@ -22,7 +22,7 @@ from setpoint.errors import (
     TooLarge,
     Unavailable,
 )
-from tests.cli.setpoint import setpoint
+from tests.cli.program import setpoint
 
 Answer = tuple[int, bytes]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from bench.server import Server, descendants, free_port, running
 
-from tests.cli.setpoint import setpoint
+from tests.cli.program import setpoint
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("cli-server")]
 

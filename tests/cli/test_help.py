@@ -12,7 +12,7 @@ from setpoint import errors
 from setpoint.cli import command_names
 from setpoint.cli.catalog import CATALOG, EXIT_CODES
 from setpoint.cli.entry import _load
-from tests.cli.setpoint import setpoint
+from tests.cli.program import setpoint
 
 HEAVY = {
     "alembic",

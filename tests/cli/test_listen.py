@@ -11,7 +11,7 @@ import pytest
 from setpoint.cli.launch import server_environment, settings_from
 from setpoint.cli.listen import open_listeners
 from setpoint.errors import StartupRefused
-from tests.cli.setpoint import setpoint
+from tests.cli.program import setpoint
 
 
 @pytest.fixture(autouse=True)
