@@ -82,6 +82,14 @@ class BudgetPicture:
     marks: list[tuple[float, str]]
 
 
+def _levels(low: float, high: float) -> list[float]:
+    """Four to eight round values from `high` down to `low`."""
+    step = 0.25
+    while (high - low) / step > 8:
+        step *= 2
+    return [high - step * index for index in range(int((high - low) / step + 1e-9) + 1)]
+
+
 def draw_budget(
     times_ms: Sequence[int], left: Sequence[float], events: Sequence[tuple[int, str]]
 ) -> BudgetPicture:
@@ -110,10 +118,7 @@ def draw_budget(
         right=_LEFT + width,
         bottom=_TOP + height,
         lines=_segments(points),
-        grid=[
-            (y(v), f"{v * 100:,.0f} %".replace("-", "−"))
-            for v in (low + (high - low) * i / 4 for i in range(5))
-        ],
+        grid=[(y(v), f"{v * 100:,.0f} %".replace("-", "−")) for v in _levels(low, high)],
         ticks=[(x(at), datetime.fromtimestamp(at / 1000, UTC).strftime(pattern)) for at in instants],
         marks=[(x(at), text) for at, text in events if start <= at <= end],
     )

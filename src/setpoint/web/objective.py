@@ -32,7 +32,7 @@ _MARKS_MAX = 60
 _RECENT = 8
 _FALLBACK_POINTS = 180
 _POINTS_MAX = 2000
-_RANGES_S = (3600, 6 * 3600, 86400, 7 * 86400)
+_RANGES_S = (900, 3600, 6 * 3600, 86400, 7 * 86400)
 _BIG_FLEET = 100
 _TERM = re.compile(
     r'(?P<key>[^\s:"]+):(?:"(?P<quoted>[^"]*)"|(?P<value>\S*))|"(?P<phrase>[^"]*)"|(?P<word>\S+)'

@@ -77,27 +77,33 @@
     ctx.font = `${11 * ratio}px Inter, system-ui, sans-serif`;
     ctx.textBaseline = "top";
     ctx.textAlign = "left";
-    let freeFrom = -Infinity;
-    for (const event of [...history.events].sort((a, b) => a.at_ms - b.at_ms)) {
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([2 * ratio, 3 * ratio]);
+    const taken = []; // stretches of the axis that have a label
+    for (const event of [...history.events].sort(byWeight)) {
       const x = Math.round(plot.valToPos(event.at_ms / 1000, "x", true));
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
-      ctx.strokeStyle = ctx.fillStyle = colour(EVENT_COLOUR[event.kind] || "soft");
-      ctx.lineWidth = ratio;
-      ctx.setLineDash([2 * ratio, 3 * ratio]);
+      ctx.strokeStyle = colour(EVENT_COLOUR[event.kind] || "none");
       ctx.beginPath();
       ctx.moveTo(x + 0.5, bbox.top - (hasLabels ? 4 * ratio : 0));
       ctx.lineTo(x + 0.5, bbox.top + bbox.height);
       ctx.stroke();
-      if (!hasLabels || x < freeFrom) continue;
+      if (!hasLabels) continue;
       const text = shortened(ctx, event.summary, LABEL_WIDTH * ratio);
-      const width = ctx.measureText(text).width;
-      const isLate = x + width > bbox.left + bbox.width;
-      if (isLate && x - width < freeFrom) continue;
+      const width = ctx.measureText(text).width + 8 * ratio;
+      const from = x + width > bbox.left + bbox.width ? x - width : x;
+      if (taken.some(([start, end]) => from < end && from + width > start)) continue;
+      taken.push([from, from + width]);
       ctx.fillStyle = colour("ink");
-      ctx.fillText(text, isLate ? x - width - 4 * ratio : x + 4 * ratio, bbox.top - 16 * ratio);
-      freeFrom = (isLate ? x : x + width) + 12 * ratio;
+      ctx.fillText(text, from + 4 * ratio, bbox.top - 16 * ratio);
     }
     ctx.restore();
+  }
+
+  // What changed the service is labelled before what was merely noted about it; of equals, the newest.
+  function byWeight(a, b) {
+    const weight = (event) => (event.kind in EVENT_COLOUR ? 0 : event.kind === "objective.state" ? 1 : 2);
+    return weight(a) - weight(b) || b.at_ms - a.at_ms;
   }
 
   function shortened(ctx, text, width) {
@@ -157,9 +163,9 @@
     name.className = "plot-name";
     name.textContent = "Burn rate over 1 h; the dotted 1× spends exactly the budget";
     holder.replaceChildren(readout);
-    const budget = plot(236, "budget_left", (_, low) => [Math.min(0, low ?? 0), 1], percent, false, (own) => drawEvents(own, true));
+    const budget = plot(236, "budget_left", (_, low) => [Math.min(0, (low ?? 0) * 1.08), 1], percent, false, (own) => drawEvents(own, true));
     holder.append(name);
-    const burn = plot(120, "burn", (_, _low, high) => [0, Math.max(EVEN_BURN * 1.25, high ?? 0)], rate, true, (own) => {
+    const burn = plot(120, "burn", (_, _low, high) => [0, Math.max(EVEN_BURN * 1.25, (high ?? 0) * 1.08)], rate, true, (own) => {
       drawEvenBurn(own);
       drawEvents(own, false);
     });
