@@ -97,6 +97,6 @@ def test_every_route_is_documented() -> None:
     served = {("POST", f"/v1/{signal}") for signal in ("traces", "metrics", "logs")}
     for module in (access, demo, health, live, objective, promql, resource, timeline):
         for route in module.router.routes:
-            methods = set(route.methods) - {"HEAD", "OPTIONS"}  # type: ignore[attr-defined]
-            served.add(("GET" if "GET" in methods else methods.pop(), route.path))  # type: ignore[attr-defined]
+            methods = set(route.methods) - {"HEAD", "OPTIONS"}
+            served.add(("GET" if "GET" in methods else methods.pop(), route.path))
     assert documented == served

@@ -12,14 +12,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BIN = ROOT / ".venv" / "bin"
-CHECKS = {
+CHECKS: dict[str, list[tuple[str, list[str | Path]]]] = {
     "lint": [
         ("style", [BIN / "ruff", "check", "."]),
         ("format", [BIN / "ruff", "format", "--check", "--quiet", "."]),
         ("types", [BIN / "mypy"]),
         ("architecture", [BIN / "lint-imports", "--no-logo"]),
     ],
-    "test": [("tests", [BIN / "python", "-m", "pytest", "-n", "2", "--dist", "loadgroup", "-q"])],
+    "test": [("tests", [BIN / "python", "-m", "pytest", "-n", "2", "--dist", "loadfile", "-q"])],
 }
 
 

@@ -12,6 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LOCKS = {"requirements.lock": ["build"], "requirements-dev.lock": ["build", "dev"]}
 
+COMPILE = (
+    "pip compile --quiet --universal --python-version 3.11 "
+    "--generate-hashes --no-emit-index-url --no-header --no-annotate"
+)
+
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -19,24 +24,7 @@ def main() -> None:
         subprocess.run([ROOT / ".venv/bin/python", "-m", "venv", folder], check=True)
         subprocess.run([uv.with_name("pip"), "install", "--quiet", "uv"], check=True)
         for lock, extras in LOCKS.items():
-            command = [
-                uv,
-                "pip",
-                "compile",
-                "--quiet",
-                "--universal",
-                "--generate-hashes",
-                "--no-emit-index-url",
-            ]
-            command += [
-                "--no-header",
-                "--no-annotate",
-                "--python-version",
-                "3.11",
-                "--output-file",
-                lock,
-                "pyproject.toml",
-            ]
+            command = [str(uv), *COMPILE.split(), "--output-file", lock, "pyproject.toml"]
             for extra in extras:
                 command += ["--extra", extra]
             if "dev" in extras:

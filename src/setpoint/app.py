@@ -133,9 +133,10 @@ def _record_state(timeline: Timeline, status: ObjectiveStatus, previous: Objecti
     before = previous.state if previous else _last_state(timeline, status)
     if before == status.state:
         return
+    told = status.reason if status.reason.startswith(status.state) else f"{status.state}: {status.reason}"
     timeline.append(
         "objective.state",
-        f"{status.name} is {status.state}: {status.reason}",
+        f"{status.name} is {told}",
         service=status.service,
         at_ms=status.evaluated_at_ms,
         data={

@@ -24,7 +24,8 @@ def objective(name: str, state: str, left: float | None, **more: Any) -> dict[st
         "state": state,
         "target": 0.999,
         "budget_left": left,
-        "spark": [None, 0.2, 14.4, None],
+        "burn_now": 14.4,
+        "burn_now_s": 30,
         "exhaustion_s": 13200.0,
         **more,
     }
@@ -33,7 +34,7 @@ def objective(name: str, state: str, left: float | None, **more: Any) -> dict[st
 STATUSES = [
     objective("search-latency-p95", "exhausted", -12.39),
     objective("a-very-long-name-of-an-objective-that-somebody-chose-in-anger-99", "burning", 0.31),
-    objective("invoice-freshness", "no data", None, spark=[], exhaustion_s=None),
+    objective("invoice-freshness", "no data", None, burn_now=None, exhaustion_s=None),
     objective("checkout-availability", "healthy", 0.998),
 ]
 

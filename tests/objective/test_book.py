@@ -168,7 +168,7 @@ def test_healthy_with_exact_counts(world: World) -> None:
     assert status.covered_s == pytest.approx(121, abs=60)
     assert status.gap_minutes == 0
     assert status.last_event_ms == T0 + 120_000
-    assert "of the budget left: 1 bad event of 6.0 allowed in the " in status.reason
+    assert "of the budget left: 1 bad event of 6.0 allowed in " in status.reason
 
 
 def test_burning_is_seen_within_seconds_and_ends(world: World) -> None:

@@ -63,12 +63,12 @@ def test_a_watch_that_is_held_does_not_claim_a_rate() -> None:
 def test_exhausted() -> None:
     state, reason, seconds = decide(OBJECTIVE, _evidence(bad=5000, exhausted_s=7300, burn=(_rate(9, 9),)))
     assert (state, seconds) == ("exhausted", 0)
-    assert reason == "budget exhausted 2 h 1 m ago: 5,000 bad events of 4,500 allowed in 30 d"
+    assert reason == "exhausted for 2 h 1 m: 5,000 bad events of 4,500 allowed in 30 d"
 
 
 def test_a_young_window_says_so() -> None:
     reason = decide(OBJECTIVE, _evidence(covered_s=2 * 3600 + 300))[1]
-    assert reason.endswith("allowed in the 2 h 5 m of history there are (window: 30 d)")
+    assert reason.endswith("allowed in 2 h 5 m of history (window: 30 d)")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def _body(sender: int, number: int) -> bytes:
     for index in range(RECORDS):
         record = records.add(time_unix_nano=time.time_ns())
         record.body.string_value = f"{sender}-{number}-{index}"
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def _send(server: Server, sender: int, acknowledged: set[str], stop: threading.Event) -> None:

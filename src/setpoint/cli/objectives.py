@@ -10,14 +10,9 @@ from rich.text import Text
 
 from setpoint.cli.output import budget, duration, facts, figure, percent, state, table
 
-__all__ = ["current_burn", "show_objective", "show_objectives"]
+__all__ = ["show_objective", "show_objectives"]
 
 Status = Mapping[str, Any]
-
-
-def current_burn(status: Status) -> float | None:
-    """The newest known burn rate, as the page's list shows it."""
-    return next((value for value in reversed(status.get("spark") or []) if value is not None), None)
 
 
 def show_objectives(console: Console, statuses: Sequence[Status]) -> None:
@@ -31,7 +26,7 @@ def show_objectives(console: Console, statuses: Sequence[Status]) -> None:
             status["name"],
             _target(status["target"]),
             budget(status.get("budget_left"), status["state"]),
-            figure(current_burn(status), "×"),
+            figure(status.get("burn_now"), "×"),
             _gone_in(status),
         )
         for status in statuses

@@ -101,8 +101,8 @@ class ObjectiveStatus:
 
     `sli` and `budget_left` are None when the window holds no events; `budget_left` is 1 for a whole budget
     and negative when more than all of it is spent. `covered_s` is how much of the window lies after the first
-    data, and `gap_minutes` how many minutes of that had none. `spark` is the burn of 5-minute buckets over
-    the last 6 h.
+    data, and `gap_minutes` how many minutes of that had none. `burn_now` is the burn over the last
+    `burn_now_s` seconds, None without events; `spark` is the burn of 5-minute buckets over the last 6 h.
     """
 
     name: str
@@ -123,6 +123,8 @@ class ObjectiveStatus:
     bad: float
     allowed_bad: float
     burn: tuple[BurnRate, ...]
+    burn_now: float | None
+    burn_now_s: int
     exhaustion_s: float | None
     exhausted_since_ms: int | None
     covered_s: float

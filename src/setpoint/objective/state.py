@@ -52,8 +52,9 @@ def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float 
     events = "event" if evidence.window.bad == 1 else "events"
     spent = f"{_count(evidence.window.bad)} bad {events} of {_count(allowed)} allowed"
     if left <= 0:
-        since = "" if evidence.exhausted_s is None else f" {spoken_duration(evidence.exhausted_s)} ago"
-        return "exhausted", f"budget exhausted{since}: {spent}{_coverage(objective, evidence)}", 0.0
+        age_s = evidence.exhausted_s or 0
+        since = f" for {spoken_duration(age_s)}" if age_s >= 60 else ""
+        return "exhausted", f"exhausted{since}: {spent}{_coverage(objective, evidence)}", 0.0
     firing = next((rate for rate in evidence.burn if rate.firing), None)
     if firing is None:
         seconds = budget.time_to_exhaustion(left, evidence.hour_burn, objective.window_s)
@@ -124,6 +125,7 @@ class Assessor:
             exhausted_s=None if since_ms is None else (now_ms - since_ms) / 1000,
         )
         state, reason, exhaustion_s = decide(objective, evidence)
+        burn_now, burn_now_s = _burn_now(rates)
         return ObjectiveStatus(
             name=objective.name,
             display_name=objective.display_name or objective.name,
@@ -143,6 +145,8 @@ class Assessor:
             bad=window.bad,
             allowed_bad=budget.allowed_bad(window, objective.allowed_ratio),
             burn=rates,
+            burn_now=burn_now,
+            burn_now_s=burn_now_s,
             exhaustion_s=exhaustion_s,
             exhausted_since_ms=since_ms,
             covered_s=covered_s,
@@ -219,6 +223,17 @@ class Assessor:
         )
 
 
+def _burn_now(rates: Sequence[BurnRate]) -> tuple[float | None, int]:
+    """The burn over the shortest window that is not a mere blink: 30 s where events are counted as they come."""
+    watch = next((rate for rate in rates if rate.severity == "watch"), None)
+    if watch is not None and watch.long_burn is not None:
+        return watch.long_burn, watch.long_s
+    shortest = min(
+        (rate for rate in rates if rate.severity != "watch"), key=lambda rate: rate.short_s, default=None
+    )
+    return (None, 0) if shortest is None else (shortest.short_burn, shortest.short_s)
+
+
 def _exceeds(rate: BurnRate) -> bool:
     return (rate.long_burn or 0) > rate.threshold and (rate.short_burn or 0) > rate.threshold
 
@@ -227,7 +242,7 @@ def _coverage(objective: Objective, evidence: Evidence) -> str:
     window = spoken_duration(objective.window_s)
     if evidence.covered_s >= objective.window_s - 60:
         return f" in {window}"
-    return f" in the {spoken_duration(evidence.covered_s)} of history there are (window: {window})"
+    return f" in {spoken_duration(evidence.covered_s)} of history (window: {window})"
 
 
 def _times(burn: float) -> str:

@@ -22,7 +22,7 @@ from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
 from setpoint.web.page import STATES, Parts, json_answer, plain, query_string, render, wants_json
 
-__all__ = ["current_burn", "matches", "page_threshold", "router", "sorted_by"]
+__all__ = ["matches", "page_threshold", "router", "sorted_by"]
 
 Sort = Literal["remaining", "burn", "name"]
 SORTS: tuple[Sort, ...] = ("remaining", "burn", "name")
@@ -39,11 +39,6 @@ _TERM = re.compile(
 )
 
 router = APIRouter()
-
-
-def current_burn(status: ObjectiveStatus) -> float | None:
-    """The burn rate that a list shows: the newest known point of the sparkline."""
-    return next((rate for rate in reversed(status.spark) if rate is not None and math.isfinite(rate)), None)
 
 
 def page_threshold(status: ObjectiveStatus) -> float:
@@ -87,8 +82,7 @@ def sorted_by(statuses: Sequence[ObjectiveStatus], sort: Sort) -> list[Objective
         return severity[status.state], left, status.name
 
     def by_burn(status: ObjectiveStatus) -> tuple[float, float, str]:
-        rate = current_burn(status)
-        return (1 if rate is None else 0), -(rate or 0.0), status.name
+        return (1 if status.burn_now is None else 0), -(status.burn_now or 0.0), status.name
 
     keys: dict[Sort, Callable[[ObjectiveStatus], tuple[Any, ...]]] = {
         "remaining": by_remaining,
@@ -114,7 +108,7 @@ def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "r
     return render(
         request,
         "objectives.html",
-        items=[(status, current_burn(status), page_threshold(status), note(status)) for status in shown],
+        items=[(status, page_threshold(status), note(status)) for status in shown],
         counts={state: counts[state] for state in STATES if counts[state]},
         total=len(everything),
         first=_most_urgent(shown),
@@ -178,7 +172,6 @@ def show_objective(
         now_ms=now_ms,
         status=status,
         note=note(status),
-        burn_now=current_burn(status),
         labels=sorted(status.labels.items()),
         picture=draw_budget(
             plain(history.times_ms),
