@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from bench.server import Server, machine, running
 
-RUNS = 5
+RUNS = 7
 OBJECTIVE = "checkout-availability"
 _FIRST_BAD = """
 SELECT min(start_ns + duration_ns) AS first_ns FROM spans
@@ -29,7 +29,7 @@ WHERE service = 'checkout' AND kind = 'server' AND start_ns > {since:Int64}
 
 def main() -> None:
     print(f"machine: {machine()}")
-    breaks: list[tuple[float, float]] = []
+    breaks: list[tuple[float, float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         with running(["demo"], data) as server, sync_playwright() as playwright:
@@ -41,15 +41,18 @@ def main() -> None:
             page = browser.new_page()
             page.goto(server.url + "/objectives")
             for _ in range(RUNS):
-                breaks.append(_break_and_watch(server, page))
+                broken, seen = _break_and_watch(server, page)
+                breaks.append((broken, _decided(server, broken), seen))
                 _wait_healthy(server, at_least_events=0, timeout_s=600)
             browser.close()
-        first_bad = _first_bad_times(data, [broken for broken, _ in breaks])
-    from_request = [seen - first for (_, seen), first in zip(breaks, first_bad, strict=True)]
-    from_command = [seen - broken for broken, seen in breaks]
+        first_bad = _first_bad_times(data, [broken for broken, _, _ in breaks])
+    from_request = [seen - first for (_, _, seen), first in zip(breaks, first_bad, strict=True)]
+    from_command = [seen - broken for broken, _, seen in breaks]
+    decided = [at - first for (_, at, _), first in zip(breaks, first_bad, strict=True)]
     print(
         f"first bad request to the page: median {statistics.median(from_request):.1f} s of {_list(from_request)}"
     )
+    print(f"first bad request to the decision: median {statistics.median(decided):.1f} s of {_list(decided)}")
     print(f"command to the page: median {statistics.median(from_command):.1f} s of {_list(from_command)}")
 
 
@@ -81,6 +84,12 @@ def _break_and_watch(server: Server, page: Page) -> tuple[float, float]:
     seen = time.time()
     _demo(server, "DELETE", None)
     return broken, seen
+
+
+def _decided(server: Server, since_s: float) -> float:
+    """When the objective's state changed after `since_s`, by the timeline, in Unix seconds."""
+    events = server.get("/timeline?service=checkout&kind=objective.state")["items"]
+    return min(event["at_ms"] / 1000 for event in events if event["at_ms"] / 1000 > since_s)
 
 
 def _demo(server: Server, method: str, body: object) -> None:

@@ -83,10 +83,8 @@ async def _answer_starting(scope: Scope, send: Send) -> None:
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code (0 ended cleanly, 7 refused to start)."""
-    logging.basicConfig(
-        level=os.environ.get("SETPOINT_LOG_LEVEL", "INFO").upper(),
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("setpoint").setLevel(os.environ.get("SETPOINT_LOG_LEVEL", "INFO").upper())
     try:
         settings = Settings()
         settings.refuse_unsafe()
