@@ -70,7 +70,8 @@ def default_registry() -> Registry:
     """Every resource kind that this Setpoint knows."""
     registry = Registry()
     for kind, model in objective.KINDS:
-        registry.register(objective.API_VERSION, kind, model)
+        advice = objective.advise if model is objective.Slo else None
+        registry.register(objective.API_VERSION, kind, model, advice=advice)
     return registry
 
 

@@ -3,6 +3,7 @@ and how fast it goes. `ObjectiveBook` keeps all of it current; the rest of the p
 storage for it.
 """
 
+from setpoint.objective.advice import advise
 from setpoint.objective.book import ObjectiveBook
 from setpoint.objective.model import BudgetHistory, BurnRate, Objective, ObjectiveStatus, State
 from setpoint.objective.spec import API_VERSION, KINDS, Service, Slo
@@ -20,4 +21,5 @@ __all__ = [
     "Service",
     "Slo",
     "State",
+    "advise",
 ]
