@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from bench.server import Server, machine, running
 
-RUNS = 7
+RUNS = 5
 OBJECTIVE = "checkout-availability"
 _FIRST_BAD = """
 SELECT min(start_ns + duration_ns) AS first_ns FROM spans
@@ -34,7 +34,7 @@ def main() -> None:
         data = Path(folder)
         with running(["demo"], data) as server, sync_playwright() as playwright:
             server.wait_ready()
-            _wait_healthy(server, at_least_events=3000, timeout_s=180)
+            _wait_healthy(server, at_least_events=8000, timeout_s=240)
             browser = playwright.chromium.launch(
                 executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-background-networking"]
             )
