@@ -190,9 +190,18 @@ def test_burning_is_seen_within_seconds_and_ends(world: World) -> None:
     assert world.changes == [("burning", "healthy"), ("healthy", "burning")]
 
 
-def test_two_failures_do_not_burn(world: World) -> None:
+def test_a_fault_right_after_a_surge_shows_within_half_a_minute(world: World) -> None:
+    world.book.apply([slo(target=0.99)])
+    world.run(60, lambda: world.report(c200=200))
+    started_ms = world.clock.now_ms()
+    while world.book.status("checkout").state != "burning":
+        world.run(1, lambda: world.report(c200=3, c500=1))
+        assert world.clock.now_ms() - started_ms <= 20_000
+
+
+def test_a_few_failures_do_not_burn(world: World) -> None:
     world.run(60, lambda: world.report(c200=1))
-    world.report(c500=2)
+    world.report(c500=4)
     watch = next(rate for rate in world.run(2).burn if rate.severity == "watch")
     assert watch.long_burn is not None
     assert watch.long_burn > 6

@@ -1,8 +1,8 @@
 """From counts to a verdict: the state of an objective, one sentence that says why, and the whole status.
 
 `book` calls `Assessor.assess` on every tick. The order is fixed (decision 0010): no data stands above
-exhausted, above burning, above healthy; silence is never good news. A watch row goes on firing for its long
-window after it was last true, and ends its windows at the last slice with samples, so that senders which
+exhausted, above burning, above healthy; silence is never good news. A watch row goes on firing for
+`_HOLD_S` after it was last true, and ends its windows at the last slice with samples, so that senders which
 report every few seconds do not make the state flicker.
 """
 
@@ -23,6 +23,7 @@ from setpoint.objective.track import Track
 __all__ = ["Assessor", "Evidence", "decide"]
 
 _HOUR_S = 3600
+_HOLD_S = 30
 _SPARK_BUCKETS, _SPARK_MINUTES = 72, 5
 
 
@@ -65,7 +66,7 @@ def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float 
         )
     if not _exceeds(firing):
         seconds = budget.time_to_exhaustion(left, evidence.hour_burn, objective.window_s)
-        recently = spoken_duration(2 * firing.long_s)
+        recently = spoken_duration(firing.long_s + _HOLD_S)
         calm = f"burned over {firing.threshold:g}× within the last {recently}, slower now"
         return "burning", f"{calm}; {_percent(left)} of the budget left", seconds
     seconds = budget.time_to_exhaustion(left, firing.short_burn, objective.window_s)
@@ -178,7 +179,7 @@ class Assessor:
             return rate
         if rate.firing:
             self._true_ms[rule] = now_ms
-        held = now_ms - self._true_ms.get(rule, now_ms - 10**12) <= rule.long_s * 1000
+        held = now_ms - self._true_ms.get(rule, now_ms - 10**12) <= _HOLD_S * 1000
         return replace(rate, firing=held)
 
     def _exhausted_since_ms(self, now_ms: int) -> int | None:
@@ -224,7 +225,7 @@ class Assessor:
 
 
 def _burn_now(rates: Sequence[BurnRate]) -> tuple[float | None, int]:
-    """The burn over the shortest window that is not a mere blink: 30 s where events are counted as they come."""
+    """The burn over the shortest window that is not a mere blink: 15 s where events are counted as they come."""
     watch = next((rate for rate in rates if rate.severity == "watch"), None)
     if watch is not None and watch.long_burn is not None:
         return watch.long_burn, watch.long_s
