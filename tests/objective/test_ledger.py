@@ -66,6 +66,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert counts.good == sum(good for good, _ in inside)
         assert counts.bad == sum(bad for _, bad in inside)
         assert counts.minutes == len(inside)
+        before = [minute for minute in self.naive if minute < end]
+        assert self.ledger.last_with(end) == max(before, default=None)
 
     @rule(starts=st.lists(st.integers(-900, 900), min_size=1, max_size=5), length=st.integers(0, 1500))
     def windows(self, starts: list[int], length: int) -> None:

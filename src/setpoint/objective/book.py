@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from setpoint.clock import Clock
 from setpoint.errors import NotFound, SetpointError
+from setpoint.objective.duration import spoken_duration
 from setpoint.objective.from_telemetry import Select
 from setpoint.objective.history import history
 from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _SAVE_INTERVAL_S = 10.0
 _CHUNKS_PER_TICK = 4
+_MISSED_TICKS = 30
 
 OnChange = Callable[[ObjectiveStatus, ObjectiveStatus | None], None]
 
@@ -63,8 +66,9 @@ class ObjectiveBook:
         """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
 
         `oldest_sample_ms` tells how far back history can be counted; None when nothing is stored. `on_change`
-        is called with (status, previous) when a state differs from the one before; previous is None for an
-        objective that was not evaluated before (after start, or when it is new).
+        is called with (status, previous) when a state differs from the one that it was told before; previous
+        is None for an objective of which it was told nothing (after start, or when it is new). When it raises
+        an error that may pass (`retryable`), it is told again on the next tick.
         """
         self._select = select
         self._take_oldest_write_ms = take_oldest_write_ms
@@ -78,8 +82,10 @@ class ObjectiveBook:
         self._evaluation = threading.RLock()
         self._assessors: dict[str, Assessor] = {}
         self._published: dict[str, ObjectiveStatus] = {}
+        self._told: dict[str, ObjectiveStatus] = {}
         self._saved_ms: int | None = None
-        self._history_waits = False
+        self._computed_ms = 0
+        self._history_waits = self._listener_waits = False
 
     def apply(self, documents: Iterable[_Declared]) -> None:
         """Keep exactly the objectives of these documents (all that exist): add, change, remove.
@@ -95,6 +101,7 @@ class ObjectiveBook:
             fresh = [name for name, one in assessors.items() if self._assessors.get(name) is not one]
             self._assessors = assessors
             self._published = {name: one for name, one in self._published.items() if name in assessors}
+            self._told = {name: one for name, one in self._told.items() if name in assessors}
             self._evaluate(fresh, now_ms, None)
 
     def tick(self) -> None:
@@ -103,7 +110,8 @@ class ObjectiveBook:
             now_ms = self._clock.now_ms()
             self._evaluate(list(self._assessors), now_ms, self._take_oldest_write_ms())
             self._backfill()
-            if self._saved_ms is None or now_ms - self._saved_ms >= _SAVE_INTERVAL_S * 1000:
+            # The clock may have been set back since: then it is time, too.
+            if self._saved_ms is None or not 0 <= now_ms - self._saved_ms < _SAVE_INTERVAL_S * 1000:
                 self._save(now_ms)
 
     def run(self, stop: threading.Event) -> None:
@@ -112,10 +120,12 @@ class ObjectiveBook:
             started_ms = self._clock.now_ms()
             try:
                 self.tick()
-            except Exception:
+            except Exception:  # the loop must outlive any fault: without it every state would stand still
                 logger.exception("a tick failed; the next one tries again")
-            took_s = (self._clock.now_ms() - started_ms) / 1000
-            self._clock.wait(stop, max(0.01, self._interval_s - took_s))
+            took_s = (
+                self._clock.now_ms() - started_ms
+            ) / 1000  # negative when the clock was set back meanwhile
+            self._clock.wait(stop, max(0.01, self._interval_s - max(0.0, took_s)))
         self.close()
 
     def close(self) -> None:
@@ -125,20 +135,23 @@ class ObjectiveBook:
 
     def statuses(self) -> list[ObjectiveStatus]:
         """Every objective's latest status, by name."""
-        published = self._published
-        return [published[name] for name in sorted(published)]
+        published, now_ms = self._published, self._clock.now_ms()
+        return [self._as_of(now_ms, published[name]) for name in sorted(published)]
 
     def status(self, name: str) -> ObjectiveStatus:
         """The latest status of one objective. Raises NotFound."""
         found = self._published.get(name)
         if found is None:
             raise NotFound(f"there is no objective '{name}'; `setpoint status` lists those that exist")
-        return found
+        return self._as_of(self._clock.now_ms(), found)
 
     def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
         """The burn-down over (start_ms, end_ms], not beyond now. Raises NotFound."""
         self.status(name)
-        track = self._assessors[name].track
+        assessor = self._assessors.get(name)
+        if assessor is None:  # removed this moment
+            raise NotFound(f"there is no objective '{name}' any more; `setpoint status` lists the others")
+        track = assessor.track
         end_ms = min(end_ms, self._clock.now_ms())
         return history(track.minutes, track.objective, min(start_ms, end_ms), end_ms, points)
 
@@ -148,26 +161,24 @@ class ObjectiveBook:
             return before
         track = Track(objective, self._select, final_after_s=self._final_after_s)
         same_events = before is not None and before.track.objective.ledger_key == objective.ledger_key
-        if before is not None and same_events and before.track.objective.window_s >= objective.window_s:
-            track.adopt(before.track)
+        if before is not None and same_events:
+            if before.track.objective.window_s >= objective.window_s:
+                track.adopt(before.track)
+            else:
+                track.pending.add_all(before.track.pending)
         return Assessor(track, no_data_after_s=self._no_data_after_s)
 
     def _evaluate(self, names: list[str], now_ms: int, written_from_ms: int | None) -> None:
         published = dict(self._published)
-        changes = []
         for name in names:
-            assessor, previous = self._assessors[name], published.get(name)
+            assessor = self._assessors[name]
             self._advance(assessor.track, now_ms, written_from_ms)
             try:
-                published[name] = status = assessor.assess(now_ms)
-            except Exception:
+                published[name] = assessor.assess(now_ms)
+            except Exception:  # one objective must not stop the others; its old status grows stale (`_as_of`)
                 logger.exception("objective %s cannot be judged", name)
-                continue
-            if previous is None or previous.state != status.state:
-                changes.append((status, previous))
         self._published = published
-        for status, previous in changes:
-            self._tell(status, previous)
+        self._tell([published[name] for name in names if name in published])
 
     def _advance(self, track: Track, now_ms: int, written_from_ms: int | None) -> None:
         name = track.objective.name
@@ -182,17 +193,40 @@ class ObjectiveBook:
             if track.error != error.message:
                 logger.warning("objective %s cannot be computed: %s", name, error.message)
             track.error = error.message
-        except Exception as error:
+        except Exception as error:  # one objective must not stop the others
             logger.exception("objective %s cannot be computed", name)
             track.error = (
                 f"it cannot be computed because of a fault in Setpoint ({type(error).__name__}); see its log"
             )
 
-    def _tell(self, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
-        try:
-            self._on_change(status, previous)
-        except Exception:
-            logger.exception("the new state of objective %s was not passed on", status.name)
+    def _as_of(self, now_ms: int, status: ObjectiveStatus) -> ObjectiveStatus:
+        """`status`, or that nothing is known when it was not renewed for long: a verdict must not outlive the
+        loop that makes it.
+        """
+        age_s = (now_ms - status.evaluated_at_ms) / 1000
+        if age_s <= max(self._no_data_after_s, _MISSED_TICKS * self._interval_s):
+            return status
+        reason = f"not evaluated for {spoken_duration(age_s)}: the server is stuck or overloaded; see its log"
+        return replace(status, state="no data", reason=reason)
+
+    def _tell(self, statuses: Iterable[ObjectiveStatus]) -> None:
+        for status in statuses:
+            told = self._told.get(status.name)
+            if told is not None and told.state == status.state:
+                continue
+            try:
+                self._on_change(status, told)
+                self._listener_waits = False
+            except SetpointError as error:
+                if error.retryable:
+                    if not self._listener_waits:  # once, not every second
+                        logger.warning("new states of objectives wait to be passed on: %s", error.message)
+                    self._listener_waits = True
+                    return  # the others would wait as long for the same thing
+                logger.error("the state of objective %s was not passed on: %s", status.name, error.message)
+            except Exception:  # a fault of the listener, which it would have again
+                logger.exception("the new state of objective %s was not passed on", status.name)
+            self._told[status.name] = status
 
     def _backfill(self) -> None:
         """A few chunks of history, in turn over the objectives that wait for it."""
@@ -208,7 +242,7 @@ class ObjectiveBook:
                     if not self._history_waits:  # once, not every second
                         logger.warning("history of objectives waits: %s", error.message)
                     self._history_waits, left = True, 0
-                except Exception:
+                except Exception:  # a fault of ours, which the chunk would meet again
                     logger.exception(
                         "a part of the history of objective %s was left out", track.objective.name
                     )
@@ -220,8 +254,9 @@ class ObjectiveBook:
             (one.track, one.track.unsaved()) for one in self._assessors.values()
         ]
         self._saved_ms = now_ms
+        self._computed_ms = max(now_ms, self._computed_ms + 1)  # the newest wins, also after a clock set back
         try:
-            self._store.write([rows for _, rows in changed], now_ms)
+            self._store.write([rows for _, rows in changed], self._computed_ms)
         except SetpointError as error:
             logger.warning("the ledger is not saved yet: %s", error.message)
             return

@@ -2,7 +2,8 @@
 them.
 
 For counters the exact increase per slot is taken (`as_increase`), so slots sum to minutes and minutes to
-windows. For other queries (`counter: false`) the value at the end of a slot is that slot's number of events.
+windows. For other queries (`counter: false`) the value at the end of a slot is that slot's number of events; a
+sample may be one slot late, but not stand for five of them, as Prometheus's lookback would have it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from setpoint.errors import InvalidInput
 from setpoint.objective.from_telemetry import Select
+from setpoint.promql.context import Options
 from setpoint.promql.errors import QueryError, Unsupported
 from setpoint.promql.exact import as_increase
 from setpoint.promql.nodes import (
@@ -81,7 +83,8 @@ class EventQuery:
         """
         node = as_increase(self._node, slot_ms) if self.is_counter else self._node
         ends = first_slot + 1, first_slot + slots
-        matrix = self._evaluate(node, ends[0] * slot_ms, ends[1] * slot_ms, slot_ms, select)
+        options = Options() if self.is_counter else Options(lookback_ms=2 * slot_ms)
+        matrix = self._evaluate(node, ends[0] * slot_ms, ends[1] * slot_ms, slot_ms, select, options=options)
         values, present = matrix.values, matrix.present & np.isfinite(matrix.values)
         if values.shape[0] == 0:
             return np.zeros(slots), np.zeros(slots, np.bool_)

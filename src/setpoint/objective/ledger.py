@@ -22,6 +22,7 @@ __all__ = ["Ledger", "Slots"]
 
 _Ints = npt.NDArray[np.int64]
 _SPARE = 256
+_LOOKED_AT = 4096  # slots at once when the last one is searched from the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +114,18 @@ class Ledger:
             part = self._slots[:, low - self._first : high - self._first].copy()
         return Slots(low, part[0], part[1], part[2] > 0)
 
-    def last_with(self, *, events: bool = False) -> int | None:
-        """The last slot that has data, or (`events`) that counted at least one event."""
+    def last_with(self, end: int | None = None, *, events: bool = False) -> int | None:
+        """The last slot (before `end`) that has data, or (`events`) that counted at least one event."""
         with self._lock:
-            found = np.flatnonzero(self._slots[1 if events else 2, : self._size])
-            return self._first + int(found[-1]) if len(found) else None
+            row = self._slots[1 if events else 2]
+            high = self._size if end is None else min(max(end - self._first, 0), self._size)
+            while high > 0:
+                low = max(0, high - _LOOKED_AT)
+                found = np.flatnonzero(row[low:high])
+                if len(found):
+                    return self._first + low + int(found[-1])
+                high = low
+            return None
 
     def first_with_data(self, start: int) -> int | None:
         """The first slot from `start` on that has data."""

@@ -33,6 +33,11 @@ class Ranges:
                 start, end = min(start, low), max(end, high)
         self._ranges = sorted([*apart, (start, end)])
 
+    def add_all(self, other: Ranges) -> None:
+        """Add the slots that wait in another set."""
+        for start, end in other._ranges:
+            self.add(start, end)
+
     def take_newest(self, most: int) -> tuple[int, int] | None:
         """Remove and return up to `most` of the newest slots, or None when nothing is waiting."""
         if not self._ranges:

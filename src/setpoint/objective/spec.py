@@ -73,7 +73,7 @@ def _duration(value: str) -> str:
 
 
 def _target(value: Decimal) -> Decimal:
-    if value == 1:
+    if 0 < value <= 1 and float(value) == 1:
         raise ValueError(
             "a target of 100 % leaves no error budget: the first failure would spend more than all of it, "
             "and no decision could rest on it; write the most that users would notice, such as 0.999"

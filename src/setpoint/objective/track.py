@@ -164,10 +164,14 @@ class Track:
     def last_ms(self, now_ms: int, *, events: bool = False) -> int | None:
         """The end of the last slot with samples of the total, or (`events`) with events; at most now."""
         for ledger in (self.slices, self.minutes):
-            slot = ledger.last_with(events=events)
+            slot = ledger.last_with(self._known_end(ledger, now_ms), events=events)
             if slot is not None:
                 return min(now_ms, ledger.end_ms(slot))
         return None
+
+    def last_slice(self, now_ms: int) -> int | None:
+        """The last slice with samples of the total."""
+        return self.slices.last_with(self._known_end(self.slices, now_ms))
 
     def cut_minutes(self, start: int) -> int:
         """In how many minutes from `start` on the queries contradicted each other and were cut."""
@@ -223,6 +227,10 @@ class Track:
             self.minutes.forget_before(running - kept)
             self._cut = {minute for minute in self._cut if minute >= self.minutes.first}
         self.slices.forget_before((running - LIVE_MINUTES) * _SLICES)
+
+    def _known_end(self, ledger: Ledger, now_ms: int) -> int:
+        """The slot after the running minute; what lies beyond was written before the clock was set back."""
+        return (self.minutes.slot_of(now_ms) + 1) * 60 // ledger.slot_s
 
     def _live_from(self, now_ms: int) -> int:
         return self.minutes.slot_of(now_ms) - LIVE_MINUTES + 1
