@@ -201,7 +201,7 @@ def test_a_fault_right_after_a_surge_shows_within_half_a_minute(world: World) ->
 
 def test_a_few_failures_do_not_burn(world: World) -> None:
     world.run(60, lambda: world.report(c200=1))
-    world.report(c500=4)
+    world.report(c500=3)
     watch = next(rate for rate in world.run(2).burn if rate.severity == "watch")
     assert watch.long_burn is not None
     assert watch.long_burn > 6

@@ -103,8 +103,8 @@ def test_exactly_the_factor_does_not_fire() -> None:
     assert not measure(rule, edge, edge, 0.001).firing
 
 
-def test_the_watch_row_waits_for_five_failures() -> None:
+def test_the_watch_row_waits_for_four_failures() -> None:
     watch = next(rule for rule in rules_for(30 * DAY, 0.001) if rule.severity == "watch")
-    assert (watch.long_s, watch.short_s, watch.factor, watch.min_bad) == (15, 5, 6, 5)
-    assert not measure(watch, Counts(good=0, total=4), Counts(good=0, total=4), 0.001).firing
-    assert measure(watch, Counts(good=0, total=5), Counts(good=0, total=5), 0.001).firing
+    assert (watch.long_s, watch.short_s, watch.factor, watch.min_bad) == (15, 5, 6, 4)
+    assert not measure(watch, Counts(good=0, total=3), Counts(good=0, total=3), 0.001).firing
+    assert measure(watch, Counts(good=0, total=4), Counts(good=0, total=4), 0.001).firing

@@ -39,7 +39,7 @@ _RUSH_FAILED_MAX = (
 _BUYERS_MAX = 200
 _CUSTOMERS = 2000
 
-# Shares of the visits. Of ten requests per second about three reach the checkout.
+# Shares of the visits. About three in ten reach the checkout.
 _USUAL = {"home": 0.24, "product": 0.46, "cart": 0.14, "add": 0.10, "buy": 0.06}
 # Cheap for the machine; "direct" is a cart asked for at the checkout itself, as the shop's mobile app would.
 _RUSH = {"direct": 0.70, "home": 0.07, "product": 0.12, "cart": 0.03, "add": 0.05, "buy": 0.03}
@@ -247,7 +247,7 @@ def main() -> None:
         "python -m setpoint.demo.load", description="Send customers to the shop."
     )
     parser.add_argument("--service", action="append", required=True, metavar="NAME=URL", help="each service")
-    parser.add_argument("--rate", type=float, default=10.0, help="mean requests per second over a day")
+    parser.add_argument("--rate", type=float, default=12.0, help="mean requests per second over a day")
     parser.add_argument(
         "--rush-requests", type=int, default=10_000, help="size of the opening rush; 0 for none"
     )

@@ -88,7 +88,7 @@ class ShopRunner:
         token: str = "",
         *,
         say: Callable[[str], None] = lambda _line: None,
-        rate: float = 10.0,
+        rate: float = 12.0,
         rush_requests: int = 10_000,
     ) -> None:
         """Choose the ports; nothing is started yet.

@@ -146,7 +146,7 @@ class BudgetHistory:
 
     `times_ms` int64[p] ascending. `budget_left` float64[p]: over the objective's window that ends there, as
     far as there is history; `covered` float64[p] is the part of that window (0 to 1) which has history.
-    `burn` float64[p]: over the hour that ends there. NaN where there are no events. `good`, `total`
+    `burn` float64[p]: over the `burn_s` seconds that end there. NaN where there are no events. `good`, `total`
     float64[p] and `has_data` bool[p] belong to the bucket (previous instant, instant].
     """
 
@@ -154,6 +154,7 @@ class BudgetHistory:
     budget_left: npt.NDArray[np.float64]
     covered: npt.NDArray[np.float64]
     burn: npt.NDArray[np.float64]
+    burn_s: int
     good: npt.NDArray[np.float64]
     total: npt.NDArray[np.float64]
     has_data: npt.NDArray[np.bool_]

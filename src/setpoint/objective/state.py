@@ -166,7 +166,7 @@ class Assessor:
     def _rate(self, rule: BurnRule, now_ms: int) -> BurnRate:
         allowed_ratio, anchor = self.track.objective.allowed_ratio, None
         if rule.severity == "watch":
-            anchor = self.track.slices.last_with()
+            anchor = self.track.last_slice(now_ms)
             if (
                 anchor is not None
                 and now_ms - self.track.slices.end_ms(anchor) > self._no_data_after_s * 1000
