@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.conftest import require
 from tests.differential.prometheus import Prometheus
 from tests.promql.samples import Series, close, selecting
 
@@ -138,8 +139,7 @@ SERIES = _samples(random.Random(20))
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    if not Prometheus.is_installed():
-        pytest.skip("Prometheus is missing; install it with: apt-get install prometheus")
+    require("Prometheus", Prometheus.is_installed(), "prometheus")
     with Prometheus(tmp_path_factory.mktemp("prometheus"), SERIES) as server:
         yield server
 
