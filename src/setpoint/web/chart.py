@@ -46,12 +46,16 @@ def _stroke(run: str) -> Markup:
     """A run as a line; a run of a single point as a dot, which a line would not show."""
     if " " in run:
         return Markup('<polyline points="{}"/>').format(run)
-    return Markup('<circle cx="{}" cy="{}" r="1.4"/>').format(*run.split(","))
+    return Markup('<circle cx="{}" cy="{}" r="1.8"/>').format(*run.split(","))
 
 
-def sparkline(values: Sequence[float | None], limit: float = 6.0) -> Markup:
-    """Burn rates over time as a small SVG with a dotted line at `limit`; gaps (None, NaN) stay gaps."""
+def sparkline(values: Sequence[float | None], limit: float = 6.0, now: float | None = None) -> Markup:
+    """Burn rates over time as a small SVG with a dotted line at `limit`; gaps (None, NaN) stay gaps.
+
+    `now` is the figure beside the line: the line ends in it, so that the two tell the same.
+    """
     thinned = _thin([math.nan if value is None else float(value) for value in values], _POINTS)
+    thinned.append(math.nan if now is None else now)
     known = [value for value in thinned if math.isfinite(value)]
     top = max([limit * 1.25, *known])
     step = _WIDTH / max(1, len(thinned) - 1)
@@ -61,6 +65,8 @@ def sparkline(values: Sequence[float | None], limit: float = 6.0) -> Markup:
 
     points = [(index * step, height(v) if math.isfinite(v) else None) for index, v in enumerate(thinned)]
     lines = Markup("").join(_stroke(run) for run in _segments(points))
+    if points[-1][1] is not None:
+        lines += _stroke(f"{points[-1][0]:.1f},{points[-1][1]:.1f}")
     return Markup(
         '<svg class="spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" aria-hidden="true">'
         '<line x1="0" x2="{w}" y1="{y}" y2="{y}"/>{lines}</svg>'
@@ -79,7 +85,7 @@ class BudgetPicture:
     lines: list[str]
     grid: list[tuple[float, str]]
     ticks: list[tuple[float, str]]
-    marks: list[tuple[float, str]]
+    marks: list[tuple[float, str, str]]
 
 
 def _levels(low: float, high: float) -> list[float]:
@@ -91,9 +97,9 @@ def _levels(low: float, high: float) -> list[float]:
 
 
 def draw_budget(
-    times_ms: Sequence[int], left: Sequence[float], events: Sequence[tuple[int, str]]
+    times_ms: Sequence[int], left: Sequence[float], events: Sequence[tuple[int, str, str]]
 ) -> BudgetPicture:
-    """The chart of budget left over `times_ms`; `events` are (instant, summary) marked on the time axis."""
+    """The chart of budget left over `times_ms`; `events` are (instant, kind, summary) marked on the time axis."""
     known = [value for value in left if value is not None and math.isfinite(value)]
     low, high = min([0.0, *known]), 1.0
     start, end = (times_ms[0], times_ms[-1]) if len(times_ms) > 1 else (0, 1)
@@ -120,5 +126,5 @@ def draw_budget(
         lines=_segments(points),
         grid=[(y(v), f"{v * 100:,.0f} %".replace("-", "−")) for v in _levels(low, high)],
         ticks=[(x(at), datetime.fromtimestamp(at / 1000, UTC).strftime(pattern)) for at in instants],
-        marks=[(x(at), text) for at, text in events if start <= at <= end],
+        marks=[(x(at), kind.replace(".", "-"), text) for at, kind, text in events if start <= at <= end],
     )

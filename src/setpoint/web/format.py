@@ -23,6 +23,7 @@ __all__ = [
     "duration",
     "percent",
     "relative",
+    "said",
     "sli",
     "span",
     "threshold",
@@ -127,6 +128,14 @@ def day(instant_ms: int) -> str:
     """The heading of a day: `Monday, 23 November 2026`."""
     moment = datetime.fromtimestamp(instant_ms / 1000, UTC)
     return moment.strftime("%A, ") + f"{moment.day} " + moment.strftime("%B %Y")
+
+
+def said(message: str) -> Markup:
+    """A message as a page says it: a capital first, and what stands in backticks as code."""
+    parts = (message[:1].upper() + message[1:]).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>" if index % 2 else "{}").format(part) for index, part in enumerate(parts)
+    )
 
 
 def relative(instant_ms: int, now_ms: int) -> str:

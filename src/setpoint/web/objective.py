@@ -22,17 +22,19 @@ from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
 from setpoint.web.page import STATES, Parts, json_answer, plain, query_string, render, wants_json
 
-__all__ = ["matches", "page_threshold", "router", "sorted_by"]
+__all__ = ["burn_shown", "matches", "page_threshold", "router", "sorted_by"]
 
 Sort = Literal["remaining", "burn", "name"]
 SORTS: tuple[Sort, ...] = ("remaining", "burn", "name")
 
 _MARKED = ("deploy", "objective.state", "demo.fault", "demo.heal", "resource.applied")
+_CHANGES = ("deploy", "demo.fault", "demo.heal")
+_CHANGE_S = 86400
 _MARKS_MAX = 60
 _RECENT = 8
 _FALLBACK_POINTS = 180
 _POINTS_MAX = 2000
-_RANGES_S = (900, 3600, 6 * 3600, 86400, 7 * 86400)
+_RANGES_S = (300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
 _BIG_FLEET = 100
 _TERM = re.compile(
     r'(?P<key>[^\s:"]+):(?:"(?P<quoted>[^"]*)"|(?P<value>\S*))|"(?P<phrase>[^"]*)"|(?P<word>\S+)'
@@ -108,10 +110,11 @@ def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "r
     return render(
         request,
         "objectives.html",
-        items=[(status, page_threshold(status), note(status)) for status in shown],
+        items=[(status, page_threshold(status), note(status), burn_shown(status)) for status in shown],
         counts={state: counts[state] for state in STATES if counts[state]},
         total=len(everything),
-        first=_most_urgent(shown),
+        first=(first := _most_urgent(shown)),
+        first_burn=burn_shown(first)[0] if first else None,
         services=sorted({status.service for status in everything}),
         common_window_s=windows.pop() if len(windows) == 1 else None,
         q=q,
@@ -134,16 +137,33 @@ def note(status: ObjectiveStatus) -> tuple[str, float | None]:
     return "", None
 
 
+def burn_shown(status: ObjectiveStatus) -> tuple[float | None, int]:
+    """The one burn rate that the pages show, and the seconds it is over: the one that the verdict names.
+
+    Without events there is none: what an older window still holds would pass silence off as calm.
+    """
+    if status.state == "no data":
+        return None, status.burn_now_s
+    firing = next((rate for rate in status.burn if rate.firing), None)
+    if status.state == "burning" and firing is not None and firing.short_burn is not None:
+        both = min(firing.short_burn, firing.long_burn or 0.0)
+        if both > firing.threshold:
+            return firing.short_burn, firing.short_s
+    return status.burn_now, status.burn_now_s
+
+
 def _most_urgent(statuses: Sequence[ObjectiveStatus]) -> ObjectiveStatus | None:
     """What to open first: the budget that is going, then what is gone, then what cannot be seen."""
     order = {"burning": 0, "exhausted": 1, "no data": 2, "healthy": 3}
+    # Of what is gone, first what is still going: the others wait for their window.
 
     def urgency(status: ObjectiveStatus) -> tuple[float, ...]:
         left = math.inf if status.budget_left is None else status.budget_left
         seconds = (
             math.inf if status.exhaustion_s is None or status.state != "burning" else status.exhaustion_s
         )
-        return order[status.state], seconds, left
+        still = -(status.burn_now or 0.0) if status.state == "exhausted" else 0.0
+        return order[status.state], seconds, still, left
 
     return min(statuses, key=urgency, default=None)
 
@@ -166,17 +186,24 @@ def show_objective(
     since_ms = now_ms - shown_s * 1000
     history = parts.objectives.history(name, since_ms, now_ms, _FALLBACK_POINTS)
     marks = _marks(parts, status.service, since_ms, now_ms)
+    changes = parts.timeline.query(
+        service=status.service, kinds=_CHANGES, since_ms=now_ms - _CHANGE_S * 1000, limit=1
+    )
+    burn, burn_s = burn_shown(status)
     return render(
         request,
         "objective.html",
         now_ms=now_ms,
         status=status,
         note=note(status),
+        burn=burn,
+        burn_s=burn_s,
+        change=changes[0] if changes else None,
         labels=sorted(status.labels.items()),
         picture=draw_budget(
             plain(history.times_ms),
             plain(history.budget_left),
-            [(event.at_ms, event.summary) for event in marks],
+            [(event.at_ms, event.kind, event.summary) for event in marks],
         ),
         has_history=any(plain(history.has_data)),
         shown_s=shown_s,
@@ -203,7 +230,13 @@ def show_history(
         raise InvalidInput(f"since ({start_ms}) is not before until ({end_ms}); both are Unix milliseconds")
     history = plain(parts.objectives.history(name, start_ms, end_ms, points))
     marks = [
-        {"id": event.id, "at_ms": event.at_ms, "kind": event.kind, "summary": event.summary}
+        {
+            "id": event.id,
+            "at_ms": event.at_ms,
+            "kind": event.kind,
+            "summary": event.summary,
+            "label": _label(event, name),
+        }
         for event in _marks(parts, status.service, start_ms, end_ms)
     ]
     return json_answer(history | {"events": marks, "start_ms": start_ms, "end_ms": end_ms})
@@ -213,3 +246,11 @@ def _marks(parts: App, service: str, since_ms: int, until_ms: int) -> list[Event
     return parts.timeline.query(
         service=service, kinds=_MARKED, since_ms=since_ms, until_ms=until_ms, limit=_MARKS_MAX
     )
+
+
+def _label(event: Event, name: str) -> str:
+    """What an event is called on a chart: a state by its word, and by its objective where that is another."""
+    if event.kind != "objective.state" or ("to" not in event.data and "state" not in event.data):
+        return event.summary
+    state, whose = event.data.get("to") or event.data["state"], event.data.get("objective", name)
+    return str(state) if whose == name else f"{whose} {state}"

@@ -63,6 +63,7 @@ _FILTERS = (
     "duration",
     "percent",
     "relative",
+    "said",
     "sli",
     "span",
     "threshold",

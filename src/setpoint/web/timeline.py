@@ -81,6 +81,7 @@ def show_timeline(
         kind=kinds[0] if kinds else "",
         kinds=sorted({*KINDS, *kinds, *(event.kind for event in events)}),
         is_filtered=bool(service or kinds),
+        base_url=str(request.base_url).rstrip("/"),
     )
 
 

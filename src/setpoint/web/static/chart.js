@@ -4,10 +4,11 @@
 
 (() => {
   const holder = document.getElementById("chart");
-  if (!holder || !window.uPlot) return;
+  const ranges = document.getElementById("ranges"); // says which history; follows the page while that grows
+  if (!holder || !ranges || !window.uPlot) return;
 
-  const REFRESH_MS = 4000;
-  const LABEL_WIDTH = 190;
+  const REFRESH_MS = 1500;
+  const LABEL_LEAST = 70;
   const AXIS_WIDTH = 62;
   const EVEN_BURN = 1; // spends exactly the budget over the window
   const isDark = matchMedia("(prefers-color-scheme: dark)");
@@ -20,9 +21,18 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const signed = (text) => text.replace("-", "−");
   const figure = (value, digits) => signed(value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-  const percent = (value) => (value == null ? "–" : `${figure(value * 100, Math.abs(value) < 0.1 && value !== 0 ? 1 : 0)} %`);
+  const percent = (value) => {
+    if (value == null) return "–";
+    const digits = Math.abs(value) < 0.1 && value !== 0 ? 1 : 0; // rounded down, as everywhere on the page
+    return `${figure(Math.floor(value * 100 * 10 ** digits + 1e-7) / 10 ** digits, digits)} %`;
+  };
   const rate = (value) => (value == null ? "–" : `${figure(value, Math.abs(value) < 100 ? 1 : 0)}×`);
   const count = (value) => (value == null ? "–" : figure(value, Math.abs(value - Math.round(value)) < 0.05 ? 0 : 1));
+
+  function span(seconds) {
+    const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([least]) => seconds >= least) || [1, "s"];
+    return `${Math.round(seconds / size)} ${unit}`;
+  }
 
   function instant(seconds, isLong) {
     const at = new Date(seconds * 1000);
@@ -55,11 +65,13 @@
     readout.replaceChildren(
       part(index == null ? "newest" : "", instant(when / 1000, true)),
       part("budget left", percent(history.budget_left[at])),
-      part("burn over 1 h", rate(history.burn[at])),
-      history.has_data[at] ? part("bad", `${count(bad)} of ${count(history.total[at])}`) : part("", "no events in this slice"),
+      part(`burn over ${span(history.burn_s)}`, rate(history.burn[at])),
+      history.has_data[at] ? part(`in ${slice(at)}`, `${count(bad)} bad of ${count(history.total[at])}`) : part(`in ${slice(at)}`, "no events"),
       what,
     );
   }
+
+  const slice = (at) => span((history.times_ms[at] - (history.times_ms[at - 1] ?? history.start_ms)) / 1000);
 
   function near(when) {
     const reach = (history.end_ms - history.start_ms) / 120;
@@ -69,35 +81,116 @@
   // ---- drawing -----------------------------------------------------------------------------------------------------
 
   const EVENT_COLOUR = { "demo.fault": "burn", "demo.heal": "ok", deploy: "accent" };
+  const EVENT_SHAPE = { "demo.fault": "M1 1 9 9M9 1 1 9", "demo.heal": "M1 5.5 4 8.5 9 1.5", deploy: "M5 9V1.5M1.5 5 5 1.5 8.5 5" };
+  const SHAPE_WIDTH = 14;
+
+  // Behind the line: the time with a fault, and the time without events, in which the line only holds its last value.
+  function drawGround(plot) {
+    const { ctx, bbox } = plot;
+    const inside = (ms) => Math.min(Math.max(plot.valToPos(ms / 1000, "x", true), bbox.left), bbox.left + bbox.width);
+    const band = (from, to) => ctx.fillRect(inside(from), bbox.top, inside(to) - inside(from), bbox.height);
+    ctx.save();
+    ctx.fillStyle = colour("burn");
+    ctx.globalAlpha = 0.09;
+    for (const [from, to] of faults()) band(from, to);
+    ctx.fillStyle = hatched(ctx);
+    ctx.globalAlpha = 0.5;
+    for (const [from, to] of silences()) band(from, to);
+    ctx.restore();
+  }
+
+  function faults() {
+    const stretches = [];
+    let from = null;
+    for (const event of [...history.events].sort((a, b) => a.at_ms - b.at_ms)) {
+      if (event.kind === "demo.fault") from ??= event.at_ms;
+      if (event.kind !== "demo.heal" || from === null) continue;
+      stretches.push([from, event.at_ms]);
+      from = null;
+    }
+    return from === null ? stretches : [...stretches, [from, history.end_ms]];
+  }
+
+  // A newest slice without events may only be young, so it counts with the one before it.
+  function silences() {
+    const times = history.times_ms;
+    const stretches = [];
+    let from = null;
+    for (let at = 1; at <= times.length; at += 1) {
+      const isSilent = at < times.length && !history.has_data[at] && history.budget_left[at] != null && history.budget_left[at - 1] != null;
+      if (isSilent) from ??= at - 1;
+      else if (from !== null) {
+        if (at < times.length || at - 1 - from > 1) stretches.push([times[from], times[at - 1]]);
+        from = null;
+      }
+    }
+    return stretches;
+  }
+
+  function hatched(ctx) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 8;
+    const own = tile.getContext("2d");
+    own.strokeStyle = colour("none");
+    own.lineWidth = 1;
+    own.stroke(new Path2D("M-2 10 10 -2M-2 2 2 -2M6 10 10 6"));
+    return ctx.createPattern(tile, "repeat");
+  }
 
   function drawEvents(plot, hasLabels) {
     const { ctx, bbox } = plot;
     const ratio = devicePixelRatio;
+    const end = bbox.left + bbox.width;
     ctx.save();
-    ctx.font = `${11 * ratio}px Inter, system-ui, sans-serif`;
     ctx.textBaseline = "top";
     ctx.textAlign = "left";
-    ctx.lineWidth = ratio;
-    ctx.setLineDash([2 * ratio, 3 * ratio]);
     const taken = []; // stretches of the axis that have a label
     for (const event of [...history.events].sort(byWeight)) {
       const x = Math.round(plot.valToPos(event.at_ms / 1000, "x", true));
-      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      if (x < bbox.left || x > end) continue;
+      const isFault = event.kind === "demo.fault";
       ctx.strokeStyle = colour(EVENT_COLOUR[event.kind] || "none");
+      ctx.lineWidth = ratio * (isFault ? 1.5 : 1);
+      ctx.setLineDash(isFault ? [] : [2 * ratio, 3 * ratio]);
       ctx.beginPath();
       ctx.moveTo(x + 0.5, bbox.top - (hasLabels ? 4 * ratio : 0));
       ctx.lineTo(x + 0.5, bbox.top + bbox.height);
       ctx.stroke();
-      if (!hasLabels) continue;
-      const text = shortened(ctx, event.summary, LABEL_WIDTH * ratio);
-      const width = ctx.measureText(text).width + 8 * ratio;
-      const from = x + width > bbox.left + bbox.width ? x - width : x;
-      if (taken.some(([start, end]) => from < end && from + width > start)) continue;
-      taken.push([from, from + width]);
-      ctx.fillStyle = colour("ink");
-      ctx.fillText(text, from + 4 * ratio, bbox.top - 16 * ratio);
+      if (hasLabels) drawLabel(plot, event, x, taken);
     }
     ctx.restore();
+  }
+
+  // To the right of its mark where there is room, else to the left, else shortened to the wider of the two.
+  function drawLabel({ ctx, bbox }, event, x, taken) {
+    const ratio = devicePixelRatio;
+    const shape = EVENT_SHAPE[event.kind];
+    const lead = (shape ? SHAPE_WIDTH : 0) * ratio;
+    const gap = 6 * ratio;
+    if (taken.some(([from, to]) => x >= from && x <= to)) return;
+    const left = Math.max(0, ...taken.filter(([, to]) => to <= x).map(([, to]) => to));
+    const right = Math.min(bbox.left + bbox.width + 16 * ratio, ...taken.filter(([from]) => from >= x).map(([from]) => from));
+    ctx.font = `${event.kind === "demo.fault" ? "600 " : ""}${11 * ratio}px Inter, system-ui, sans-serif`;
+    const whole = ctx.measureText(event.label).width + lead + gap;
+    const isRight = whole <= right - x || (whole > x - left && right - x >= x - left);
+    const room = isRight ? right - x : x - left;
+    if (room < Math.min(whole, LABEL_LEAST * ratio)) return;
+    const text = shortened(ctx, event.label, room - lead - gap);
+    const width = ctx.measureText(text).width + lead + gap;
+    const from = isRight ? x : x - width;
+    taken.push([from - gap, from + width + gap]);
+    const y = bbox.top - 17 * ratio;
+    if (shape) {
+      ctx.save();
+      ctx.setLineDash([]);
+      ctx.translate(from + (isRight ? 0 : gap / 2), y + ratio);
+      ctx.scale(ratio, ratio);
+      ctx.lineWidth = 1.8;
+      ctx.stroke(new Path2D(shape));
+      ctx.restore();
+    }
+    ctx.fillStyle = colour("ink");
+    ctx.fillText(text, from + lead + gap / 2, y);
   }
 
   // What changed the service is labelled before what was merely noted about it; of equals, the newest.
@@ -140,14 +233,14 @@
     const options = {
       width: holder.clientWidth,
       height,
-      padding: [hasTimes ? 8 : 22, 10, 0, 0],
+      padding: [hasTimes ? 8 : 22, 20, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: "objective" }, y: false, drag: { setScale: false, x: false }, points: { size: 7 } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true, range: () => [history.start_ms / 1000, history.end_ms / 1000] }, y: { range } },
       axes: axes(format, hasTimes),
-      series: [{}, { stroke: colour("accent"), width: 1.8, fill: colour("tint"), fillTo: 0, points: { show: false }, spanGaps: false }],
-      hooks: { draw: [draw], setCursor: [(own) => own.cursor.event && tell(own.cursor.idx)] },
+      series: [{}, { stroke: colour("accent"), width: 1.8, fill: colour("tint"), fillTo: 0, points: { size: 5, fill: colour("accent") }, spanGaps: false }],
+      hooks: { drawAxes: [drawGround], draw: [draw], setCursor: [(own) => own.cursor.event && tell(own.cursor.idx)] },
     };
     const made = new uPlot(options, table(column), holder);
     made.column = column;
@@ -157,14 +250,14 @@
 
   const table = (column) => [history.times_ms.map((at) => at / 1000), history[column]];
 
+  const plotName = document.createElement("p");
+
   function build() {
     plots.forEach((old) => old.destroy());
-    const name = document.createElement("p");
-    name.className = "plot-name";
-    name.textContent = "Burn rate over 1 h; the dotted 1× spends exactly the budget";
+    plotName.className = "plot-name";
     holder.replaceChildren(readout);
     const budget = plot(236, "budget_left", (_, low) => [Math.min(0, (low ?? 0) * 1.08), 1], percent, false, (own) => drawEvents(own, true));
-    holder.append(name);
+    holder.append(plotName);
     const burn = plot(120, "burn", (_, _low, high) => [0, Math.max(EVEN_BURN * 1.25, (high ?? 0) * 1.08)], rate, true, (own) => {
       drawEvenBurn(own);
       drawEvents(own, false);
@@ -179,7 +272,7 @@
   async function load() {
     lastLoad = Date.now();
     try {
-      const answer = await fetch(holder.dataset.chart, { headers: { Accept: "application/json" } });
+      const answer = await fetch(ranges.dataset.history, { headers: { Accept: "application/json" } });
       if (!answer.ok) return;
       history = await answer.json();
     } catch {
@@ -188,6 +281,7 @@
     if (!hasSomething()) return;
     if (!plots.length) build();
     else plots.forEach((own) => own.setData(table(own.column)));
+    plotName.textContent = `Burn rate over ${span(history.burn_s)}; the dotted 1× spends exactly the budget`;
     if (plots[0].cursor.idx == null || plots[0].cursor.left < 0) tell(null);
   }
 
