@@ -32,6 +32,7 @@ LIVE_MINUTES = 10
 _SLICES = 60 // SLICE_S
 _MORE_HISTORY_MINUTES = 90 * 1440
 _SMALLEST_CHUNK, _FIRST_CHUNK, _LARGEST_CHUNK = 15, 60, 1440
+_DOUBTED_MINUTES = 1440  # a day: samples that came late and were acknowledged right before a crash
 _RECOUNTED_MINUTES = 34 * 1440  # older ones keep their counts: the database drops samples after 35 days
 _QUICK_S, _SLOW_S = 0.05, 0.2
 
@@ -68,6 +69,9 @@ class Track:
     def load(self, rows: LedgerRows, now_ms: int, oldest_sample_ms: int | None) -> None:
         """Take over stored minutes, and plan to count what they lack: since they were written, and before
         them.
+
+        The last day is counted again, too: late samples are stored at once, but the minutes that they change
+        are saved seconds later, and the process may have died in between.
         """
         self.is_loaded = True
         live_from = self._live_from(now_ms)
@@ -76,6 +80,9 @@ class Track:
             first, last = int(rows.minutes[0]), int(rows.minutes[-1])
             self.minutes.write(_dense(rows))
             self.pending.add(max(low, last - self._final_minutes), live_from)
+            if oldest_sample_ms is not None:
+                doubted = max(live_from - _DOUBTED_MINUTES, self.minutes.slot_of(oldest_sample_ms))
+                self.pending.add(max(low, doubted), live_from)
         else:
             first = live_from
         if oldest_sample_ms is not None:
