@@ -305,6 +305,21 @@ def test_counted_minutes_outlive_their_samples(world: World) -> None:
     assert world.book.status("checkout").total == before == 7200
 
 
+@pytest.mark.parametrize("part", ["good", "bad"])
+def test_a_part_that_is_not_a_number_is_no_data(world: World, part: str) -> None:
+    """0/0 in the bad query is not "none was bad"."""
+    queries: dict[str, Any] = {part: "sum(broken)", "total": "sum(all_last_minute)"}
+    world.book.apply([slo(counter=False, **queries)])
+
+    def report() -> None:
+        world.samples.add("all_last_minute", world.clock.now_ms(), 60)
+        world.samples.add("broken", world.clock.now_ms(), math.nan)
+
+    status = world.run(190, report)
+    assert status.state == "no data"
+    assert status.total == 0
+
+
 def test_several_series_are_no_number(world: World) -> None:
     world.book.apply([slo(), slo("bare", good='requests_total{code="200"}', total="requests_total")])
     world.run(30, lambda: world.report(c200=5, c500=0))
@@ -471,7 +486,7 @@ def test_the_loop_stops_and_saves() -> None:
 
 
 def test_restart_on_a_real_database(telemetry_database: TelemetryDatabase) -> None:
-    """The same numbers after a restart, read from the ledger and not counted again."""
+    """The same numbers after a restart, read from the ledger; no more than the last day is counted again."""
     store = LedgerStore(telemetry_database)
     world = World.make(store)
     world.born("200", "500")
@@ -491,6 +506,27 @@ def test_restart_on_a_real_database(telemetry_database: TelemetryDatabase) -> No
     assert world.samples.reads - reads < 20
     minutes = telemetry_database.query("SELECT count() AS rows FROM ledger FINAL")["rows"][0]
     assert 60 <= minutes <= 63
+
+
+@pytest.mark.parametrize("seconds_alive", [0, 3], ids=["before it is counted", "before it is saved"])
+def test_late_data_is_counted_though_the_process_dies(seconds_alive: int) -> None:
+    """What was acknowledged is in the samples; the next process finds it there."""
+    world = World.make(MemoryLedger())
+    world.born("200")
+    world.book.apply([slo()])
+    world.run(6 * 3600, lambda: world.report(c200=10), step_s=60)
+    before = world.book.status("checkout").total
+    for minutes_ago in range(300, 240, -1):
+        at_ms = world.clock.now_ms() - minutes_ago * 60_000
+        world.samples.add("requests_total", at_ms, 300 - minutes_ago, code="500", instance="b")
+    if seconds_alive:
+        world.run(seconds_alive)
+    world.restart(world.store)
+    world.book.apply([slo()])
+    status = world.run(5)
+    while status.backfilling:
+        status = world.run(1)
+    assert (status.total, status.bad) == (before + 59, 59)
 
 
 def test_other_queries_are_another_ledger(telemetry_database: TelemetryDatabase) -> None:

@@ -3,6 +3,7 @@ mean.
 
 `track` calls it for the live minutes and for history. The rules (decision 0009):
 - the total has no sample: the slot has no data; it is never counted as good;
+- the total counts and the good (or bad) is NaN or infinite: the slot has no data either;
 - the total counts and the good series is absent: all of it was bad; the bad series is absent: none was;
 - more good (or bad) than total, or less than nothing: cut to what is possible, and reported.
 """
@@ -46,9 +47,13 @@ class EventCounter:
 
         Raises InvalidInput when a query cannot be computed, Unavailable when samples cannot be read.
         """
-        total, present = self._total.count(first, end - first, slot_s * 1000, self._select)
-        part, _ = self._part.count(first, end - first, slot_s * 1000, self._select)
-        return Slots(first, total - part if self._counts_bad else part, total, present)
+        total = self._total.count(first, end - first, slot_s * 1000, self._select)
+        part = self._part.count(first, end - first, slot_s * 1000, self._select)
+        # Without events there is nothing to divide by: a ratio in the query is then NaN, and that is well.
+        known = total.present & ~(part.undefined & (total.values > 0))
+        of_total = np.where(known, total.values, 0.0)
+        good = of_total - part.values if self._counts_bad else part.values
+        return Slots(first, np.where(known, good, 0.0), of_total, known)
 
 
 @dataclass(frozen=True, slots=True)

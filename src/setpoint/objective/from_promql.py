@@ -8,6 +8,8 @@ sample may be one slot late, but not stand for five of them, as Prometheus's loo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,7 +32,7 @@ from setpoint.promql.nodes import (
 )
 from setpoint.promql.parse import parse
 
-__all__ = ["EventQuery", "QueryError", "Unsupported", "refuse_ranges", "refuse_unparsable"]
+__all__ = ["EventQuery", "Events", "QueryError", "Unsupported", "refuse_ranges", "refuse_unparsable"]
 
 _MINUTE_MS = 60_000
 _RANGED = frozenset({"rate", "increase", "irate", "delta", "idelta"})
@@ -55,6 +57,17 @@ def refuse_ranges(query: str) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events of n slots: `values` float64[n], zero where nothing is known; `present` bool[n], where something
+    is; `undefined` bool[n], where a series gives NaN or infinity.
+    """
+
+    values: npt.NDArray[np.float64]
+    present: npt.NDArray[np.bool_]
+    undefined: npt.NDArray[np.bool_]
+
+
 class EventQuery:
     """One query that counts events, such as an objective's total."""
 
@@ -73,11 +86,8 @@ class EventQuery:
         """True when a minute's value is the sum of its slices', whatever series they hold."""
         return self.is_counter and _is_additive(self._node)
 
-    def count(
-        self, first_slot: int, slots: int, slot_ms: int, select: Select
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Events of consecutive slots: float64[n], zero where nothing is known, and bool[n], where something
-        is.
+    def count(self, first_slot: int, slots: int, slot_ms: int, select: Select) -> Events:
+        """Events of consecutive slots.
 
         Raises InvalidInput when the query gives several series at once: it would be a guess to add them.
         """
@@ -85,13 +95,14 @@ class EventQuery:
         ends = first_slot + 1, first_slot + slots
         options = Options() if self.is_counter else Options(lookback_ms=2 * slot_ms)
         matrix = self._evaluate(node, ends[0] * slot_ms, ends[1] * slot_ms, slot_ms, select, options=options)
-        values, present = matrix.values, matrix.present & np.isfinite(matrix.values)
+        finite = np.isfinite(matrix.values)
+        values, present = matrix.values, matrix.present & finite
         if values.shape[0] == 0:
-            return np.zeros(slots), np.zeros(slots, np.bool_)
+            return Events(np.zeros(slots), np.zeros(slots, np.bool_), np.zeros(slots, np.bool_))
         if values.shape[0] > 1:
             self._refuse_several(present, matrix.times_ms)
         counted: npt.NDArray[np.float64] = np.where(present, values, 0.0).sum(axis=0)
-        return counted, np.any(present, axis=0)
+        return Events(counted, np.any(present, axis=0), np.any(matrix.present & ~finite, axis=0))
 
     def _refuse_several(self, present: npt.NDArray[np.bool_], times_ms: npt.NDArray[np.int64]) -> None:
         minutes = (times_ms - 1) // _MINUTE_MS
