@@ -39,6 +39,9 @@ def main() -> None:
     if how == "refuse":
         print("the data folder is not ours", file=sys.stderr)
         sys.exit(7)
+    if how == "refuse-later" and reason is not None:
+        print("the database is down", file=sys.stderr)
+        sys.exit(7)
     if how == "sleep":
         time.sleep(600)
     if how == "crash-later" and reason is not None:

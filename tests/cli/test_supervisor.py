@@ -221,8 +221,11 @@ def test_gives_up_after_quick_deaths_with_the_last_error_and_its_code(run: Calla
         assert not is_there(start["pid"])
 
 
-def test_does_not_give_up_on_a_server_that_was_ready_once(run: Callable[..., Running]) -> None:
-    running = run("crash-later")
+@pytest.mark.parametrize(("how", "code"), [("crash-later", 3), ("refuse-later", 7)])
+def test_does_not_give_up_on_a_server_that_was_ready_once(
+    run: Callable[..., Running], how: str, code: int
+) -> None:
+    running = run(how)
     assert running.line() == "ready 0"
     os.kill(running.answer(), signal.SIGKILL)
     deadline = time.monotonic() + 20
@@ -230,7 +233,7 @@ def test_does_not_give_up_on_a_server_that_was_ready_once(run: Callable[..., Run
         assert time.monotonic() < deadline
         assert running.process.poll() is None
         time.sleep(0.05)
-    assert running.starts()[-1]["reason"]["reason"] == "ended with code 3"
+    assert running.starts()[-1]["reason"]["reason"] == f"ended with code {code}"
     running.process.terminate()
     assert running.end()[0] == 0
 

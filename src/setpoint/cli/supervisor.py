@@ -212,7 +212,8 @@ class Supervisor:
         return watch
 
     def _should_give_up(self, death: _Death, quick: int) -> bool:
-        if death.code == StartupRefused.exit_code:
+        # After it was ready once, a refusal is most likely of the moment: a database that is down as well.
+        if death.code == StartupRefused.exit_code and not self._was_ever_ready:
             _say("the server refused to start; see the line above" if self._log is None else death.last_line)
             return True
         if self._was_ever_ready or quick < self._timing.give_up_after:
