@@ -38,20 +38,24 @@ operations = st.lists(
     asked=st.lists(st.tuples(matchers, times, times), min_size=1, max_size=4),
 )
 def test_equals_a_dictionary(universe: list[dict[str, str]], steps: list[Any], asked: list[Any]) -> None:
-    head, naive, floor_ms = Head(horizon_ms=50), Naive(), None
+    head, naive, everything, floor_ms = Head(horizon_ms=50), Naive(), Naive(), None
+    head.complete_from(-1000)
     for kind, argument in steps:
         if kind == "evict":
             head.evict(argument)
-            floor_ms = max(argument - 50, -1000 if floor_ms is None else floor_ms)
+            floor_ms = argument - 50  # also earlier than before: a clock can be set back
             naive.drop_until(floor_ms)
             continue
         written = [(universe[place], time_ms, value) for place, time_ms, value in argument]
         (head.append if kind == "append" else head.restore)(batch(written))
         naive.write(written, replace=kind == "append", floor_ms=floor_ms)
+        everything.write(written, replace=kind == "append")
         for query, start_ms, end_ms in asked:
             assert answer(head.select(query, start_ms, end_ms)) == naive.select(query, start_ms, end_ms)
     for query, start_ms, end_ms in [([], -1000, 1000), *asked]:
         assert answer(head.select(query, start_ms, end_ms)) == naive.select(query, start_ms, end_ms)
+    since_ms = head.covers_from_ms
+    assert answer(head.select([], since_ms, 1000)) == everything.select([], since_ms, 1000)
     assert head.sample_count == sum(len(held) for held in naive.samples.values())
 
 
@@ -157,8 +161,11 @@ def test_coverage_begins_when_declared_and_moves_with_eviction() -> None:
     assert head.covers_from_ms == 950
     head.evict(1070)
     assert head.covers_from_ms == 970
+    head.append(batch([(LABELS, 965, 1.0)]))
     head.evict(1060)
-    assert head.covers_from_ms == 970
+    assert head.covers_from_ms == 965
+    head.append(batch([(LABELS, 963, 1.0)]))
+    assert head.covers_from_ms == 965
 
 
 @pytest.mark.parametrize("expression", ["(", "a(?=b)", r"(a)\1", "a++", r"\p{Greek}", "(?P<n>a)(?P=n)"])

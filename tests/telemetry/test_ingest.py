@@ -220,3 +220,16 @@ def test_the_writer_evicts_what_the_head_no_longer_keeps(server: Server) -> None
     server.ingest.close()
     assert answer(server.head.select([], 0, later_ms)) == [(LABELS, [later_ms], [2.0])]
     assert server.store.counts().samples == 2
+
+
+def test_the_head_is_evicted_also_after_the_clock_was_set_back(server: Server) -> None:
+    """It was ahead by a day when the last eviction was; the next one must not wait for that day."""
+    server.clock.advance(24 * 3600)
+    server.ingest.submit(LogBatch(log_columns(1)), 100).result(20)
+    server.clock.advance(-24 * 3600)
+    server.ingest.submit(one(1.0), 100).result(20)
+    server.clock.advance(2 * 3600)
+    later_ms = server.clock.now_ms()
+    server.ingest.submit(one(2.0, later_ms), 100).result(20)
+    server.ingest.close()
+    assert answer(server.head.select([], 0, later_ms)) == [(LABELS, [later_ms], [2.0])]

@@ -46,6 +46,9 @@ class Head:
         self._index = LabelIndex()
         self._answers: dict[tuple[Matcher, ...], list[_Column]] = {}
         self._floor_ms = _NEVER_MS
+        self._dropped_ms = (
+            _NEVER_MS  # the newest sample that was given up; later than the floor after a clock set back
+        )
         self._complete_from_ms = _ALWAYS_MS
         self._newest_ms: int | None = None
         self._oldest_write_ms: int | None = None
@@ -58,7 +61,7 @@ class Head:
     @property
     def covers_from_ms(self) -> int:
         """The head holds every stored sample later than this; far in the future until it was rebuilt."""
-        return max(self._complete_from_ms, self._floor_ms)
+        return max(self._complete_from_ms, self._floor_ms, self._dropped_ms)
 
     @property
     def newest_ms(self) -> int | None:
@@ -123,10 +126,10 @@ class Head:
     def evict(self, now_ms: int) -> None:
         """Drop the samples older than the horizon and series that have none left; give their memory back."""
         with self._lock:
-            self._floor_ms = max(self._floor_ms, now_ms - self._horizon_ms)
+            self._floor_ms = now_ms - self._horizon_ms  # may fall: the clock can be set back
             gone = []
             for identity, column in self._series.items():
-                column.drop_until(self._floor_ms)
+                self._dropped_ms = max(self._dropped_ms, column.drop_until(self._floor_ms))
                 if column.first == column.end:
                     gone.append(identity)
             for identity in gone:
@@ -146,6 +149,7 @@ class Head:
             self._newest_ms = newest
         if oldest <= self._floor_ms:
             kept = times > self._floor_ms
+            self._dropped_ms = max(self._dropped_ms, int(times[~kept].max()))
             times, values, index = times[kept], values[kept], index[kept]
             batch = MetricBatch(batch.series, index, times, values)
         if not replace or len(times) >= _GROUP_FROM * len(batch.series):
@@ -259,15 +263,19 @@ class _Column:
             first += int(held.searchsorted(start_ms, "right"))
         return first, end
 
-    def drop_until(self, floor_ms: int) -> None:
-        """Forget the samples with t <= floor_ms; shrink the arrays when most of their room is unused."""
+    def drop_until(self, floor_ms: int) -> int:
+        """Forget the samples with t <= floor_ms and return the newest of them; shrink the arrays when most of
+        their room is unused.
+        """
         if floor_ms < self.first_ms:
-            return
+            return _NEVER_MS
         self.first += int(self.times[self.first : self.end].searchsorted(floor_ms, "right"))
         self.first_ms = int(self.times[self.first]) if self.first < self.end else _ALWAYS_MS
+        dropped_ms = int(self.times[self.first - 1])
         held = self.end - self.first
         if len(self.times) > _SMALLEST and len(self.times) > 2 * held:
             self._move(max(_SMALLEST, held))
+        return dropped_ms
 
     def _make_room(self, count: int) -> None:
         """Space for `count` more: what was dropped in front if that is much, else half as much again."""

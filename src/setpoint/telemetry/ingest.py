@@ -236,7 +236,7 @@ class Ingest:
 
     def _evict(self) -> None:
         now_ms = self._clock.now_ms()
-        if now_ms - self._evicted_ms >= _EVICT_EVERY_S * 1000:
+        if not 0 <= now_ms - self._evicted_ms < _EVICT_EVERY_S * 1000:  # also after a clock set back
             self._evicted_ms = now_ms
             self._head.evict(now_ms)
 
