@@ -21,9 +21,9 @@ from setpoint.promql import kernels
 from setpoint.resource import Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
-from setpoint.timeline import Timeline
+from setpoint.timeline import SUMMARY_MAX, Timeline
 
-__all__ = ["App", "build", "default_registry"]
+__all__ = ["App", "build", "default_registry", "wire"]
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,19 @@ def build(settings: Settings, clock: Clock) -> App:
     telemetry_database = TelemetryDatabase(
         settings.telemetry_dsn or f"chdb://{folder.telemetry}", settings.telemetry_memory_mb << 20
     )
+    return wire(settings, clock, folder, state_database, telemetry_database, started_ms=started_ms)
+
+
+def wire(
+    settings: Settings,
+    clock: Clock,
+    folder: DataFolder,
+    state_database: StateDatabase,
+    telemetry_database: TelemetryDatabase,
+    *,
+    started_ms: int,
+) -> App:
+    """Make every part over open databases and hand the functions down; the recent samples are in memory then."""
     timeline = Timeline(state_database, clock)
     registry = default_registry()
     resources = ResourceStore(state_database, timeline, clock, registry)
@@ -135,9 +148,10 @@ def _record_state(timeline: Timeline, status: ObjectiveStatus, previous: Objecti
     if before == status.state:
         return
     told = status.reason if status.reason.startswith(status.state) else f"{status.state}: {status.reason}"
+    summary = f"{status.name} is {told}"
     timeline.append(
         "objective.state",
-        f"{status.name} is {told}",
+        summary if len(summary) <= SUMMARY_MAX else summary[: SUMMARY_MAX - 1] + "…",
         service=status.service,
         at_ms=status.evaluated_at_ms,
         data={
@@ -150,6 +164,7 @@ def _record_state(timeline: Timeline, status: ObjectiveStatus, previous: Objecti
             "target": status.target,
             "burn": [asdict(burn) for burn in status.burn],
             "explanation": status.explanation,
+            "reason": status.reason,
         },
     )
 

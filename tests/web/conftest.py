@@ -16,15 +16,11 @@ import pytest
 import uvicorn
 from pydantic import SecretStr
 
-from setpoint.app import App, default_registry
+from setpoint.app import App, wire
 from setpoint.clock import VirtualClock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
-from setpoint.demo.fault import FaultBoard
-from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
-from setpoint.resource import ResourceStore
 from setpoint.settings import Settings
-from setpoint.telemetry import Head, Ingest, MetricBatch, Reader, Series, SignalStore, fingerprint
-from setpoint.timeline import Timeline
+from setpoint.telemetry import Ingest, MetricBatch, Series, fingerprint
 from setpoint.web import create_app
 from setpoint.web.live import Live
 
@@ -114,47 +110,16 @@ def make_app(
     ingests: list[Ingest] = []
 
     def make(**settings: object) -> App:
-        clock = VirtualClock(NOW_MS)
-        timeline = Timeline(sqlite_database, clock)
-        registry = default_registry()
-        signals = SignalStore(telemetry_database)
-        head = Head(3 * 3600 * 1000)
-        head.complete_from(NOW_MS - 3 * 3600 * 1000)
-        reader = Reader(head, signals)
-        resources = ResourceStore(sqlite_database, timeline, clock, registry)
-
-        def tell(status: ObjectiveStatus, _: ObjectiveStatus | None) -> None:
-            timeline.append("objective.state", f"{status.name} is {status.state}", service=status.service)
-
-        book = ObjectiveBook(
-            reader.select,
-            head.take_oldest_write_ms,
-            LedgerStore(telemetry_database),
-            clock,
-            oldest_sample_ms=signals.oldest_sample_ms,
-            on_change=tell,
-        )
-        resources.on_change = book.apply
-        ingests.append(Ingest(signals, head, clock, 64 << 20))
-        return App(
-            settings=Settings.model_validate(
-                {"data": tmp_path / "data", "listen": "127.0.0.1:7070"} | settings
-            ),
-            clock=clock,
-            folder=DataFolder(tmp_path / "data"),
-            telemetry_database=telemetry_database,
-            state_database=sqlite_database,
-            timeline=timeline,
-            registry=registry,
-            resources=resources,
-            signals=signals,
-            head=head,
-            ingest=ingests[-1],
-            reader=reader,
-            objectives=book,
-            faults=FaultBoard(timeline, clock),
+        app = wire(
+            Settings.model_validate({"data": tmp_path / "data", "listen": "127.0.0.1:7070"} | settings),
+            VirtualClock(NOW_MS),
+            DataFolder(tmp_path / "data"),
+            sqlite_database,
+            telemetry_database,
             started_ms=NOW_MS - 60_000,
         )
+        ingests.append(app.ingest)
+        return app
 
     yield make
     for ingest in ingests:

@@ -5,6 +5,6 @@ removed.
 """
 
 from setpoint.timeline.model import Event
-from setpoint.timeline.timeline import Timeline
+from setpoint.timeline.timeline import SUMMARY_MAX, Timeline
 
-__all__ = ["Event", "Timeline"]
+__all__ = ["SUMMARY_MAX", "Event", "Timeline"]

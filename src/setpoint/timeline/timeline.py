@@ -21,17 +21,20 @@ from setpoint.database import StateDatabase, Transaction, load_queries
 from setpoint.errors import InvalidInput, Problem, SetpointError
 from setpoint.timeline.model import Event
 
-__all__ = ["LIMIT_MAX", "Timeline"]
+__all__ = ["LIMIT_MAX", "SUMMARY_MAX", "Timeline"]
 
 log = logging.getLogger(__name__)
 
 LIMIT_MAX = 1000
 """Most events that one query returns."""
 
+SUMMARY_MAX = 1000
+"""Most characters of an event's summary."""
+
 _SQL = load_queries("setpoint.timeline")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*", re.ASCII)
 _AT_MS_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
-_LENGTHS = {"kind": 100, "service": 255, "actor": 255, "summary": 1000, "key": 500}
+_LENGTHS = {"kind": 100, "service": 255, "actor": 255, "summary": SUMMARY_MAX, "key": 500}
 _DATA_BYTES_MAX = 256 << 10
 
 
