@@ -272,9 +272,10 @@ class ResourceStore:
             self._parsed.clear()
         for resource in resources:
             key = (resource.kind, resource.name, resource.revision)
-            if key not in self._parsed:
-                self._parsed[key] = self._parse(resource)
-            document = self._parsed[key]
+            try:
+                document = self._parsed[key]
+            except KeyError:  # not a test before: another thread may clear it meanwhile
+                document = self._parsed[key] = self._parse(resource)
             if document is not None:
                 found[document.key] = document
         return found

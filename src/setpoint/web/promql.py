@@ -47,7 +47,7 @@ router = APIRouter(prefix="/api/v1")
 async def query(request: Request, parts: Parts) -> Response:
     try:
         given = await _parameters(request)
-        return json_answer(_success(await run_in_threadpool(_query, parts, given)))
+        return await run_in_threadpool(_query, parts, given)
     except SetpointError as error:
         return _failure(error)
 
@@ -56,23 +56,23 @@ async def query(request: Request, parts: Parts) -> Response:
 async def query_range(request: Request, parts: Parts) -> Response:
     try:
         given = await _parameters(request)
-        return json_answer(_success(await run_in_threadpool(_query_range, parts, given)))
+        return await run_in_threadpool(_query_range, parts, given)
     except SetpointError as error:
         return _failure(error)
 
 
-def _query(parts: App, given: Mapping[str, str]) -> Any:
+def _query(parts: App, given: Mapping[str, str]) -> Response:
     at_ms = read_instant_ms("time", given["time"]) if given.get("time") else parts.clock.now_ms()
-    return to_api(evaluate_instant(parse(_needed(given, "query")), at_ms, parts.reader.select))
+    return _success(to_api(evaluate_instant(parse(_needed(given, "query")), at_ms, parts.reader.select)))
 
 
-def _query_range(parts: App, given: Mapping[str, str]) -> Any:
+def _query_range(parts: App, given: Mapping[str, str]) -> Response:
     node = parse(_needed(given, "query"))
     start_ms = read_instant_ms("start", _needed(given, "start"))
     end_ms = read_instant_ms("end", _needed(given, "end"))
     step_ms = read_duration_ms("step", _needed(given, "step"))
     check_resolution(start_ms, end_ms, step_ms)
-    return to_api(evaluate(node, start_ms, end_ms, step_ms, parts.reader.select), is_range=True)
+    return _success(to_api(evaluate(node, start_ms, end_ms, step_ms, parts.reader.select), is_range=True))
 
 
 async def _parameters(request: Request) -> Mapping[str, str]:
@@ -127,8 +127,9 @@ def read_duration_ms(name: str, text: str) -> int:
     return round(seconds * 1000)
 
 
-def _success(data: Any) -> dict[str, Any]:
-    return {"status": "success", "data": data}
+def _success(data: Any) -> Response:
+    """Encoded in the thread that computed it: millions of samples would hold up the event loop for seconds."""
+    return json_answer({"status": "success", "data": data})
 
 
 def _failure(error: SetpointError) -> Response:
