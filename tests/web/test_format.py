@@ -104,3 +104,7 @@ def test_time_tag_tells_the_absolute_instant() -> None:
 )
 def test_span(seconds: int, text: str) -> None:
     assert format.span(seconds).replace(GAP, " ") == text
+
+
+def test_a_message_is_said_with_its_command_as_code_and_escaped() -> None:
+    assert format.said("no `a<b>`; <i>") == "No <code>a&lt;b&gt;</code>; &lt;i&gt;"

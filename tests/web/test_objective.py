@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from setpoint.app import App
+from setpoint.web.objective import burn_shown
 from tests.web.conftest import HTML, JSON, NOW_MS, apply, requests, send, services, slo
 
 
@@ -135,6 +136,56 @@ def test_one_objective_explains_itself(populated: httpx.Client) -> None:
     assert page.count('class="firing"') == sum(rate["firing"] for rate in status["burn"])
     assert "<polyline" in page, "the chart is there without JavaScript"
     assert "SLO checkout-availability" in page, "the service's events are listed"
+
+
+def test_the_last_change_stands_in_the_header(populated: httpx.Client) -> None:
+    """The cause is looked for first: what changed this service, and what changed elsewhere while it suffers."""
+    page = populated.get("/objectives/checkout-availability", headers=HTML).text
+    assert "No deploy or fault of checkout in the last day is known" in page
+    for kind, summary, service, at in (
+        ("demo.fault", "checkout answers 500", "checkout", NOW_MS - 60_000),
+        ("deploy", "payment 7", "payment", NOW_MS - 30_000),
+        ("deploy", "checkout of old", "checkout", NOW_MS - 2 * 86_400_000),
+    ):
+        populated.post("/api/timeline", json={"kind": kind, "summary": summary, "service": service, "at": at})
+    cause = populated.get("/objectives/checkout-availability", headers=HTML).text.split('id="cause">')[1]
+    cause = re.sub(r"<svg.*?</svg>|<[^>]*>", "", cause.split("</p>")[0]).replace("\u00a0", " ")
+    assert re.sub(r"\s+", " ", cause) == (
+        "Last change to checkout: checkout answers 500, 1 min ago; elsewhere payment 7, 30 s ago"
+    )
+    healthy = populated.get("/objectives/catalog-availability", headers=HTML).text
+    assert "elsewhere" not in healthy
+
+
+def test_the_verdict_and_the_figure_name_the_same_burn(populated: httpx.Client, parts: App) -> None:
+    for status in parts.objectives.statuses():
+        rate, seconds = burn_shown(status)
+        page = populated.get(f"/objectives/{status.name}", headers=HTML).text
+        figure = page.split("<h2>Burn")[1].split("<small>")[0]
+        if status.state == "no data":
+            assert rate is None
+            assert "<b>–</b>" in figure
+        elif status.reason.startswith("burning "):
+            assert f"<b>{status.reason.split()[1].rstrip(':')}</b>" in figure
+            assert seconds > 0
+
+
+def test_a_state_is_called_by_its_word_on_the_chart(populated: httpx.Client) -> None:
+    event = {"kind": "objective.state", "service": "checkout", "at": NOW_MS - 1000}
+    for whose in ("checkout-availability", "checkout-latency"):
+        data = {"objective": whose, "state": "burning"}
+        populated.post("/api/timeline", json=event | {"summary": f"{whose} is burning", "data": data})
+    history = populated.get("/objectives/checkout-availability/history?range=3600").json()
+    labels = {event["label"] for event in history["events"] if event["at_ms"] == NOW_MS - 1000}
+    assert labels == {"burning", "checkout-latency burning"}
+
+
+def test_the_line_starts_whole_where_the_data_start(populated: httpx.Client) -> None:
+    history = populated.get("/objectives/checkout-availability/history?range=3600&points=60").json()
+    first = next(index for index, left in enumerate(history["budget_left"]) if left is not None)
+    assert history["budget_left"][first] == 1
+    assert first == 0 or not history["has_data"][first]
+    assert history["burn_s"] == 300
 
 
 def test_a_refresh_leaves_the_drawn_chart_out(populated: httpx.Client) -> None:

@@ -64,14 +64,15 @@ def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float 
             f"{_percent(left)} of the budget left: {spent}{_coverage(objective, evidence)}",
             seconds,
         )
-    if not _exceeds(firing):
+    rate = firing.short_burn if _exceeds(firing) else firing.long_burn
+    if rate is None or rate <= firing.threshold:
         seconds = budget.time_to_exhaustion(left, evidence.hour_burn, objective.window_s)
         recently = spoken_duration(firing.long_s + _HOLD_S)
         calm = f"burned over {firing.threshold:g}× within the last {recently}, slower now"
         return "burning", f"{calm}; {_percent(left)} of the budget left", seconds
-    seconds = budget.time_to_exhaustion(left, firing.short_burn, objective.window_s)
+    seconds = budget.time_to_exhaustion(left, rate, objective.window_s)
     gone = f"at this rate the budget is gone in {spoken_duration(seconds or 0)}"
-    return "burning", f"burning {_times(firing.short_burn or 0)}: {gone}", seconds
+    return "burning", f"burning {_times(rate)}: {gone}", seconds
 
 
 def _silence(objective: Objective, evidence: Evidence) -> str | None:

@@ -18,6 +18,8 @@ __all__ = ["BudgetPicture", "draw_budget", "sparkline"]
 
 _WIDTH, _HEIGHT = 112, 24
 _POINTS = 56
+_STEPS_MIN = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 10080)
+_TICKS_MAX = 8
 _PLOT_W, _PLOT_H, _LEFT, _TOP = 900, 240, 56, 12
 
 
@@ -116,7 +118,8 @@ def draw_budget(
         for at, value in zip(times_ms, left, strict=True)
     ]
     pattern = "%H:%M" if end - start <= 2 * 86_400_000 else "%d %b"
-    instants = [start + (end - start) * index / 5 for index in range(6)]
+    step = next((m * 60_000 for m in _STEPS_MIN if m * 60_000 * _TICKS_MAX >= end - start), 30 * 86_400_000)
+    instants = range(-(-int(start) // step) * step, int(end) + 1, step)
     return BudgetPicture(
         width=_PLOT_W,
         height=_PLOT_H,

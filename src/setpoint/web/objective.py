@@ -29,7 +29,7 @@ SORTS: tuple[Sort, ...] = ("remaining", "burn", "name")
 
 _MARKED = ("deploy", "objective.state", "demo.fault", "demo.heal", "resource.applied")
 _CHANGES = ("deploy", "demo.fault", "demo.heal")
-_CHANGE_S = 86400
+_CHANGE_S, _ELSEWHERE_S = 86400, 3600
 _MARKS_MAX = 60
 _RECENT = 8
 _FALLBACK_POINTS = 180
@@ -115,6 +115,7 @@ def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "r
         total=len(everything),
         first=(first := _most_urgent(shown)),
         first_burn=burn_shown(first)[0] if first else None,
+        first_ends=first is not None and _ends_in_window(first),
         services=sorted({status.service for status in everything}),
         common_window_s=windows.pop() if len(windows) == 1 else None,
         q=q,
@@ -132,9 +133,14 @@ def note(status: ObjectiveStatus) -> tuple[str, float | None]:
         return "since", status.exhausted_since_ms
     if state == "no data":
         return "silent", status.last_event_ms
-    if status.exhaustion_s is not None and math.isfinite(status.exhaustion_s) and state == "burning":
+    if _ends_in_window(status) and state == "burning":
         return "gone", status.exhaustion_s
     return "", None
+
+
+def _ends_in_window(status: ObjectiveStatus) -> bool:
+    """True when the budget is gone before the window has moved on: a later end never comes."""
+    return status.exhaustion_s is not None and status.exhaustion_s <= status.window_s
 
 
 def burn_shown(status: ObjectiveStatus) -> tuple[float | None, int]:
@@ -186,9 +192,8 @@ def show_objective(
     since_ms = now_ms - shown_s * 1000
     history = parts.objectives.history(name, since_ms, now_ms, _FALLBACK_POINTS)
     marks = _marks(parts, status.service, since_ms, now_ms)
-    changes = parts.timeline.query(
-        service=status.service, kinds=_CHANGES, since_ms=now_ms - _CHANGE_S * 1000, limit=1
-    )
+    changes = parts.timeline.query(kinds=_CHANGES, since_ms=now_ms - _CHANGE_S * 1000, limit=_MARKS_MAX)
+    own = next((event for event in changes if event.service == status.service), None)
     burn, burn_s = burn_shown(status)
     return render(
         request,
@@ -198,7 +203,8 @@ def show_objective(
         note=note(status),
         burn=burn,
         burn_s=burn_s,
-        change=changes[0] if changes else None,
+        change=own,
+        elsewhere=_elsewhere(status, changes, now_ms),
         labels=sorted(status.labels.items()),
         picture=draw_budget(
             plain(history.times_ms),
@@ -246,6 +252,14 @@ def _marks(parts: App, service: str, since_ms: int, until_ms: int) -> list[Event
     return parts.timeline.query(
         service=service, kinds=_MARKED, since_ms=since_ms, until_ms=until_ms, limit=_MARKS_MAX
     )
+
+
+def _elsewhere(status: ObjectiveStatus, changes: Sequence[Event], now_ms: int) -> Event | None:
+    """The newest change of another service, where this one is not healthy: its cause may be a dependency."""
+    if status.state == "healthy":
+        return None
+    recent = (event for event in changes if event.at_ms > now_ms - _ELSEWHERE_S * 1000)
+    return next((event for event in recent if event.service and event.service != status.service), None)
 
 
 def _label(event: Event, name: str) -> str:

@@ -10,6 +10,7 @@
   const REFRESH_MS = 1500;
   const LABEL_LEAST = 70;
   const AXIS_WIDTH = 62;
+  const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 10080].map((minutes) => minutes * 60);
   const EVEN_BURN = 1; // spends exactly the budget over the window
   const isDark = matchMedia("(prefers-color-scheme: dark)");
   const pad = (number) => String(number).padStart(2, "0");
@@ -224,7 +225,7 @@
     const common = { stroke: colour("soft"), font: "11px Inter, system-ui, sans-serif", ticks: { show: false } };
     const grid = { stroke: colour("rule"), width: 1 };
     return [
-      { ...common, grid: { show: false }, size: hasTimes ? 30 : 8, space: 76, values: (_, splits) => splits.map((at) => (hasTimes ? instant(at, false) : "")) },
+      { ...common, grid: { show: false }, size: hasTimes ? 30 : 8, space: 64, incrs: STEPS_S, values: (_, splits) => splits.map((at) => (hasTimes ? instant(at, false) : "")) },
       { ...common, grid, size: AXIS_WIDTH, space: 34, values: (_, splits) => splits.map(format) },
     ];
   }
