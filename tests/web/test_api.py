@@ -34,6 +34,16 @@ def test_resources_from_plan_to_deletion(client: httpx.Client) -> None:
     assert len(client.get("/api/resources/SLO/shop-answers/revisions").json()["items"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "advice"), [("slo", "did you mean 'SLO'?"), ("Banana", "write one of SLO, Service")]
+)
+def test_a_list_of_an_unknown_kind_is_refused(client: httpx.Client, kind: str, advice: str) -> None:
+    answer = client.get("/api/resources", params={"kind": kind})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == f"the kind '{kind}' is not known; {advice}"
+    assert client.get("/api/resources?kind=SLO").json() == {"items": []}
+
+
 def test_invalid_documents_name_file_and_line(client: httpx.Client) -> None:
     text = slo("shop-answers", "shop").replace("target: 0.999", "target: 1")
     for path in ("/api/resources", "/api/resources/validate"):

@@ -40,12 +40,13 @@ def get(
         emit(answer, output, lambda console: _show_one(console, answer))
         return
     answer = client.get("/api/resources", kind=kind)
-    emit(answer, output, lambda console: _show_list(console, answer["items"]))
+    emit(answer, output, lambda console: _show_list(console, answer["items"], kind))
 
 
-def _show_list(console: Any, items: list[dict[str, Any]]) -> None:
+def _show_list(console: Any, items: list[dict[str, Any]], kind: str | None) -> None:
     if not items:
-        console.print("Nothing is declared yet; declare something with: setpoint apply -f FILE")
+        what = "Nothing" if kind is None else f"No {kind}"
+        console.print(f"{what} is declared yet; declare one with: setpoint apply -f FILE")
         return
     now_ms = SystemClock().now_ms()
     rows = [

@@ -3,11 +3,14 @@ its own."""
 
 from __future__ import annotations
 
+import difflib
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from setpoint.resource import load_text
+from setpoint.errors import InvalidInput
+from setpoint.resource import Registry, load_text
 from setpoint.web.page import Actor, Parts, json_answer
 
 __all__ = ["router"]
@@ -57,7 +60,10 @@ def validate(parts: Parts, upload: Upload) -> Response:
 
 @router.get("")
 def list_resources(parts: Parts, kind: str | None = None) -> Response:
-    return json_answer({"items": parts.resources.list(kind)})
+    found = parts.resources.list(kind)
+    if kind is not None and not found:  # what is stored may be listed even when its kind is no longer known
+        _refuse_unknown(parts.registry, kind)
+    return json_answer({"items": found})
 
 
 @router.get("/{kind}/{name}")
@@ -73,3 +79,13 @@ def delete_resource(parts: Parts, kind: str, name: str, actor: Actor = "api") ->
 @router.get("/{kind}/{name}/revisions")
 def list_revisions(parts: Parts, kind: str, name: str) -> Response:
     return json_answer({"items": parts.resources.revisions(kind, name)})
+
+
+def _refuse_unknown(registry: Registry, kind: str) -> None:
+    """Raise InvalidInput when there is no such kind: "none" would be a wrong answer to a misspelt question."""
+    known = {name.lower(): name for _, name in registry.kinds}
+    if kind in known.values():
+        return
+    near = difflib.get_close_matches(kind.lower(), known, 1, 0.6)
+    advice = f"did you mean '{known[near[0]]}'?" if near else f"write one of {', '.join(known.values())}"
+    raise InvalidInput(f"the kind '{kind}' is not known; {advice}")
