@@ -329,6 +329,17 @@ def test_several_series_are_no_number(world: World) -> None:
     assert world.book.status("checkout").state == "healthy"
 
 
+def test_history_that_cannot_be_counted_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = World.make()
+    for minute in range(-600, 0):
+        for code in ("200", "500"):
+            world.samples.add("requests_total", world.clock.now_ms() + minute * 60_000, minute, code=code)
+    world.book.apply([slo("bare", good="requests_total", total="requests_total")])
+    while world.run(1).backfilling:
+        pass
+    assert sum("not counted" in record.message for record in caplog.records) == 1
+
+
 def test_more_good_than_total_is_cut_and_told(world: World) -> None:
     world.book.apply([slo(good="sum(requests_total) * 2", total="sum(requests_total)")])
     status = world.run(30, lambda: world.report(c200=5))

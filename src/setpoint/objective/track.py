@@ -65,6 +65,7 @@ class Track:
         self._chunk = _FIRST_CHUNK
         self._unsaved: set[int] = set()
         self._cut: set[int] = set()
+        self._uncounted = ""
 
     def load(self, rows: LedgerRows, now_ms: int, oldest_sample_ms: int | None) -> None:
         """Take over stored minutes, and plan to count what they lack: since they were written, and before
@@ -135,9 +136,9 @@ class Track:
                 self.pending.add(*chunk)
                 self._chunk = max(_SMALLEST_CHUNK, (chunk[1] - chunk[0]) // 4)
                 return True
-            logger.warning(
-                "objective %s: minutes %d to %d not counted: %s", self.objective.name, *chunk, error.message
-            )
+            if error.message != self._uncounted:  # once, not for every quarter of an hour of the window
+                logger.warning("objective %s: history not counted: %s", self.objective.name, error.message)
+            self._uncounted = error.message
         except SetpointError:
             self.pending.add(*chunk)
             self._chunk = _FIRST_CHUNK
