@@ -266,6 +266,22 @@ def test_samples_that_count_nothing_are_no_data(world: World) -> None:
     assert status.budget_left is None
 
 
+@pytest.mark.parametrize("bad_for_minutes", [1, 15, 516, 517, 518, 1400])
+def test_since_when_it_is_exhausted(bad_for_minutes: int) -> None:
+    """From the minute on whose end the budget of a day was gone, however far back that is."""
+    store, document = MemoryLedger(), slo(target=0.99, window="1d")
+    end = T0 // 60_000 - 10  # younger minutes are counted live
+    rows = store.rows.setdefault(document.spec.objective().ledger_key, {})
+    for minute in range(end - 6000, end):
+        rows[minute] = (0.0 if minute >= end - bad_for_minutes else 100.0, 100.0)
+    world = World.make(store)
+    world.book.apply([document])
+    status = world.book.status("checkout")
+    spent = 15  # the bad minute that makes 1 % of the 1,440: 14.4
+    since = end - bad_for_minutes + spent
+    assert status.exhausted_since_ms == (since * 60_000 if bad_for_minutes >= spent else None)
+
+
 def test_no_data_stands_above_exhausted(world: World) -> None:
     assert world.run(30, lambda: world.report(c500=5)).state == "exhausted"
     assert world.run(120).state == "no data"

@@ -25,6 +25,7 @@ __all__ = ["Assessor", "Evidence", "decide"]
 _HOUR_S = 3600
 _HOLD_S = 30
 _SPARK_BUCKETS, _SPARK_MINUTES = 72, 5
+_LOOKED_AT = 512  # minutes looked at first when the instant of exhaustion is searched backwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +189,17 @@ class Assessor:
         ledger reaches.
         """
         minutes, window = self.track.minutes, self.track.objective.window_s // 60
-        ends = np.arange(minutes.first + 1, self.track.minutes_of_window(now_ms)[1] + 1)
-        good, total, _ = minutes.counts_of(ends - window, ends)
-        lefts = budget.lefts(good, total, self.track.objective.allowed_ratio)
-        whole = np.flatnonzero(~(lefts <= 0))
-        since = int(whole[-1]) + 1 if len(whole) else 0
-        return min(now_ms, int(ends[since]) * 60_000) if since < len(ends) else None
+        since, last, most = None, self.track.minutes_of_window(now_ms)[1], _LOOKED_AT
+        while last > minutes.first:
+            ends = np.arange(max(minutes.first, last - most) + 1, last + 1)
+            good, total, _ = minutes.counts_of(ends - window, ends)
+            gone = budget.lefts(good, total, self.track.objective.allowed_ratio) <= 0
+            if not gone.all():
+                whole = int(np.flatnonzero(~gone)[-1])
+                since = int(ends[whole + 1]) if whole + 1 < len(ends) else since
+                break
+            since, last, most = int(ends[0]), int(ends[0]) - 1, 8 * most
+        return None if since is None else min(now_ms, since * 60_000)
 
     def _gaps(self, start: int, now_ms: int) -> int:
         """Minutes without data between the first with data and now, without those whose samples may be on
