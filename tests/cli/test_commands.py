@@ -103,6 +103,24 @@ def test_from_declaring_to_deleting(server: Server, shop: Path) -> None:
     assert "shop-availability" in again.stderr
 
 
+def test_revisions_name_author_and_change(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "archive.yaml"
+    for text in ("Keeps", "Keeps everything"):
+        file.write_text(SERVICE.format(name="archive", text=text))
+        ok(server, "apply", "-f", str(file))
+    ok(server, "delete", "Service", "archive")
+    items = ok_json(server, "get", "Service", "archive", "--revisions")["items"]
+    assert [item["revision"] for item in items] == [3, 2, 1]
+    assert items[0]["body"] is None
+    assert all(item["author"] and item["at_ms"] for item in items)
+    told = ok(server, "get", "Service", "archive", "--revisions")
+    assert "revision 3 deleted" in told
+    assert "+  description: Keeps everything" in told
+    refused = setpoint("get", "Service", "--revisions", SETPOINT_SERVER=server.url)
+    assert refused.returncode == 2
+    assert "setpoint get KIND NAME --revisions" in refused.stderr
+
+
 def test_a_bad_file_changes_nothing_and_every_problem_is_told(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(

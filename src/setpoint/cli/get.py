@@ -9,6 +9,7 @@ import typer
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, ago, emit, facts, table
 from setpoint.clock import SystemClock
+from setpoint.errors import InvalidInput
 
 __all__ = ["app"]
 
@@ -19,14 +20,19 @@ _EPILOG = """[bold]Examples[/]
   setpoint get SLO
   setpoint get SLO checkout-availability
   setpoint get SLO checkout-availability -o json
+  setpoint get SLO checkout-availability --revisions
 
-One resource is shown as the YAML that was applied."""
+One resource is shown as the YAML that was applied; its revisions with who changed what when."""
 
 
 @app.command(epilog=_EPILOG)
 def get(
+    *,
     kind: Annotated[str | None, typer.Argument(help="Such as SLO or Service.")] = None,
     name: Annotated[str | None, typer.Argument(help="Of that kind, to show one.")] = None,
+    revisions: Annotated[
+        bool, typer.Option("--revisions", help="Who changed it when, newest first; deleted ones too.")
+    ] = False,
     server: ServerOption = DEFAULT_SERVER,
     token: TokenOption = "",
     output: OutputOption = Output.TABLE,
@@ -35,6 +41,12 @@ def get(
     from setpoint.cli.client import Client, segment
 
     client = Client(server, token)
+    if revisions:
+        if kind is None or name is None:
+            raise InvalidInput("--revisions is of one resource; write: setpoint get KIND NAME --revisions")
+        answer = client.get(f"/api/resources/{segment(kind)}/{segment(name)}/revisions")
+        emit(answer, output, lambda console: _show_revisions(console, answer["items"]))
+        return
     if kind is not None and name is not None:
         answer = client.get(f"/api/resources/{segment(kind)}/{segment(name)}")
         emit(answer, output, lambda console: _show_one(console, answer))
@@ -69,3 +81,12 @@ def _show_one(console: Any, item: dict[str, Any]) -> None:
     console.print(facts([("Revision", f"{item['revision']}, {changed} by {item.get('author', 'unknown')}")]))
     console.print()
     console.print(canonical_yaml(item["body"]), soft_wrap=True, end="")
+
+
+def _show_revisions(console: Any, items: list[dict[str, Any]]) -> None:
+    now_ms = SystemClock().now_ms()
+    for item in items:
+        what = "deleted" if item["body"] is None else "applied"
+        when = ago(item["at_ms"], now_ms)
+        console.print(f"revision {item['revision']} {what} {when} by {item['author']}", highlight=False)
+        console.print(item["diff"], markup=False, highlight=False, soft_wrap=True)
