@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
+from pydantic import ValidationError
 
 from setpoint import errors
 from setpoint.clock import SystemClock, VirtualClock, rfc3339
 from setpoint.errors import InvalidInput, Problem, StartupRefused
+from setpoint.objective.track import LIVE_MINUTES
+from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
 from setpoint.settings import Address, Settings
 
 
@@ -89,3 +92,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     settings = Settings()
     assert settings.listen_address.port == 9999
     assert settings.no_data_after_s == 45
+
+
+def test_the_samples_in_memory_reach_as_far_back_as_the_evaluation_looks() -> None:
+    """Less would send every evaluation to the database, every second."""
+    shortest_s = LIVE_MINUTES * 60 + PREVIOUS_SAMPLE_MS // 1000
+    Settings(head_s=5400)
+    with pytest.raises(ValidationError, match="head_s"):
+        Settings(head_s=shortest_s)

@@ -83,7 +83,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Telemetry waiting to be stored, in megabytes, before senders are told to retry later.",
     )
-    head_s: int = Field(3 * 3600, ge=600, description="How long samples stay in memory, in seconds.")
+    head_s: int = Field(
+        3 * 3600,
+        ge=5400,  # the live minutes and the hour before them, in which a counter's previous sample may lie
+        description="How long samples stay in memory, in seconds; objectives are evaluated from there.",
+    )
     evaluation_interval_s: float = Field(
         1.0, gt=0, description="How often objectives are evaluated, in seconds."
     )
