@@ -191,7 +191,7 @@ class ShopRunner:
         if slot.current is not None and slot.current.status is not None:
             lived_s = now - slot.current.started_s
             slot.quick_deaths = slot.quick_deaths + 1 if lived_s < _QUICK_DEATH_S else 0
-            slot.start_after_s = now + min(_RESTART_MAX_S, 0.25 * 2**slot.quick_deaths)
+            slot.start_after_s = now + min(_RESTART_MAX_S, 0.25 * 2 ** min(slot.quick_deaths, 10))
             self._say(
                 f"{slot.service} ended with status {slot.current.status}; starting it again "
                 f"(what it said: {slot.current.log})"
