@@ -65,7 +65,8 @@ def test_a_newer_schema_is_refused(empty_dsn: str) -> None:
 
 def test_a_transaction_that_raises_leaves_nothing(state_database: StateDatabase) -> None:
     with pytest.raises(ZeroDivisionError), state_database.begin() as transaction:
-        transaction.execute_many(ADD, [{"at_ms": 1}, {"at_ms": 2}])
+        transaction.execute(ADD, at_ms=1)
+        transaction.execute(ADD, at_ms=2)
         assert len(transaction.rows("SELECT id FROM events")) == 2
         raise ZeroDivisionError
     assert count(state_database) == 0

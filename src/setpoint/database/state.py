@@ -8,7 +8,7 @@ TEXT.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,6 @@ class Transaction:
     def execute(self, statement: str, **parameters: Any) -> int:
         """Run a statement and return the number of rows it touched."""
         return self._connection.execute(sa.text(statement), parameters).rowcount
-
-    def execute_many(self, statement: str, parameters: Sequence[dict[str, Any]]) -> None:
-        """Run a statement once for each set of parameters."""
-        if parameters:
-            self._connection.execute(sa.text(statement), list(parameters))
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds the lock `name`, and hold it until this one ends.

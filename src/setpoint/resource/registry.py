@@ -81,12 +81,6 @@ class Registry:
         """The model of every known (apiVersion, kind)."""
         return {key: known.model for key, known in sorted(self._kinds.items())}
 
-    def canonical_kind(self, kind: str) -> str:
-        """The known kind that is written `kind` in any case, as commands take it; `kind` itself when
-        unknown.
-        """
-        return next((known for _, known in self._kinds if known.lower() == kind.lower()), kind)
-
     def parse(self, source: Source) -> tuple[Document | None, list[Problem]]:
         """The document in `source`, or None and everything that is wrong with it."""
         problems = list(source.problems)
