@@ -89,7 +89,7 @@ def _break_and_watch(server: Server, page: Page) -> tuple[float, float]:
 def _decided(server: Server, since_s: float) -> float:
     """When the objective's state changed after `since_s`, by the timeline, in Unix seconds."""
     events = server.get("/timeline?service=checkout&kind=objective.state")["items"]
-    return min(event["at_ms"] / 1000 for event in events if event["at_ms"] / 1000 > since_s)
+    return min(float(event["at_ms"]) / 1000 for event in events if event["at_ms"] / 1000 > since_s)
 
 
 def _demo(server: Server, method: str, body: object) -> None:

@@ -183,7 +183,10 @@ def test_burning_is_seen_within_seconds_and_ends(world: World) -> None:
     status = world.book.status("checkout")
     watch = next(rate for rate in status.burn if rate.severity == "watch")
     assert watch.firing
+    assert status.reason.startswith("burning ")
+    status = world.run(15, lambda: world.report(c200=140, c500=60))
     assert status.reason.startswith("burning 30.0×: ")
+    assert status.burn_now == pytest.approx(30)
     assert "at this rate the budget is gone in" in status.reason
     status = world.run(60, lambda: world.report(c200=200))
     assert status.state == "healthy"

@@ -102,7 +102,8 @@ class ObjectiveStatus:
     `sli` and `budget_left` are None when the window holds no events; `budget_left` is 1 for a whole budget
     and negative when more than all of it is spent. `covered_s` is how much of the window lies after the first
     data, and `gap_minutes` how many minutes of that had none. `burn_now` is the burn over the last
-    `burn_now_s` seconds, None without events; `spark` is the burn of 5-minute buckets over the last 6 h.
+    `burn_now_s` seconds (the one that `reason` names, else the newest), None without data; `spark` is the
+    burn of 5-minute buckets over the last 6 h.
     """
 
     name: str

@@ -65,7 +65,7 @@ def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float 
             f"{_percent(left)} of the budget left: {spent}{_coverage(objective, evidence)}",
             seconds,
         )
-    rate = firing.short_burn if _exceeds(firing) else firing.long_burn
+    rate, _ = _told(firing)
     if rate is None or rate <= firing.threshold:
         seconds = budget.time_to_exhaustion(left, evidence.hour_burn, objective.window_s)
         recently = spoken_duration(firing.long_s + _HOLD_S)
@@ -128,7 +128,7 @@ class Assessor:
             exhausted_s=None if since_ms is None else (now_ms - since_ms) / 1000,
         )
         state, reason, exhaustion_s = decide(objective, evidence)
-        burn_now, burn_now_s = _burn_now(rates)
+        burn_now, burn_now_s = _burn_now(state, rates)
         return ObjectiveStatus(
             name=objective.name,
             display_name=objective.display_name or objective.name,
@@ -231,19 +231,29 @@ class Assessor:
         )
 
 
-def _burn_now(rates: Sequence[BurnRate]) -> tuple[float | None, int]:
-    """The burn over the shortest window that is not a mere blink: 15 s where events are counted as they come."""
-    watch = next((rate for rate in rates if rate.severity == "watch"), None)
-    if watch is not None and watch.long_burn is not None:
-        return watch.long_burn, watch.long_s
-    shortest = min(
-        (rate for rate in rates if rate.severity != "watch"), key=lambda rate: rate.short_s, default=None
-    )
-    return (None, 0) if shortest is None else (shortest.short_burn, shortest.short_s)
+def _told(firing: BurnRate) -> tuple[float | None, int]:
+    """The burn that a firing row speaks of, and its seconds: the short window, but the watch row's long one,
+    because 5 s swing too much.
+    """
+    if firing.severity == "watch":
+        return firing.long_burn, firing.long_s
+    return firing.short_burn, firing.short_s
 
 
-def _exceeds(rate: BurnRate) -> bool:
-    return (rate.long_burn or 0) > rate.threshold and (rate.short_burn or 0) > rate.threshold
+def _burn_now(state: State, rates: Sequence[BurnRate]) -> tuple[float | None, int]:
+    """The one burn that every list shows, and the seconds it is over: that of the verdict, else the newest.
+
+    Without data there is none: what an older window still holds would pass silence off as calm.
+    """
+    known = [rate for rate in rates if _told(rate)[0] is not None] or rates
+    shown = min(known, key=lambda rate: _told(rate)[1], default=None)
+    firing = next((rate for rate in rates if rate.firing), None)
+    if state == "burning" and firing is not None and (_told(firing)[0] or 0) > firing.threshold:
+        shown = firing
+    if shown is None:
+        return None, 0
+    burn, over_s = _told(shown)
+    return None if state == "no data" else burn, over_s
 
 
 def _coverage(objective: Objective, evidence: Evidence) -> str:

@@ -22,7 +22,7 @@ from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
 from setpoint.web.page import STATES, Parts, json_answer, plain, query_string, render, wants_json
 
-__all__ = ["burn_shown", "matches", "page_threshold", "router", "sorted_by"]
+__all__ = ["matches", "page_threshold", "router", "sorted_by"]
 
 Sort = Literal["remaining", "burn", "name"]
 SORTS: tuple[Sort, ...] = ("remaining", "burn", "name")
@@ -110,11 +110,10 @@ def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "r
     return render(
         request,
         "objectives.html",
-        items=[(status, page_threshold(status), note(status), burn_shown(status)) for status in shown],
+        items=[(status, page_threshold(status), note(status)) for status in shown],
         counts={state: counts[state] for state in STATES if counts[state]},
         total=len(everything),
         first=(first := _most_urgent(shown)),
-        first_burn=burn_shown(first)[0] if first else None,
         first_ends=first is not None and _ends_in_window(first),
         services=sorted({status.service for status in everything}),
         common_window_s=windows.pop() if len(windows) == 1 else None,
@@ -141,21 +140,6 @@ def note(status: ObjectiveStatus) -> tuple[str, float | None]:
 def _ends_in_window(status: ObjectiveStatus) -> bool:
     """True when the budget is gone before the window has moved on: a later end never comes."""
     return status.exhaustion_s is not None and status.exhaustion_s <= status.window_s
-
-
-def burn_shown(status: ObjectiveStatus) -> tuple[float | None, int]:
-    """The one burn rate that the pages show, and the seconds it is over: the one that the verdict names.
-
-    Without events there is none: what an older window still holds would pass silence off as calm.
-    """
-    if status.state == "no data":
-        return None, status.burn_now_s
-    firing = next((rate for rate in status.burn if rate.firing), None)
-    if status.state == "burning" and firing is not None and firing.short_burn is not None:
-        both = min(firing.short_burn, firing.long_burn or 0.0)
-        if both > firing.threshold:
-            return firing.short_burn, firing.short_s
-    return status.burn_now, status.burn_now_s
 
 
 def _most_urgent(statuses: Sequence[ObjectiveStatus]) -> ObjectiveStatus | None:
@@ -194,15 +178,12 @@ def show_objective(
     marks = _marks(parts, status.service, since_ms, now_ms)
     changes = parts.timeline.query(kinds=_CHANGES, since_ms=now_ms - _CHANGE_S * 1000, limit=_MARKS_MAX)
     own = next((event for event in changes if event.service == status.service), None)
-    burn, burn_s = burn_shown(status)
     return render(
         request,
         "objective.html",
         now_ms=now_ms,
         status=status,
         note=note(status),
-        burn=burn,
-        burn_s=burn_s,
         change=own,
         elsewhere=_elsewhere(status, changes, now_ms),
         labels=sorted(status.labels.items()),

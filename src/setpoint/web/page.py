@@ -120,7 +120,7 @@ def wants_json(request: Request) -> bool:
         if kind not in quality:
             continue
         weight = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        quality[kind] = float(weight) if weight.replace(".", "", 1).isdigit() else 0.0
+        quality[kind] = float(weight) if weight.replace(".", "", 1).isdecimal() else 0.0
     return quality["application/json"] > max(quality["text/html"], quality["*/*"])
 
 

@@ -29,11 +29,11 @@ from setpoint.settings import Address, Settings
 from setpoint.telemetry.receive import OtlpGrpcServer
 from setpoint.web import create_app
 
-__all__ = ["Gate", "main"]
+__all__ = ["GRACE_S", "Gate", "main"]
 
 log = logging.getLogger("setpoint.web.serve")
 
-_GRACE_S = 5
+GRACE_S = 5
 
 
 class _Server(uvicorn.Server):
@@ -100,7 +100,7 @@ async def _serve(settings: Settings) -> int:
         gate,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=GRACE_S,
         lifespan="on",
         server_header=False,
     )
@@ -135,7 +135,7 @@ async def _serve(settings: Settings) -> int:
         if refused is None:
             stop.set()
             for worker in workers:
-                await asyncio.to_thread(worker.join, _GRACE_S)
+                await asyncio.to_thread(worker.join, GRACE_S)
         await asyncio.to_thread(app.close)
     if refused is not None:
         raise refused
