@@ -228,14 +228,14 @@ def test_the_loop_answers_while_a_large_body_is_decoded(doors: Doors) -> None:
     while request.ByteSize() < LIMIT_BYTES * 9 // 10:
         spans.extend([spans[0]] * 100)
     body = request.SerializeToString()
-    with ThreadPoolExecutor(1) as threads:
-        large = threads.submit(post, doors, "traces", body, content_type=PROTOBUF)
+    with ThreadPoolExecutor(4) as threads:
+        large = [threads.submit(post, doors, "traces", body, content_type=PROTOBUF) for _ in range(4)]
         answered = 0
-        while not large.done():
+        while not all(one.done() for one in large):
             assert post(doors, "traces", b"", content_type=PROTOBUF).status_code == 200
             answered += 1
-    assert large.result().status_code == 200
-    assert answered > 3
+    assert {one.result().status_code for one in large} <= {200, 503}
+    assert answered > len(large) + 1, "a loop that decodes itself answers only between the large ones"
 
 
 class _Refusing:
