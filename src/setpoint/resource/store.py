@@ -254,7 +254,7 @@ class ResourceStore:
         if self.on_change is not None:
             try:
                 self.on_change(self.documents())
-            except Exception:
+            except Exception:  # the change is committed: to answer with an error would be false
                 log.exception("a listener failed on a change of resources; the change is stored")
         self._timeline.publish(events)
 

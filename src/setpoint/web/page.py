@@ -54,21 +54,6 @@ SECURITY_HEADERS = {
 """On every answer: only our own files run or load, nobody frames us or guesses types."""
 
 _KEPT_NOWHERE = {"Cache-Control": "no-store", "Vary": "Accept"}
-_FILTERS = (
-    "absolute",
-    "budget",
-    "burn",
-    "count",
-    "day",
-    "duration",
-    "percent",
-    "relative",
-    "said",
-    "sli",
-    "span",
-    "threshold",
-    "time_tag",
-)
 
 
 async def _parts(request: Request) -> App:
@@ -91,7 +76,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({name: getattr(format, name) for name in _FILTERS})
+    environment.filters.update({name: getattr(format, name) for name in format.__all__})
     environment.filters |= {"spark": chart.sparkline, "shown": _shown}
     environment.globals.update(asset=_asset, state_class=STATES, version=__version__)
     return environment
