@@ -69,9 +69,7 @@ class App:
 def default_registry() -> Registry:
     """Every resource kind that this Setpoint knows."""
     registry = Registry()
-    for kind, model in objective.KINDS:
-        advice = objective.advise if model is objective.Slo else None
-        registry.register(objective.API_VERSION, kind, model, advice=advice)
+    objective.register(registry)
     return registry
 
 

@@ -24,6 +24,7 @@ from setpoint.promql.errors import QueryError
 from setpoint.promql.evaluate import Options, evaluate, evaluate_instant
 from setpoint.promql.from_telemetry import Matcher, SampleColumns
 from setpoint.promql.model import Matrix
+from setpoint.telemetry.columns import Piece, gather
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "promqltest"
 
@@ -57,27 +58,18 @@ class Store:
                 self.histograms.add(key)
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
-        labels: list[dict[str, str]] = []
-        offsets: list[int] = [0]
-        times: list[int] = []
-        values: list[float] = []
+        found: list[Piece] = []
         for key in sorted(self.series):
             if not all(_matches(matcher, dict(key).get(matcher.name, "")) for matcher in matchers):
                 continue
             if key in self.histograms:
                 raise NotRepresentable("native histograms")
-            samples = [(t, v) for t, v in sorted(self.series[key].items()) if start_ms < t <= end_ms]
-            if samples:
-                labels.append(dict(key))
-                times.extend(t for t, _ in samples)
-                values.extend(v for _, v in samples)
-                offsets.append(len(times))
-        return SampleColumns(
-            tuple(labels),
-            np.array(offsets, np.int64),
-            np.array(times, np.int64),
-            np.array(values, np.float64),
-        )
+            samples = self.series[key]
+            chosen = sorted(t for t in samples if start_ms < t <= end_ms)
+            if chosen:
+                values = np.array([samples[t] for t in chosen], np.float64)
+                found.append((dict(key), np.array(chosen, np.int64), values))
+        return gather(found)
 
 
 def _matches(matcher: Matcher, value: str) -> bool:

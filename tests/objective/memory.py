@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from setpoint.telemetry.model import Labels, Matcher, SampleColumns
+from setpoint.telemetry.columns import Piece, gather
+from setpoint.telemetry.model import Matcher, SampleColumns
 
 __all__ = ["Samples"]
 
@@ -40,24 +41,13 @@ class Samples:
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
         self.reads += 1
-        labels: list[Labels] = []
-        times: list[int] = []
-        values: list[float] = []
-        offsets = [0]
+        found: list[Piece] = []
         for key, samples in self._series.items():
             own = dict(key)
             chosen = sorted(at for at in samples if start_ms < at <= end_ms)
             if chosen and all(_matches(own.get(matcher.name, ""), matcher) for matcher in matchers):
-                labels.append(own)
-                times.extend(chosen)
-                values.extend(samples[at] for at in chosen)
-                offsets.append(len(times))
-        return SampleColumns(
-            tuple(labels),
-            np.array(offsets, np.int64),
-            np.array(times, np.int64),
-            np.array(values, np.float64),
-        )
+                found.append((own, np.array(chosen), np.array([samples[at] for at in chosen], np.float64)))
+        return gather(found)
 
 
 def _matches(value: str, matcher: Matcher) -> bool:

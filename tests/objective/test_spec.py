@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from setpoint.errors import InvalidInput
-from setpoint.objective import API_VERSION, KINDS, Objective, Slo
+from setpoint.objective import Objective, Slo, register
 from setpoint.objective.duration import parse_duration, spoken_duration
 from setpoint.resource import Registry, load_paths, load_text
 
@@ -56,8 +56,7 @@ spec:
 
 def _registry() -> Registry:
     registry = Registry()
-    for kind, model in KINDS:
-        registry.register(API_VERSION, kind, model)
+    register(registry)
     return registry
 
 

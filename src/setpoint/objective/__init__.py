@@ -3,15 +3,14 @@ and how fast it goes. `ObjectiveBook` keeps all of it current; the rest of the p
 storage for it.
 """
 
-from setpoint.objective.advice import advise
 from setpoint.objective.book import ObjectiveBook
 from setpoint.objective.model import BudgetHistory, BurnRate, Objective, ObjectiveStatus, State
-from setpoint.objective.spec import API_VERSION, KINDS, Service, Slo
+from setpoint.objective.register import register
+from setpoint.objective.spec import API_VERSION, Service, Slo
 from setpoint.objective.store import LedgerStore
 
 __all__ = [
     "API_VERSION",
-    "KINDS",
     "BudgetHistory",
     "BurnRate",
     "LedgerStore",
@@ -21,5 +20,5 @@ __all__ = [
     "Service",
     "Slo",
     "State",
-    "advise",
+    "register",
 ]

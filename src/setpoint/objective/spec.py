@@ -24,7 +24,7 @@ from setpoint.objective.from_promql import refuse_ranges, refuse_unparsable
 from setpoint.objective.model import Objective
 from setpoint.resource import Metadata, Part
 
-__all__ = ["API_VERSION", "KINDS", "Service", "Slo"]
+__all__ = ["API_VERSION", "Service", "Slo"]
 
 API_VERSION: Final = "openslo/v1"
 _SHORTEST_WINDOW_S, _LONGEST_WINDOW_S = 300, 366 * 86_400
@@ -329,7 +329,3 @@ class Slo(Part):
                 for key, values in self.metadata.labels.items()
             },
         )
-
-
-KINDS: tuple[tuple[str, type[Part]], ...] = (("Service", Service), ("SLO", Slo))
-"""What `app` registers under `API_VERSION`."""

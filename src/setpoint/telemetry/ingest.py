@@ -206,7 +206,7 @@ class Ingest:
         """
         try:
             write([waiting.batch for waiting in group])
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 — any fault fails its batches, never the one writer thread
             return error
         return None
 
