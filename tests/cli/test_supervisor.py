@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -236,6 +237,25 @@ def test_does_not_give_up_on_a_server_that_was_ready_once(
     assert running.starts()[-1]["reason"]["reason"] == f"ended with code {code}"
     running.process.terminate()
     assert running.end()[0] == 0
+
+
+def test_waits_for_a_machine_that_has_no_room_for_a_child(run: Callable[..., Running]) -> None:
+    running = run("serve")
+    assert running.line() == "ready 0"
+    first = running.answer()
+    limit = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (3, limit[1]))  # no new descriptor
+    os.kill(first, signal.SIGKILL)
+    time.sleep(0.3)
+    assert running.process.poll() is None
+    assert len(running.starts()) == 1
+    resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, limit)
+    assert running.line() == "ready 1"
+    assert running.answer() != first
+    running.process.terminate()
+    code, said = running.end()
+    assert code == 0
+    assert "the server's process cannot be started (Too many open files); trying again" in said
 
 
 def test_a_refusal_is_not_retried(run: Callable[..., Running]) -> None:

@@ -144,7 +144,12 @@ class Supervisor:
         quick = 0
         environment = self._environment
         while True:
-            child = _Child(self._command, environment, self._listeners, self._log)
+            try:
+                child = _Child(self._command, environment, self._listeners, self._log)
+            except OSError as error:
+                if self._stop_without_child(error):
+                    return 0
+                continue
             try:
                 death = self._mind(child)
             except BaseException:
@@ -163,6 +168,22 @@ class Supervisor:
                 return 0
             self._restarts += 1
             environment = self._environment | {"SETPOINT_RESTART_REASON": self._reason(death)}
+
+    def _stop_without_child(self, error: OSError) -> bool:
+        """The machine has no process, memory or descriptor for a child: refused at the first start, waited for
+        later. True when we are asked to stop meanwhile.
+        """
+        if not self._was_ever_ready:
+            raise StartupRefused(
+                f"the server's process cannot be started: {error.strerror}; free memory, processes or file "
+                "descriptors (ulimit -a) and start again"
+            ) from error
+        pause_s = self._timing.pauses_s[-1]
+        _say(f"the server's process cannot be started ({error.strerror}); trying again in {pause_s:g} s")
+        if self._pause(pause_s):
+            self._on_stop()
+            return True
+        return False
 
     def _mind(self, child: _Child) -> _Death | None:
         """Watch one child to its death; None when we are asked to stop first."""
@@ -283,17 +304,23 @@ class _Child:
         variables = {name: str(listening.fileno()) for name, listening in listeners.items()}
         variables |= {LINK_VARIABLE: str(theirs.fileno()), "SETPOINT_READY_FD": str(ready_end)}
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            command,
-            env={**environment, **variables},
-            pass_fds=[int(number) for number in variables.values()],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            # Ctrl-C in a terminal reaches a whole group; the child shall hear of the end from us alone.
-            process_group=0,
-        )
-        theirs.close()
-        os.close(ready_end)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                env={**environment, **variables},
+                pass_fds=[int(number) for number in variables.values()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # Ctrl-C in a terminal reaches a whole group; the child shall hear of the end from us alone.
+                process_group=0,
+            )
+        except OSError:
+            self.link.close()
+            os.close(self.ready)
+            raise
+        finally:
+            theirs.close()
+            os.close(ready_end)
         assert self._process.stderr is not None
         self._lines: deque[str] = deque(maxlen=20)
         self._reader = threading.Thread(target=self._pass_on, args=(self._process.stderr, log), daemon=True)
