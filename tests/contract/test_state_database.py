@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +54,19 @@ def test_servers_that_start_together_migrate_once(empty_dsn: str) -> None:
     assert [count(database) for database in databases] == [0, 0, 0]
     for database in databases:
         database.close()
+
+
+def test_a_file_that_is_briefly_locked_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "state.sqlite"
+    holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.5, holder.execute, ("ROLLBACK",))
+    release.start()
+    database = StateDatabase(f"sqlite:///{file}")
+    assert count(database) == 0
+    database.close()
+    release.join()
+    holder.close()
 
 
 def test_a_newer_schema_is_refused(empty_dsn: str) -> None:

@@ -8,18 +8,21 @@ TEXT.
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import stamina
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from setpoint.errors import StartupRefused, Unavailable
 
 __all__ = ["StateDatabase", "Transaction", "without_password"]
 
+_BUSY_S = 5
 _SCRIPTS = Path(__file__).parent / "migrations" / "state"
 _PASSWORD = re.compile(r"(?P<user>(?:^|//)[^:@/]*:).*@|(?P<option>password=)[^&]+", re.IGNORECASE)
 
@@ -177,8 +180,19 @@ def _revision(connection: sa.Connection) -> str | None:
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     """WAL so that readers never wait for the writer; FULL so that a commit is on disk (design, section 3)."""
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_S * 1000}")
+    # Making a new file WAL needs it alone, and SQLite does not apply its busy timeout to that step.
+    for attempt in stamina.retry_context(
+        on=_is_locked, attempts=None, timeout=_BUSY_S, wait_initial=0.01, wait_jitter=0.02, wait_max=0.2
+    ):
+        with attempt:
+            connection.execute("PRAGMA journal_mode=WAL")
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
