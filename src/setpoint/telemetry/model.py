@@ -15,10 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "ChunkColumns",
+    "ExemplarColumns",
+    "HistogramColumns",
     "Labels",
+    "Lease",
     "LogBatch",
     "Matcher",
+    "Metadata",
     "MetricBatch",
+    "RefBatch",
     "SampleColumns",
     "Select",
     "Series",
@@ -78,13 +84,91 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class HistogramColumns:
+    """Native histograms as equally long columns, beside the samples of a batch.
+
+    `rows` int32[k]: positions in `series` (`MetricBatch`) or refs (`RefBatch`); `timestamps_ms` int64[k];
+    `payloads`: k encoded histograms (`native_histogram.NativeHistogram.encode`).
+    """
+
+    rows: npt.NDArray[np.int32]
+    timestamps_ms: npt.NDArray[np.int64]
+    payloads: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ExemplarColumns:
+    """Exemplars as equally long columns, beside the samples of a batch; `rows` as in `HistogramColumns`."""
+
+    rows: npt.NDArray[np.int32]
+    timestamps_ms: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    labels: Sequence[Labels]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a sender says of a metric family: `type` in Prometheus's words (counter, gauge, histogram, …)."""
+
+    metric: str
+    type: str
+    unit: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
 class MetricBatch:
-    """Samples of several series; `series_index` int32[m] points into `series`."""
+    """Samples of several series; `series_index` int32[m] points into `series`. `sender` says who sent them."""
 
     series: Sequence[Series]
     series_index: npt.NDArray[np.int32]
     timestamps_ms: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
+    histograms: HistogramColumns | None = None
+    exemplars: ExemplarColumns | None = None
+    metadata: Sequence[Metadata] = ()
+    sender: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class Lease:
+    """Keeps the rows of a `SeriesTable` that a batch names from being given to other series meanwhile.
+
+    Made by `SeriesTable.lease`, released once by whoever finishes the batch.
+    """
+
+    epoch: int
+    sender: str
+    release: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RefBatch:
+    """Samples by row of the series table: `refs` int32[m], `timestamps_ms` int64[m], `values` float64[m]."""
+
+    lease: Lease
+    refs: npt.NDArray[np.int32]
+    timestamps_ms: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    histograms: HistogramColumns | None = None
+    exemplars: ExemplarColumns | None = None
+    metadata: Sequence[Metadata] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkColumns:
+    """n encoded chunks (`codec`): chunk i is `payload[offsets[i]:offsets[i + 1]]`, of one series and one UTC day.
+
+    `fingerprints` uint64[n], `first_ms` and `last_ms` int64[n] (inclusive), `counts` int32[n] (samples),
+    `offsets` int64[n + 1], `payload` uint8[offsets[n]].
+    """
+
+    fingerprints: npt.NDArray[np.uint64]
+    first_ms: npt.NDArray[np.int64]
+    last_ms: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    payload: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
