@@ -14,7 +14,10 @@ import pytest
 from setpoint.database import StateDatabase, TelemetryDatabase
 from tests.postgresql import PostgresqlServer
 
-_TABLES = ("series", "samples", "spans", "logs", "ledger")
+_TABLES = (
+    "series", "samples", "spans", "logs", "ledger", "journal", "blocks", "flushes", "exemplars", "histograms",
+    "metadata",
+)  # fmt: skip
 
 
 def require(component: str, present: bool, package: str) -> None:
