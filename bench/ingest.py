@@ -44,17 +44,22 @@ class Row:
     k: int
     rounds: int
     churn: float = 0.0
+    interval_ms: int = 5_000
 
     @property
     def name(self) -> str:
         return f"{self.series:,} series x {self.k}" + (f", {self.churn:.0%} churn" if self.churn else "")
 
+    @property
+    def samples(self) -> int:
+        return self.series * self.k * self.rounds
+
 
 ROWS = (
     Row(1_000, 1, 1_000),
-    Row(1_000, 20, 100),
+    Row(1_000, 20, 100, interval_ms=1_000),
     Row(100_000, 1, 30),
-    Row(100_000, 20, 4),
+    Row(100_000, 20, 4, interval_ms=1_000),
     Row(100_000, 1, 12, churn=0.10),
 )
 
@@ -77,6 +82,15 @@ class Outcome:
         return self.acknowledged / self.cpu_s
 
 
+@dataclass(slots=True)
+class Sent:
+    """What the senders saw."""
+
+    acknowledged: int
+    refused: int
+    latencies_ms: list[float]
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, nargs="*", default=range(len(ROWS)))
@@ -84,7 +98,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     print(f"machine: {machine()}", flush=True)
     for row in [ROWS[number] for number in chosen.rows]:
-        print(f"\n{row.name}, {row.series * row.k * row.rounds:,} samples", flush=True)
+        print(f"\n{row.name}, {row.samples:,} samples", flush=True)
         outcomes = {}
         with tempfile.TemporaryDirectory() as folder:
             for peer in peers(Path(folder)):
@@ -105,18 +119,14 @@ def main() -> None:
 def _run(peer: Peer, row: Row) -> Outcome:
     with peer.running() as process:
         time.sleep(3)
-        idle_mb = _memory_mb(process)
-        interval_ms = 5_000 if row.k == 1 else 1_000
-        # Every system gets the same bodies; a connection always sends the same series, as Prometheus's shards do.
-        corpus = Corpus(row.series, row.k, min(2_000 if row.k == 1 else 1_000, row.series // SENDERS))
-        first_ms = int(time.time() * 1000) - row.rounds * row.k * interval_ms
-        before = _cpu_s(process)
+        idle_mb = memory_of(process)
+        before = cpu_of(process)
         started = time.monotonic()
-        sent = _send(peer, _bodies(corpus, row, first_ms, interval_ms), corpus.bodies_per_round)
+        sent = send_row(peer, row)
         wall_s = time.monotonic() - started
         _settle(process)
-        used = _cpu_s(process) - before
-        memory = (_memory_mb(process) - idle_mb) * 2**20
+        used = cpu_of(process) - before
+        memory = (memory_of(process) - idle_mb) * 2**20
         alive = row.series * (1 + row.churn * (row.rounds - 1))
         latencies = sorted(sent.latencies_ms)
         found = _count(peer)
@@ -132,20 +142,19 @@ def _run(peer: Peer, row: Row) -> Outcome:
     )
 
 
-def _bodies(corpus: Corpus, row: Row, first_ms: int, interval_ms: int) -> Iterator[Body]:
+def send_row(peer: Peer, row: Row) -> Sent:
+    """Send the whole row, its last samples at the present; what the senders saw."""
+    # Every system gets the same bodies; a connection always sends the same series, as Prometheus's shards do.
+    corpus = Corpus(row.series, row.k, min(2_000 if row.k == 1 else 1_000, row.series // SENDERS))
+    first_ms = int(time.time() * 1000) - row.rounds * row.k * row.interval_ms
+    return _send(peer, _bodies(corpus, row, first_ms), corpus.bodies_per_round)
+
+
+def _bodies(corpus: Corpus, row: Row, first_ms: int) -> Iterator[Body]:
     for number in range(row.rounds):
         if row.churn and number:
             corpus.churn(row.churn)
-        yield from corpus.bodies(first_ms + number * row.k * interval_ms, interval_ms)
-
-
-@dataclass(slots=True)
-class Sent:
-    """What the senders saw."""
-
-    acknowledged: int
-    refused: int
-    latencies_ms: list[float]
+        yield from corpus.bodies(first_ms + number * row.k * row.interval_ms, row.interval_ms)
 
 
 def _send(peer: Peer, bodies: Iterator[Body], places: int) -> Sent:
@@ -201,9 +210,9 @@ def _settle(process: subprocess.Popen[bytes]) -> None:
     started = time.monotonic()
     time.sleep(SETTLE_S)
     while time.monotonic() - started < 4 * SETTLE_S:
-        before = _cpu_s(process)
+        before = cpu_of(process)
         time.sleep(2)
-        if _cpu_s(process) - before < 0.1:
+        if cpu_of(process) - before < 0.1:
             break
 
 
@@ -220,11 +229,13 @@ def _count(peer: Peer) -> int:
         connection.close()
 
 
-def _cpu_s(process: subprocess.Popen[bytes]) -> float:
+def cpu_of(process: subprocess.Popen[bytes]) -> float:
+    """Processor seconds that the process and those below it have used."""
     return sum(cpu_s(number) for number in descendants(process.pid))
 
 
-def _memory_mb(process: subprocess.Popen[bytes]) -> float:
+def memory_of(process: subprocess.Popen[bytes]) -> float:
+    """Memory of the process and those below it, in megabytes."""
     return sum(memory_mb(number) for number in descendants(process.pid))
 
 
