@@ -21,6 +21,7 @@ from setpoint.promql import kernels
 from setpoint.resource import Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
+from setpoint.telemetry.protect import Limits, Protection
 from setpoint.timeline import SUMMARY_MAX, Timeline
 
 __all__ = ["App", "build", "default_registry", "wire"]
@@ -45,6 +46,7 @@ class App:
     signals: SignalStore
     head: Head
     ingest: Ingest
+    protection: Protection
     reader: Reader
     objectives: ObjectiveBook
     faults: FaultBoard
@@ -101,6 +103,7 @@ def wire(
     registry = default_registry()
     resources = ResourceStore(state_database, timeline, clock, registry)
     signals = SignalStore(telemetry_database)
+    protection = Protection(Limits.of(settings), clock)
     head = Head(settings.head_s * 1000)
     rebuild_head(signals, head, clock.now_ms(), _log_progress)
     reader = Reader(head, signals)
@@ -129,6 +132,7 @@ def wire(
         signals=signals,
         head=head,
         ingest=Ingest(signals, head, clock, settings.queue_limit_mb << 20),
+        protection=protection,
         reader=reader,
         objectives=objectives,
         faults=FaultBoard(timeline, clock),

@@ -83,6 +83,21 @@ class Settings(BaseSettings):
         ge=1,
         description="Telemetry waiting to be stored, in megabytes, before senders are told to retry later.",
     )
+    series_limit: int = Field(
+        2_000_000,
+        ge=1000,
+        description="Series held at a time; new ones beyond it are refused. About 4 KB of memory each at 15 s.",
+    )
+    metric_series_limit: int = Field(
+        200_000, ge=100, description="Series of one metric; a label with random values ends here."
+    )
+    sender_series_limit: int = Field(
+        500_000,
+        ge=100,
+        description="Series that one sender (a scrape job, a remote-write address, an OTLP service) may bring.",
+    )
+    label_limit: int = Field(64, ge=1, description="Labels of one series, its name included.")
+    label_value_limit_bytes: int = Field(4096, ge=64, description="Bytes of one label value.")
     head_s: int = Field(
         3 * 3600,
         ge=5400,  # the live minutes and the hour before them, in which a counter's previous sample may lie
