@@ -115,6 +115,23 @@ class Settings(BaseSettings):
         90, ge=10, description="Silence after which an objective's state is 'no data', in seconds."
     )
 
+    retention_days: int = Field(
+        35,
+        ge=2,
+        le=3650,
+        description="How long samples are kept as they came, in days, and how late they may come; resources of "
+        "the kind Retention say otherwise for some metrics.",
+    )
+    rollup_retention_days: int = Field(
+        400, ge=2, le=3650, description="How long down-sampled history of metrics is kept, in days."
+    )
+    disk_limit_gb: float = Field(
+        0,
+        ge=0,
+        description="Size of the telemetry database, in gigabytes, beyond which the oldest days of samples, spans "
+        "and logs are dropped; 0 sets no limit.",
+    )
+
     @property
     def listen_address(self) -> Address:
         """`listen`, parsed."""

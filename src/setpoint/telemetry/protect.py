@@ -66,6 +66,7 @@ class Limits:
             sender_series=settings.sender_series_limit,
             labels=settings.label_limit,
             label_value_bytes=settings.label_value_limit_bytes,
+            past_s=settings.retention_days * _DAY_S,
         )
 
 
