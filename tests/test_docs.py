@@ -90,12 +90,12 @@ def test_the_repository_names_no_machine_and_no_registry() -> None:
 
 
 def test_every_route_is_documented() -> None:
-    from setpoint.web import access, demo, health, live, objective, promql, resource, timeline
+    from setpoint.web import access, demo, health, live, metrics, objective, promql, resource, timeline
 
     text = (ROOT / "docs/reference/http-api.md").read_text()
     documented = set(re.findall(r"^\| `(GET|POST|DELETE) ([^?`]+)", text, re.MULTILINE))
     served = {("POST", f"/v1/{signal}") for signal in ("traces", "metrics", "logs")}
-    for module in (access, demo, health, live, objective, promql, resource, timeline):
+    for module in (access, demo, health, live, metrics, objective, promql, resource, timeline):
         for route in module.router.routes:
             methods = set(route.methods) - {"HEAD", "OPTIONS"}
             served.add(("GET" if "GET" in methods else methods.pop(), route.path))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "VirtualClock", "rfc3339"]
+__all__ = ["Clock", "SystemClock", "VirtualClock", "rfc3339", "stopwatch"]
 
 
 class Clock(Protocol):
@@ -59,6 +60,14 @@ class VirtualClock:
             while not event.is_set() and self._now_ms < deadline_ms:
                 self._moved.wait(0.01)
         return event.is_set()
+
+
+def stopwatch() -> Callable[[], float]:
+    """A function that tells the seconds since now, in real time whatever the clock says: for how long work
+    takes, never for what data means.
+    """
+    started = time.perf_counter()
+    return lambda: time.perf_counter() - started
 
 
 def rfc3339(instant_ms: int) -> str:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from setpoint.clock import Clock
 from setpoint.errors import NotFound, SetpointError
+from setpoint.measure import Durations
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.from_telemetry import Select
 from setpoint.objective.history import history
@@ -75,7 +76,7 @@ class ObjectiveBook:
         self._oldest_sample_ms = oldest_sample_ms
         self._store = store
         self._clock = clock
-        self._interval_s = evaluation_interval_s
+        self.interval_s = evaluation_interval_s
         self._final_after_s = final_after_s
         self._no_data_after_s = no_data_after_s
         self._on_change = on_change
@@ -86,6 +87,14 @@ class ObjectiveBook:
         self._saved_ms: int | None = None
         self._computed_ms = 0
         self._history_waits = self._listener_waits = False
+        self.durations = Durations()
+        """How long each tick took."""
+        self.lags = Durations()
+        """How much later than its interval each tick of `run` began."""
+        self.missed = 0
+        """Ticks that `run` left out because the one before took too long, or the machine was busy."""
+        self.evaluated_ms: int | None = None
+        """When the last tick ended."""
 
     def apply(self, documents: Iterable[_Declared]) -> None:
         """Keep exactly the objectives of these documents (all that exist): add, change, remove.
@@ -106,18 +115,23 @@ class ObjectiveBook:
 
     def tick(self) -> None:
         """Count, judge and publish all objectives for now, then some history; save when it is time."""
-        with self._evaluation:
+        with self._evaluation, self.durations.timed():
             now_ms = self._clock.now_ms()
             self._evaluate(list(self._assessors), now_ms, self._take_oldest_write_ms())
             self._backfill()
             # The clock may have been set back since: then it is time, too.
             if self._saved_ms is None or not 0 <= now_ms - self._saved_ms < _SAVE_INTERVAL_S * 1000:
                 self._save(now_ms)
+            self.evaluated_ms = self._clock.now_ms()
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set, then save; the body of the evaluation thread."""
+        before_ms: int | None = None
         while not stop.is_set():
             started_ms = self._clock.now_ms()
+            if before_ms is not None:
+                self._note_lag((started_ms - before_ms) / 1000 - self.interval_s)
+            before_ms = started_ms
             try:
                 self.tick()
             except Exception:  # the loop must outlive any fault: without it every state would stand still
@@ -125,8 +139,12 @@ class ObjectiveBook:
             took_s = (
                 self._clock.now_ms() - started_ms
             ) / 1000  # negative when the clock was set back meanwhile
-            self._clock.wait(stop, max(0.01, self._interval_s - max(0.0, took_s)))
+            self._clock.wait(stop, max(0.01, self.interval_s - max(0.0, took_s)))
         self.close()
+
+    def _note_lag(self, lag_s: float) -> None:
+        self.lags.observe(lag_s)
+        self.missed += max(0, int(lag_s / self.interval_s))
 
     def close(self) -> None:
         """Save what is not saved yet."""
@@ -204,7 +222,7 @@ class ObjectiveBook:
         loop that makes it.
         """
         age_s = (now_ms - status.evaluated_at_ms) / 1000
-        if age_s <= max(self._no_data_after_s, _MISSED_TICKS * self._interval_s):
+        if age_s <= max(self._no_data_after_s, _MISSED_TICKS * self.interval_s):
             return status
         reason = f"not evaluated for {spoken_duration(age_s)}: the server is stuck or overloaded; see its log"
         return replace(status, state="no data", reason=reason)

@@ -1,7 +1,7 @@
 """Joins every module of `web` into one ASGI application; `serve` runs it.
 
-From the outside in: access rules and security headers, compression, routes, errors as answers. The
-generated API description and its pages stay off, because they load scripts from elsewhere.
+From the outside in: the count of requests, access rules and security headers, compression, routes, errors as
+answers. The generated API description and its pages stay off, because they load scripts from elsewhere.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from setpoint import __version__
 from setpoint.app import App
-from setpoint.web import access, demo, errors, health, live, objective, promql, resource, timeline
+from setpoint.web import access, demo, errors, health, live, metrics, objective, promql, resource, timeline
 from setpoint.web.access import Access
 from setpoint.web.page import HERE
+from setpoint.web.requests import RequestCounter, Requests
 from setpoint.web.telemetry import otlp_routes
 
 __all__ = ["create_app"]
@@ -32,12 +33,14 @@ def create_app(app: App) -> FastAPI:
     application.state.parts = app
     application.state.token = token
     application.state.live = live.Live()
+    application.state.requests = Requests()
     app.timeline.subscribe(application.state.live.announce)
     errors.register(application)
-    for module in (health, access, live, objective, timeline, resource, promql, demo):
+    for module in (health, metrics, access, live, objective, timeline, resource, promql, demo):
         application.include_router(module.router)
     application.router.routes.extend(otlp_routes(app))
     application.mount("/static", StaticFiles(directory=HERE / "static"))
     application.add_middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM_BYTES, compresslevel=4)
     application.add_middleware(Access, token=token, address=app.settings.listen_address, clock=app.clock)
+    application.add_middleware(RequestCounter, requests=application.state.requests)
     return application

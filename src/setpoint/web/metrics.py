@@ -1,0 +1,188 @@
+"""`GET /metrics`: Setpoint's own metrics in Prometheus's text format, or OpenMetrics where `Accept` prefers it.
+
+Nothing is registered anywhere: each request reads the counters that the parts keep anyway. Names follow
+Prometheus's rules (base units, `_total`, one help line each), so `promtool check metrics` finds no fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from setpoint import __version__
+from setpoint.app import App
+from setpoint.measure import Counted
+from setpoint.web.live import Live
+from setpoint.web.page import STATES, Parts
+from setpoint.web.requests import Requests
+
+__all__ = ["router"]
+
+_PROCESS = CollectorRegistry(auto_describe=False)
+ProcessCollector(registry=_PROCESS)
+GCCollector(registry=_PROCESS)
+
+router = APIRouter()
+
+
+@router.get("/metrics")
+def show_metrics(request: Request, parts: Parts) -> Response:
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    everything = _Families(parts, request.app.state.requests, request.app.state.live)
+    return Response(encode(everything), headers={"Content-Type": media_type, "Cache-Control": "no-store"})
+
+
+class _Families:
+    """All families of one answer, as the encoders of prometheus_client take them."""
+
+    def __init__(self, parts: App, requests: Requests, live: Live) -> None:
+        self._parts, self._requests, self._live = parts, requests, live
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _process()
+        yield from _ingest(self._parts)
+        yield from _head(self._parts)
+        yield from _evaluation(self._parts)
+        yield from _http(self._requests, self._live)
+
+
+def _process() -> Iterator[Metric]:
+    yield InfoMetricFamily("setpoint_build", "What runs here.", {"version": __version__})
+    yield from _PROCESS.collect()
+
+
+def _ingest(parts: App) -> Iterator[Metric]:
+    stats = parts.ingest.stats
+    yield _counter(
+        "setpoint_ingest_samples", "Samples that were stored and acknowledged, since start.", stats.samples
+    )
+    yield _counter(
+        "setpoint_ingest_spans", "Spans that were stored and acknowledged, since start.", stats.spans
+    )
+    yield _counter(
+        "setpoint_ingest_log_records",
+        "Log records that were stored and acknowledged, since start.",
+        stats.logs,
+    )
+    yield _counter(
+        "setpoint_ingest_refused_samples",
+        "Samples that were not taken, by reason; /telemetry names the senders.",
+        parts.protection.samples_by_reason,
+        ("reason",),
+    )
+    yield _counter(
+        "setpoint_ingest_refused_batches",
+        "Batches that were sent back because the queue was full or the server was stopping.",
+        stats.refused,
+    )
+    yield _counter(
+        "setpoint_ingest_failed_batches",
+        "Batches that the database did not take; senders retry.",
+        stats.failed,
+    )
+    yield _counter("setpoint_ingest_groups", "Groups of batches that were stored as one.", stats.groups)
+    yield _gauge("setpoint_ingest_queue_bytes", "Telemetry that waits to be stored.", stats.queue_bytes)
+    yield _gauge("setpoint_ingest_queue_batches", "Batches that wait to be stored.", stats.queue_batches)
+    yield _gauge(
+        "setpoint_ingest_queue_limit_bytes",
+        "What may wait before senders are sent back.",
+        parts.settings.queue_limit_mb << 20,
+    )
+
+
+def _head(parts: App) -> Iterator[Metric]:
+    head = parts.head
+    yield _gauge("setpoint_head_series", "Series with samples in memory.", head.series_count)
+    yield _gauge("setpoint_head_samples", "Samples in memory.", head.sample_count)
+    yield _gauge("setpoint_head_sample_bytes", "Memory of the samples.", head.sample_bytes)
+    limits = parts.protection.limits
+    yield _gauge("setpoint_series_places", "Places taken of series_limit.", parts.protection.counted)
+    yield _gauge("setpoint_series_limit_places", "The setting series_limit.", limits.series)
+
+
+def _evaluation(parts: App) -> Iterator[Metric]:
+    book = parts.objectives
+    yield _histogram(
+        "setpoint_evaluation_duration_seconds",
+        "How long one evaluation of all objectives took.",
+        {(): book.durations.counted},
+    )
+    yield _histogram(
+        "setpoint_evaluation_lag_seconds",
+        "How much later than its interval an evaluation began.",
+        {(): book.lags.counted},
+    )
+    yield _counter(
+        "setpoint_evaluation_missed",
+        "Evaluations left out because the one before took too long or the machine was busy.",
+        book.missed,
+    )
+    yield _gauge(
+        "setpoint_evaluation_interval_seconds", "The setting evaluation_interval_s.", book.interval_s
+    )
+    if book.evaluated_ms is not None:
+        yield _gauge(
+            "setpoint_evaluation_last_timestamp_seconds",
+            "When the last evaluation ended, in Unix time.",
+            book.evaluated_ms / 1000,
+        )
+    statuses = book.statuses()
+    counts = {state: sum(status.state == state for status in statuses) for state in STATES}
+    yield _gauge("setpoint_objectives", "Objectives by state.", counts, ("state",))
+
+
+def _http(requests: Requests, live: Live) -> Iterator[Metric]:
+    yield _counter(
+        "setpoint_http_requests",
+        "Requests that were answered, by route, method and status.",
+        {(route, method, str(code)): count for (route, method, code), count in requests.totals.items()},
+        ("route", "method", "code"),
+    )
+    yield _histogram(
+        "setpoint_http_request_duration_seconds",
+        "Time from a request to the beginning of its answer, by route.",
+        {(route,): counted for route, counted in requests.durations.items()},
+        ("route",),
+    )
+    yield _gauge("setpoint_http_requests_open", "Requests whose answer has not ended.", requests.open)
+    yield _gauge("setpoint_live_readers", "Pages that are kept up to date.", live.readers)
+
+
+_Values = float | Mapping[Any, float]
+"""One value, or values by label value (or by a tuple of them)."""
+
+
+def _counter(name: str, told: str, values: _Values, labels: Sequence[str] = ()) -> Metric:
+    return _filled(CounterMetricFamily(name, told, labels=labels), values)
+
+
+def _gauge(name: str, told: str, values: _Values, labels: Sequence[str] = ()) -> Metric:
+    return _filled(GaugeMetricFamily(name, told, labels=labels), values)
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: _Values) -> Metric:
+    for key, value in values.items() if isinstance(values, Mapping) else [((), values)]:
+        family.add_metric((key,) if isinstance(key, str) else key, value)
+    return family
+
+
+def _histogram(
+    name: str, told: str, values: Mapping[tuple[str, ...], Counted], labels: Sequence[str] = ()
+) -> Metric:
+    family = HistogramMetricFamily(name, told, labels=labels)
+    for key, counted in values.items():
+        bounds = ["+Inf" if bound == float("inf") else repr(bound) for bound in counted.bounds_s]
+        family.add_metric(key, list(zip(bounds, counted.counts, strict=True)), counted.sum_s)
+    return family
