@@ -22,6 +22,7 @@ from setpoint.resource import Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
 from setpoint.telemetry.protect import Limits, Protection
+from setpoint.telemetry.series_table import SeriesTable
 from setpoint.timeline import SUMMARY_MAX, Timeline
 
 __all__ = ["App", "build", "default_registry", "wire"]
@@ -47,6 +48,7 @@ class App:
     head: Head
     ingest: Ingest
     protection: Protection
+    table: SeriesTable
     reader: Reader
     objectives: ObjectiveBook
     faults: FaultBoard
@@ -104,8 +106,11 @@ def wire(
     resources = ResourceStore(state_database, timeline, clock, registry)
     signals = SignalStore(telemetry_database)
     protection = Protection(Limits.of(settings), clock)
+    table = SeriesTable(admit=protection.admit)
     head = Head(settings.head_s * 1000)
+    protection.starting = True
     rebuild_head(signals, head, clock.now_ms(), _log_progress)
+    protection.starting = False
     reader = Reader(head, signals)
     objectives = ObjectiveBook(
         reader.select,
@@ -133,6 +138,7 @@ def wire(
         head=head,
         ingest=Ingest(signals, head, clock, settings.queue_limit_mb << 20),
         protection=protection,
+        table=table,
         reader=reader,
         objectives=objectives,
         faults=FaultBoard(timeline, clock),

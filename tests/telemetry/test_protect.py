@@ -108,6 +108,16 @@ def test_labels_at_their_limits_are_taken() -> None:
         assert guard.admit(series(**labels), "otlp shop") is None
 
 
+def test_what_is_stored_already_is_admitted_at_start_and_counts() -> None:
+    guard = protection(sender_series=100)
+    guard.starting = True
+    assert admitted(guard, bomb(count=150), "") == 150
+    guard.starting = False
+    assert guard.counted == 150
+    assert not guard.refusals
+    assert admitted(guard, bomb(count=10), "") == 0
+
+
 def test_a_recount_makes_room_and_keeps_what_came_meanwhile() -> None:
     guard = protection(sender_series=100)
     assert admitted(guard, bomb(count=200), "s") == 100

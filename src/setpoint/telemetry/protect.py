@@ -150,6 +150,8 @@ class Protection:
         self.limits = limits
         self.past_s = limits.past_s
         """Age up to which samples are taken: the longest raw retention. Set anew when that changes."""
+        self.starting = False
+        """While it is set every series is admitted, for it is stored already; they count all the same."""
         self._clock = clock
         self._lock = threading.Lock()
         self._counts = _Counts()
@@ -180,7 +182,7 @@ class Protection:
         places = 1 + (size_bytes - 1) // PLACE_BYTES if size_bytes else 1
         with self._lock:
             reason, sentence = fault or self._full(metric, sender, places, labels) or ("", "")
-            if not reason:
+            if not reason or self.starting:
                 self._counts.add(metric, sender, places, self._pairs_from)
                 if self._since is not None:
                     self._since.append((metric, sender, places))
