@@ -1,0 +1,371 @@
+# ruff: noqa: PLR0911, PLR0912, PLR0917 - a reader of untrusted bytes leaves at the first thing that is wrong;
+# kernels take flat arrays
+"""The compiled reading side of `codec`: chunks of bits back into timestamps and values.
+
+`codec` calls `decode_into` with whole columns of chunks, the head with the chunks that a query touches. The
+bytes may come from a damaged disk, so every width, count and position is checked against the end of its
+chunk before a bit is read; a function that finds something wrong answers a negative bit position. The
+layout of a chunk is described in `codec`.
+
+Numbers are unsigned words throughout, because sums of hostile numbers wrap around, and numba promises LLVM
+that signed ones do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from setpoint.telemetry.compiled import compiled
+
+__all__ = ["decode_into", "first_bad_header"]
+
+_BLOCK = 32
+_VERSION = 1
+_FLAT, _LINEAR, _DELTA, _DELTA2, _LEVEL = range(5)
+_LONGEST = 1 << 24
+_MAX_EXPONENT = 18
+_STALE = 0x7FF0000000000002
+_POWERS = np.array([float(10**exponent) for exponent in range(_MAX_EXPONENT + 1)])
+
+
+@compiled
+def _load(source: Any, place: Any) -> Any:
+    """Eight bytes from `place` on as a little-endian word; the compiler makes one load of it."""
+    i = np.uint64(place)
+    word = np.uint64(source[i])
+    word |= np.uint64(source[i + np.uint64(1)]) << np.uint64(8)
+    word |= np.uint64(source[i + np.uint64(2)]) << np.uint64(16)
+    word |= np.uint64(source[i + np.uint64(3)]) << np.uint64(24)
+    word |= np.uint64(source[i + np.uint64(4)]) << np.uint64(32)
+    word |= np.uint64(source[i + np.uint64(5)]) << np.uint64(40)
+    word |= np.uint64(source[i + np.uint64(6)]) << np.uint64(48)
+    word |= np.uint64(source[i + np.uint64(7)]) << np.uint64(56)
+    return word
+
+
+@compiled
+def _get(source: Any, at: Any, width: Any) -> Any:
+    """`width` (0 to 64) bits from bit `at` on. The caller has checked that they are there."""
+    if width == 0:
+        return np.uint64(0)
+    shift = np.uint64(at & 7)
+    if width <= 57:
+        mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
+        return (_load(source, at >> 3) >> shift) & mask
+    low = (_load(source, at >> 3) >> shift) & np.uint64(0xFFFFFFFF)
+    rest = width - 32
+    mask = (np.uint64(1) << np.uint64(rest)) - np.uint64(1)
+    return low | ((_load(source, (at + 32) >> 3) >> shift) & mask) << np.uint64(32)
+
+
+@compiled
+def _signed(coded: Any) -> Any:
+    """Zigzag undone: 0, -1, 1, -2, … as a word."""
+    return (coded >> np.uint64(1)) ^ (np.uint64(0) - (coded & np.uint64(1)))
+
+
+@compiled
+def _get_int(source: Any, at: Any, end: Any) -> Any:
+    """(next bit or -1, a signed integer as a word): 7 bits of length, then that many bits, zigzag."""
+    if at < 0 or at + 7 > end:
+        return -1, np.uint64(0)
+    width = np.int64(_get(source, at, 7))
+    at += 7
+    if width > 64 or at + width > end:
+        return -1, np.uint64(0)
+    return at + width, _signed(_get(source, at, width))
+
+
+@compiled
+def _unpack(source: Any, at: Any, width: Any, count: Any, coded: Any) -> Any:
+    """`count` numbers of `width` bits each into `coded`."""
+    if width <= 57:
+        step = np.uint64(width)
+        here = np.uint64(at)
+        mask = (np.uint64(1) << step) - np.uint64(1)
+        for j in range(count):
+            coded[j] = (_load(source, here >> np.uint64(3)) >> (here & np.uint64(7))) & mask
+            here += step
+    else:
+        for j in range(count):
+            coded[j] = _get(source, at + j * width, width)
+
+
+@compiled
+def _patch(source: Any, at: Any, end: Any, width: Any, count: Any, coded: Any) -> Any:
+    """Add the high bits of outliers to `coded`: (the bit after them or -1, bit j says that j is an outlier).
+
+    `at` is where the patch begins: number of outliers - 1, their extra width - 1, places, high bits.
+    """
+    outside = np.uint64(0)
+    if at + 11 > end:
+        return -1, outside
+    outliers = np.int64(_get(source, at, 5)) + 1
+    extra = np.int64(_get(source, at + 5, 6)) + 1
+    at += 11
+    listed = outliers <= 6
+    places_at = at
+    at += 5 * outliers if listed else count
+    if outliers > count or width + extra > 64 or at + outliers * extra > end:
+        return -1, outside
+    here = np.int64(-1)
+    bitmap = np.uint64(0) if listed else _get(source, places_at, count)
+    for k in range(outliers):
+        if listed:
+            place = np.int64(_get(source, places_at + 5 * k, 5))
+            if place <= here or place >= count:
+                return -1, outside
+            here = place
+        else:
+            here += 1
+            while here < count and not (bitmap >> np.uint64(here)) & np.uint64(1):
+                here += 1
+            if here >= count:
+                return -1, outside
+        coded[here] |= _get(source, at + k * extra, extra) << np.uint64(width)
+        outside |= np.uint64(1) << np.uint64(here)
+    return at + outliers * extra, outside
+
+
+@compiled
+def _read_block(source: Any, at: Any, end: Any, count: Any, reference: Any, residues: Any, coded: Any) -> Any:
+    """`count` residues of one block into `residues`: (next bit or -1, the reference of the next block)."""
+    if at + 8 > end:
+        return -1, reference
+    header = np.int64(_get(source, at, 8))
+    at += 8
+    width = header >> 1
+    patched = header & 1
+    if width > 64 or at + width * count > end or (patched and width == 64):
+        return -1, reference
+    if width == 0 and not patched:
+        for j in range(count):
+            residues[j] = reference
+        return at, reference
+    if width:
+        _unpack(source, at, width, count, coded)
+        at += width * count
+    else:
+        coded[:count] = 0
+    if not patched:
+        total = np.uint64(0)
+        for j in range(count):
+            offset = _signed(coded[j])
+            total += offset
+            residues[j] = reference + offset
+        return at, reference + np.uint64(np.int64(total) // count)
+    at, outside = _patch(source, at, end, width, count, coded)
+    total = np.uint64(0)
+    inside = 0
+    for j in range(count):
+        offset = _signed(coded[j])
+        residues[j] = reference + offset
+        if not (outside >> np.uint64(j)) & np.uint64(1):
+            total += offset
+            inside += 1
+    if width and inside:
+        reference += np.uint64(np.int64(total) // inside)
+    return at, reference
+
+
+@compiled
+def _read_numbers(source: Any, at: Any, end: Any, kind: Any, out: Any, residues: Any, coded: Any) -> Any:
+    """The numbers relative to the first (which is 0) into `out`; the bit after them, or -1."""
+    count = len(out)
+    out[0] = np.uint64(0)
+    if count == 1:
+        return at
+    slope = reference = before = np.uint64(0)
+    if kind in (_FLAT, _LINEAR, _DELTA2):
+        at, slope = _get_int(source, at, end)
+    if kind in (_LINEAR, _DELTA, _LEVEL):
+        at, reference = _get_int(source, at, end)
+    if at < 0:
+        return -1
+    if kind == _FLAT:
+        for i in range(1, count):
+            out[i] = np.uint64(i) * slope
+        return at
+    for start in range(1, count, _BLOCK):
+        many = min(_BLOCK, count - start)
+        at, reference = _read_block(source, at, end, many, reference, residues, coded)
+        if at < 0:
+            return -1
+        if kind == _DELTA:
+            for j in range(many):
+                before += residues[j]
+                out[start + j] = before
+        elif kind == _LINEAR:
+            for j in range(many):
+                out[start + j] = residues[j] + np.uint64(start + j) * slope
+        elif kind == _LEVEL:
+            for j in range(many):
+                out[start + j] = residues[j]
+        else:
+            for j in range(many):
+                slope += residues[j]
+                before += slope
+                out[start + j] = before
+    return at
+
+
+@compiled
+def _read_head(source: Any, start: Any, end: Any) -> Any:
+    """(next bit or -1, number of samples): version and flags, then 5 bits of length and the count."""
+    if end - start < 2 or source[start] & 7 != _VERSION or source[start] & 128:
+        return -1, 0
+    at = start * 8 + 8
+    width = np.int64(_get(source, at, 5))
+    at += 5
+    if at + width > end * 8:
+        return -1, 0
+    count = np.int64(_get(source, at, width))
+    if count > _LONGEST:
+        return -1, 0
+    return at + width, count
+
+
+@compiled
+def _read_exceptions(source: Any, at: Any, end: Any, bits: Any) -> Any:
+    """Put back the values that are no decimals: count, then place and bits of each."""
+    count = len(bits)
+    width = 0
+    while count >> width:
+        width += 1
+    at, exceptions = _get_int(source, at, end)
+    if at < 0 or exceptions > np.uint64(count):
+        return -1
+    raw = np.uint64(_STALE)
+    for _ in range(np.int64(exceptions)):
+        if at + width + 1 > end:
+            return -1
+        place = np.int64(_get(source, at, width))
+        repeated = _get(source, at + width, 1)
+        at += width + 1
+        if not repeated:
+            if at + 64 > end:
+                return -1
+            raw = _get(source, at, 64)
+            at += 64
+        if place >= count:
+            return -1
+        bits[place] = raw
+    return at
+
+
+@compiled
+def _read_series(
+    source: Any, at: Any, end: Any, scaled: Any, kind: Any, out: Any, work: Any, coded: Any
+) -> Any:
+    """Integers into `out`: the first, their common factor if `scaled`, the rest relative to the first."""
+    at, first = _get_int(source, at, end)
+    factor = np.uint64(1)
+    if scaled:
+        at, factor = _get_int(source, at, end)
+    if at < 0:
+        return -1
+    at = _read_numbers(source, at, end, kind, out, work, coded)
+    if scaled:
+        for i in range(len(out)):
+            out[i] = first + factor * out[i]
+    else:
+        for i in range(len(out)):
+            out[i] += first
+    return at
+
+
+@compiled
+def _decode(
+    source: Any, start: Any, stop: Any, times: Any, values: Any, bits: Any, work: Any, coded: Any
+) -> Any:
+    """One chunk; False when it is malformed. `source` is readable for eight bytes beyond `stop`."""
+    at, count = _read_head(source, start, stop)
+    if at < 0 or count != len(times):
+        return False
+    end = stop * 8
+    flags = source[start]
+    if count == 0:
+        return flags == _VERSION and (at + 7) >> 3 == stop
+    if at + 6 > end:
+        return False
+    time_kind = np.int64(_get(source, at, 3))
+    value_kind = np.int64(_get(source, at + 3, 3))
+    at += 6
+    if time_kind > _LEVEL or value_kind > _LEVEL:
+        return False
+    at = _read_series(source, at, end, flags & 32, time_kind, times.view(np.uint64), work, coded)
+    if at < 0:
+        return False
+    for i in range(1, count):
+        if times[i] <= times[i - 1]:
+            return False
+    exponent = np.int64(0)
+    decimal = not flags & 16
+    if decimal:
+        if at + 5 > end:
+            return False
+        exponent = np.int64(_get(source, at, 5))
+        at += 5
+        if exponent > _MAX_EXPONENT:
+            return False
+    at = _read_series(source, at, end, flags & 64, value_kind, bits, work, coded)
+    if at < 0:
+        return False
+    if decimal:
+        if exponent:
+            power = _POWERS[exponent]
+            for i in range(count):
+                values[i] = np.int64(bits[i]) / power
+        else:
+            for i in range(count):
+                values[i] = np.int64(bits[i])
+    if flags & 8:
+        at = _read_exceptions(source, at, end, bits)
+    return at >= 0 and (at + 7) >> 3 == stop
+
+
+@compiled
+def first_bad_header(payload: Any, starts: Any, ends: Any, counts: Any) -> Any:
+    """Index of the first chunk whose place or count is not what `counts` says, or -1: asked before room is made."""
+    padded = np.zeros(16, np.uint8)
+    for c in range(len(starts)):
+        start, end = starts[c], ends[c]
+        if start < 0 or end < start or end > len(payload):
+            return c
+        head = min(end - start, 8)
+        padded[:head] = payload[start : start + head]
+        at, count = _read_head(padded, 0, head)
+        if at < 0 or count != counts[c]:
+            return c
+    return -1
+
+
+@compiled
+def decode_into(
+    payload: Any, starts: Any, ends: Any, counts: Any, places: Any, times: Any, values: Any
+) -> Any:
+    """Decode chunk c, `payload[starts[c]:ends[c]]`, to positions `places[c]` and on of `times` and `values`.
+
+    Returns the index of the first malformed chunk, or -1. Chunks before it are decoded.
+    """
+    work = np.empty(_BLOCK, np.uint64)
+    coded = np.empty(_BLOCK, np.uint64)
+    bits = values.view(np.uint64)
+    for c in range(len(starts)):
+        start, end, count, place = starts[c], ends[c], counts[c], places[c]
+        if start < 0 or end < start or end > len(payload):
+            return c
+        if count < 0 or place < 0 or place + count > len(times) or place + count > len(values):
+            return c
+        into = slice(place, place + count)
+        if end + 8 <= len(payload):
+            good = _decode(payload, start, end, times[into], values[into], bits[into], work, coded)
+        else:
+            copy = np.zeros(end - start + 8, np.uint8)
+            copy[: end - start] = payload[start:end]
+            good = _decode(copy, 0, end - start, times[into], values[into], bits[into], work, coded)
+        if not good:
+            return c
+    return -1
