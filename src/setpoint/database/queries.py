@@ -1,4 +1,5 @@
-"""Named SQL: each package keeps its statements in a `queries.sql`, and this module reads them.
+"""Named SQL: each package keeps its statements in `queries.sql` (a large one in several `queries_<what>.sql`),
+and this module reads them.
 
 The format is one block per query: a line `-- name: append_event`, one comment line that says what it is for,
 then the statement. Parameters are named (`:service` for state, `{service:String}` for telemetry).
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -31,5 +33,9 @@ def parse_queries(text: str) -> Mapping[str, str]:
 
 
 def load_queries(package: str) -> Mapping[str, str]:
-    """The queries of `package` (its dotted name), from the `queries.sql` inside it."""
-    return parse_queries(files(package).joinpath("queries.sql").read_text(encoding="utf-8"))
+    """The queries of `package` (its dotted name), from every `queries*.sql` inside it."""
+    scripts = sorted(
+        (script for script in files(package).iterdir() if fnmatch(script.name, "queries*.sql")),
+        key=lambda script: script.name,
+    )
+    return parse_queries("\n".join(script.read_text(encoding="utf-8") for script in scripts))

@@ -110,6 +110,20 @@ class TelemetryDatabase:
         except ClickHouseError as error:
             raise Unavailable(f"the telemetry database refused {table}: {error}") from error
 
+    def insert_rows(self, table: str, names: Sequence[str], rows: npt.NDArray[np.uint8]) -> None:
+        """Insert `rows` uint8[k], already encoded as ClickHouse's RowBinary of the columns `names`; as `insert`."""
+        try:
+            self._client().raw_insert(table, names, rows.data, fmt="RowBinary")
+        except ClickHouseError as error:
+            raise Unavailable(f"the telemetry database refused {table}: {error}") from error
+
+    def query_rows(self, statement: str, **parameters: Any) -> bytes:
+        """Run a query and return its rows as RowBinary: no Python object per value. Raises Unavailable on failure."""
+        try:
+            return bytes(self._client().raw_query(statement, parameters=parameters, fmt="RowBinary"))
+        except ClickHouseError as error:
+            raise Unavailable(f"the telemetry database refused a query: {error}") from error
+
     def close(self) -> None:
         """Close every thread's client, then the engine."""
         with self._guard:
