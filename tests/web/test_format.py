@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from setpoint.web import format
 
@@ -108,3 +109,63 @@ def test_span(seconds: int, text: str) -> None:
 
 def test_a_message_is_said_with_its_command_as_code_and_escaped() -> None:
     assert format.said("no `a<b>`; <i>") == "No <code>a&lt;b&gt;</code>; &lt;i&gt;"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("inf"), "–"),
+        (0, "0"),
+        (7.25, "7.2"),
+        (970, "970"),
+        (999.4, "999"),
+        (999.5, "1.00 k"),
+        (12_400, "12.4 k"),
+        (99_960, "100 k"),
+        (1_204_311, "1.20 M"),
+        (5e15, "5,000 T"),
+        (-1500, "−1.50 k"),
+    ],
+)
+def test_compact(value: float | None, text: str) -> None:
+    assert format.compact(value).replace(GAP, " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (512, "512 B"),
+        (1024, "1.00 kB"),
+        (1_023_000_000, "976 MB"),
+        (1.5 * 2**30, "1.50 GB"),
+    ],
+)
+def test_size(value: float | None, text: str) -> None:
+    assert format.size(value).replace(GAP, " ") == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (1, 0, "–"),
+        (None, 5, "–"),
+        (0, 5, "0 %"),
+        (0.001, 5, "< 0.1 %"),
+        (2, 5, "40 %"),
+        (1, 30, "3.3 %"),
+        (999, 1000, "99 %"),
+        (5, 5, "100 %"),
+        (6, 5, "120 %"),
+    ],
+)
+def test_share(part: float | None, whole: float, text: str) -> None:
+    assert format.share(part, whole).replace(GAP, " ") == text
+
+
+@given(st.text())
+def test_a_breakable_name_is_itself_without_its_breaks(name: str) -> None:
+    shown = format.breakable(name)
+    assert shown.replace("<wbr>", "") == Markup.escape(name)

@@ -8,6 +8,7 @@ negative figures.
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 
 from markupsafe import Markup
@@ -16,14 +17,18 @@ from setpoint.clock import rfc3339
 
 __all__ = [
     "absolute",
+    "breakable",
     "budget",
     "burn",
+    "compact",
     "count",
     "day",
     "duration",
     "percent",
     "relative",
     "said",
+    "share",
+    "size",
     "sli",
     "span",
     "threshold",
@@ -91,6 +96,49 @@ def count(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return _NONE
     return _number(value, 1 if abs(value) < 10 and abs(value - round(value)) >= 0.05 else 0)
+
+
+def compact(value: float | None) -> str:
+    """A number in at most four digits and a unit: `970`, `12.4 k`, `1.20 M`; below ten one decimal."""
+    return _scaled(value, 1000, ("", "k", "M", "G", "T"), 1)
+
+
+def size(value: float | None) -> str:
+    """Bytes, in powers of 1,024 and the names that people use: `512 B`, `4.1 kB`, `1.20 GB`."""
+    return _scaled(value, 1024, ("B", "kB", "MB", "GB", "TB"), 0)
+
+
+def _scaled(value: float | None, base: int, units: tuple[str, ...], decimals: int) -> str:
+    if value is None or not math.isfinite(value):
+        return _NONE
+    place = 0
+    while abs(value) >= 999.5 and place < len(units) - 1:
+        value, place = value / base, place + 1
+    if place:
+        decimals = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    elif abs(value) >= 10 or value == round(value):
+        decimals = 0
+    return _number(value, decimals) + (_GAP + units[place] if units[place] else "")
+
+
+def share(part: float | None, whole: float | None) -> str:
+    """A part of a whole: `40 %`, `3.2 %`, `< 0.1 %`; 100 % only when it is all of it, a dash of nothing."""
+    if part is None or not whole or not math.isfinite(part):
+        return _NONE
+    value = 100 * part / whole
+    if 0 < value < 0.1:
+        return f"<{_GAP}0.1{_GAP}%"
+    decimals = 0 if value == 0 or value >= 10 else 1
+    return _number(_floor(value, decimals) if value < 100 else value, decimals) + _GAP + "%"
+
+
+def breakable(name: str) -> Markup:
+    """A long name that may break after each underscore, dot and slash, and stays itself when copied."""
+    return Markup("").join(
+        Markup("{}<wbr>").format(part) if part in "_./" else Markup.escape(part)
+        for part in re.split(r"([_./])", name)
+        if part
+    )
 
 
 def span(seconds: float | None) -> str:

@@ -1,0 +1,80 @@
+"""What stored samples take, asked of a real engine, and when a disk is full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from setpoint.database import TelemetryDatabase
+from setpoint.telemetry.sizes import Outlook, SizeMeter, StoreSize, TableSize, outlook
+
+DAY_S = 86_400
+
+
+def test_tables_are_measured(telemetry_database: TelemetryDatabase, tmp_path: Path) -> None:
+    meter = SizeMeter(telemetry_database, tmp_path)
+    assert meter.latest == StoreSize()
+    payload = np.random.default_rng(1).bytes(1000)
+    telemetry_database.insert(
+        "blocks",
+        {
+            "fingerprint": np.arange(200, dtype=np.uint64),
+            "first_ms": np.full(200, 10 * DAY_S * 1000),
+            "last_ms": np.full(200, 10 * DAY_S * 1000 + 1),
+            "samples": np.full(200, 1000, np.uint32),
+            "generation": np.ones(200, np.uint64),
+            "payload": [payload] * 200,
+        },
+    )
+    meter.refresh()
+    size = meter.latest
+    assert size.tables["blocks"].rows == 200
+    assert size.tables["blocks"].parts == 1
+    assert 1 <= (size.sample_bytes or 0) < 1.1, "1,000 bytes for 1,000 samples, and little around them"
+    assert size.bytes >= 200_000
+    assert (size.free_bytes or 0) > 0
+
+
+def test_few_samples_say_nothing_of_their_size(telemetry_database: TelemetryDatabase) -> None:
+    meter = SizeMeter(telemetry_database, None)
+    meter.refresh()
+    assert meter.latest.sample_bytes is None
+    assert meter.latest.free_bytes is None
+
+
+def test_when_the_disk_does_not_answer_the_latest_stays(
+    telemetry_database: TelemetryDatabase, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    meter = SizeMeter(telemetry_database, folder)
+    meter.refresh()
+    before = meter.latest
+    folder.rmdir()
+    meter.refresh()
+    assert meter.latest is before
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "limit_bytes", "stored_bytes", "days_left"),
+    [
+        (100 * 86_400, None, 0, None),  # 35 days fit into room for 100
+        (10 * 86_400, None, 0, 10),
+        (10 * 86_400, None, 30 * 86_400, None),  # only five days more come, then old ones go
+        (100 * 86_400, 20 * 86_400, 86_400, 19),
+        (100 * 86_400, 86_400, 5 * 86_400, 0),
+        (None, None, 0, None),
+    ],
+)
+def test_when_the_disk_is_full(
+    free_bytes: int | None, limit_bytes: int | None, stored_bytes: int, days_left: float | None
+) -> None:
+    size = StoreSize({"blocks": TableSize(stored_bytes, 1, 1)}, sample_bytes=1.0, free_bytes=free_bytes)
+    assert outlook(size, 1.0, 35, limit_bytes) == Outlook(DAY_S, 35 * DAY_S, days_left)
+
+
+def test_no_outlook_without_a_pace_or_a_size() -> None:
+    assert outlook(StoreSize(), 1.0, 35, None) is None
+    assert outlook(StoreSize({"blocks": TableSize(1, 1, 1)}, 1.0), None, 35, None) is None
