@@ -129,6 +129,11 @@ def _evaluation(parts: App) -> Iterator[Metric]:
         "Evaluations left out because the one before took too long or the machine was busy.",
         book.missed,
     )
+    yield _counter(
+        "setpoint_evaluation_due",
+        "Evaluations that should have begun: those that did, and those left out.",
+        book.lags.counted.counts[-1] + book.missed,
+    )
     yield _gauge(
         "setpoint_evaluation_interval_seconds", "The setting evaluation_interval_s.", book.interval_s
     )
