@@ -8,6 +8,15 @@ evaluates imports `setpoint.promql.evaluate`, who answers the Prometheus API `se
 from setpoint.promql.errors import ExecutionError, QueryError, Unsupported
 from setpoint.promql.exact import as_increase
 from setpoint.promql.nodes import Node, value_type
-from setpoint.promql.parse import parse
+from setpoint.promql.parse import parse, prettify
 
-__all__ = ["ExecutionError", "Node", "QueryError", "Unsupported", "as_increase", "parse", "value_type"]
+__all__ = [
+    "ExecutionError",
+    "Node",
+    "QueryError",
+    "Unsupported",
+    "as_increase",
+    "parse",
+    "prettify",
+    "value_type",
+]

@@ -33,7 +33,7 @@ from setpoint.promql.nodes import (
 )
 from setpoint.promql.supported import refuse_unsupported
 
-__all__ = ["parse"]
+__all__ = ["parse", "prettify"]
 
 _AT_SUFFIX = re.compile(r"@ (\d+(?:\.\d+)?)(?: offset \S+)?$")
 _NEGATIVE_AT = re.compile(r"@\s*-")
@@ -71,6 +71,12 @@ def parse(query: str) -> Node:
         raise _explain(str(error), query) from error
     refuse_unsupported(node, query)
     return node
+
+
+def prettify(query: str) -> str:
+    """`query` laid out over several lines; errors as `parse`."""
+    parse(query)
+    return str(promql_parser.parse(query).prettify())
 
 
 def _explain(reason: str, query: str) -> QueryError:

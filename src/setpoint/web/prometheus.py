@@ -1,0 +1,174 @@
+"""What every handler of Prometheus's HTTP API shares: parameters, instants and durations, and its envelope.
+
+GET, or POST with a form. Answers and errors have Prometheus's shape and error types, not Setpoint's, so that Grafana,
+promtool and client libraries work unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+
+from setpoint.app import App
+from setpoint.errors import InvalidInput, NotFound, SetpointError, TooLarge, Unavailable
+from setpoint.promql import parse
+from setpoint.promql.nodes import VectorSelector
+from setpoint.telemetry import Matcher
+from setpoint.web.page import Parts, json_answer
+
+__all__ = ["Given", "answers", "read_duration_ms", "read_instant_ms"]
+
+_FORM_LIMIT_BYTES = 1 << 20
+_UNIT_MS = {
+    "ms": 1,
+    "s": 1000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 604_800_000,
+    "y": 31_536_000_000,
+}
+_DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
+_DURATION_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+
+
+class Given:
+    """The parameters of a request: those of the form before those of the URL."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._pairs = pairs
+
+    def all(self, name: str) -> list[str]:
+        """Every value of `name`, empty ones left out."""
+        return [value for found, value in self._pairs if found == name and value]
+
+    def get(self, name: str) -> str:
+        """The first value of `name`, or the empty string."""
+        return next(iter(self.all(name)), "")
+
+    def needed(self, name: str) -> str:
+        """The first value of `name`. Raises InvalidInput when there is none."""
+        value = self.get(name)
+        if not value:
+            raise InvalidInput(f'invalid parameter "{name}": it is missing')
+        return value
+
+    def limit(self) -> int:
+        """The parameter `limit`; 0 stands for none. Raises InvalidInput."""
+        text = self.get("limit") or "0"
+        if not text.isdigit():
+            raise InvalidInput('invalid parameter "limit": must be a non-negative number')
+        return int(text)
+
+    def range_ms(self, default_ms: tuple[int, int]) -> tuple[int, int]:
+        """The parameters `start` and `end`. Raises InvalidInput."""
+        start, end = self.get("start"), self.get("end")
+        start_ms = read_instant_ms("start", start) if start else default_ms[0]
+        end_ms = read_instant_ms("end", end) if end else default_ms[1]
+        if end_ms < start_ms:
+            raise InvalidInput('invalid parameter "end": end timestamp must not be before start time')
+        return start_ms, end_ms
+
+    def selectors(self) -> list[list[Matcher]]:
+        """Every `match[]` as matchers. Raises InvalidInput."""
+        return [_matchers(text) for text in self.all("match[]")]
+
+
+def _matchers(text: str) -> list[Matcher]:
+    node = parse(text)
+    if not isinstance(node, VectorSelector):
+        raise InvalidInput(
+            f'invalid parameter "match[]": {text} is no selector; write metric{{label="value"}}'
+        )
+    return [Matcher(matcher.name, matcher.op, matcher.value) for matcher in node.matchers]
+
+
+def answers(
+    router: APIRouter, path: str
+) -> Callable[[Callable[[App, Given], Any]], Callable[..., Awaitable[Response]]]:
+    """Serve a function of the wired server and its parameters at `path`, on a thread, in Prometheus's envelope."""
+
+    def register(compute: Callable[[App, Given], Any]) -> Callable[..., Awaitable[Response]]:
+        @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
+        async def handler(request: Request, parts: Parts) -> Response:
+            try:
+                given = await _parameters(request)
+                return await run_in_threadpool(lambda: success(compute(parts, given)))
+            except SetpointError as error:
+                return failure(error)
+
+        return handler
+
+    return register
+
+
+async def _parameters(request: Request) -> Given:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _FORM_LIMIT_BYTES:
+            raise TooLarge(f"the form is larger than {_FORM_LIMIT_BYTES >> 20} MiB; send a shorter query")
+    pairs = list(request.path_params.items())
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        pairs += parse_qsl(body.decode("utf-8", "replace"))
+    return Given([*pairs, *request.query_params.multi_items()])
+
+
+def read_instant_ms(name: str, text: str) -> int:
+    """Unix seconds, or RFC 3339, as Unix milliseconds. Raises InvalidInput with Prometheus's words."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise InvalidInput(
+                f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp'
+            ) from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+    if not math.isfinite(seconds) or abs(seconds) > 9e12:
+        raise InvalidInput(f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp')
+    return round(seconds * 1000)
+
+
+def read_duration_ms(name: str, text: str) -> int:
+    """Seconds, or a Prometheus duration such as `1h30m`, as milliseconds. Raises InvalidInput."""
+    if _DURATION.fullmatch(text):
+        return sum(int(amount) * _UNIT_MS[unit] for amount, unit in _DURATION_PART.findall(text))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds) or abs(seconds) > 9e12:
+        raise InvalidInput(f'invalid parameter "{name}": cannot parse "{text}" to a valid duration')
+    return round(seconds * 1000)
+
+
+def success(data: Any) -> Response:
+    """Encoded in the thread that computed it: millions of samples would hold up the event loop for seconds."""
+    return json_answer({"status": "success", "data": data})
+
+
+def failure(error: SetpointError) -> Response:
+    """Prometheus's error envelope: bad_data 400, execution 422, unavailable 503, internal 500."""
+    if isinstance(error, Unavailable):
+        kind, status = "unavailable", 503
+    elif isinstance(error, NotFound):
+        kind, status = "not_found", 404
+    elif error.http_status == 422:
+        kind, status = "execution", 422
+    elif isinstance(error, InvalidInput | TooLarge):
+        kind, status = "bad_data", 400
+    else:
+        kind, status = "internal", 500
+    return json_answer({"status": "error", "errorType": kind, "error": error.message}, status)
