@@ -157,7 +157,7 @@ class Blocks:
         self, condition: str, parameters: Mapping[str, Any], start_ms: int, end_ms: int
     ) -> StoredChunks:
         """The chunks with samples in (start_ms, end_ms] of the series that satisfy an SQL condition on `series`."""
-        return self._read(
+        return self.read(
             _QUERIES["read_chunks"].replace(_MATCHERS, condition),
             {
                 **parameters,
@@ -180,7 +180,7 @@ class Blocks:
         # Fingerprints are hashes, so equal ranges of them hold about equally many series.
         slices = -(-chunks // chunks_per_slice)
         for number in range(slices):
-            part = self._read(
+            part = self.read(
                 _QUERIES["read_chunks_since"],
                 {
                     "since_ms": since_ms,
@@ -194,9 +194,10 @@ class Blocks:
 
     def read_day(self, day: int) -> StoredChunks:
         """All chunks of a UTC day (its number since 1970)."""
-        return self._read(_QUERIES["read_day"], {"day": day})
+        return self.read(_QUERIES["read_day"], {"day": day})
 
-    def _read(self, statement: str, parameters: Mapping[str, Any]) -> StoredChunks:
+    def read(self, statement: str, parameters: Mapping[str, Any]) -> StoredChunks:
+        """What a query for the columns of `blocks`, in their order, finds."""
         data = np.frombuffer(self._db.query_rows(statement, **parameters), np.uint8)
         count = count_rows(data)
         if count < 0:
