@@ -101,7 +101,7 @@ class JournalDecoder:
     def __init__(self) -> None:
         self._bound = np.zeros(0, np.uint64)
 
-    def decode(self, block: bytes) -> JournalSamples:
+    def decode(self, block: bytes | memoryview) -> JournalSamples:
         """The samples of the next block. Raises CorruptJournal, after which the generation goes on.
 
         A sample whose binding was lost with a damaged block raises CorruptJournal as well.

@@ -1,0 +1,120 @@
+"""Late samples: older than what the head keeps, in the journal but not in `blocks` yet.
+
+The writer adds them, `store` reads them beside the stored chunks, so that they can be found as soon as they are
+acknowledged; a flush takes them as chunks. A backfill is nothing but late samples, so their number is one reason to
+flush early.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.telemetry.chunk_samples import Runs
+from setpoint.telemetry.codec import encode_chunks
+from setpoint.telemetry.model import ChunkColumns
+
+__all__ = ["LateSamples"]
+
+_DAY_MS = 86_400_000
+_LATEST = np.uint64(2**64 - 1)
+
+
+class _Part(NamedTuple):
+    fingerprints: npt.NDArray[np.uint64]
+    timestamps_ms: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+class LateSamples:
+    """Samples in the order of their arrival. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flushing: list[_Part] = []
+        self._arriving: list[_Part] = []
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """Samples that came since the last `cut`."""
+        return self._count
+
+    def add(
+        self,
+        fingerprints: npt.NDArray[np.uint64],
+        timestamps_ms: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+    ) -> None:
+        """Keep samples (columns of one length)."""
+        with self._lock:
+            self._arriving.append(_Part(fingerprints, timestamps_ms, values))
+            self._count += len(fingerprints)
+
+    def runs(self, start_ms: int, end_ms: int) -> Runs:
+        """The samples with start_ms < t <= end_ms, a run per series, later than any stored generation."""
+        with self._lock:
+            parts = [*self._flushing, *self._arriving]
+        cut = []
+        for part in parts:
+            inside = (part.timestamps_ms > start_ms) & (part.timestamps_ms <= end_ms)
+            if inside.any():
+                cut.append(_Part(part.fingerprints[inside], part.timestamps_ms[inside], part.values[inside]))
+        return _runs(_sorted(cut), by_day=False)
+
+    def cut(self) -> None:
+        """What came until now is what the next flush takes."""
+        with self._lock:
+            self._flushing += self._arriving
+            self._arriving = []
+            self._count = 0
+
+    def chunks(self) -> ChunkColumns:
+        """What the flush takes, encoded: a chunk per series and UTC day."""
+        with self._lock:
+            parts = list(self._flushing)
+        runs = _runs(_sorted(parts), by_day=True)
+        payload, offsets = encode_chunks(runs.timestamps_ms, runs.values, runs.offsets)
+        return ChunkColumns(
+            runs.fingerprints,
+            runs.timestamps_ms[runs.offsets[:-1]],
+            runs.timestamps_ms[runs.offsets[1:] - 1],
+            np.diff(runs.offsets).astype(np.int32),
+            offsets,
+            payload,
+        )
+
+    def flushed(self) -> None:
+        """Forget what the flush took: it is stored."""
+        with self._lock:
+            self._flushing = []
+
+
+def _sorted(parts: list[_Part]) -> _Part:
+    """One part, by series and time; of equal timestamps the sample that came last."""
+    if not parts:
+        return _Part(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float64))
+    fingerprints, times, values = (np.concatenate([part[column] for part in parts]) for column in range(3))
+    order = np.lexsort((times, fingerprints))  # stable, so equal ones stay in the order of their arrival
+    fingerprints, times = fingerprints[order], times[order]
+    last = np.append((fingerprints[1:] != fingerprints[:-1]) | (times[1:] != times[:-1]), True)
+    return _Part(fingerprints[last], times[last], values[order][last])
+
+
+def _runs(part: _Part, *, by_day: bool) -> Runs:
+    fingerprints, times, values = part
+    changes = fingerprints[1:] != fingerprints[:-1]
+    if by_day:
+        days = times // _DAY_MS
+        changes = changes | (days[1:] != days[:-1])
+    firsts = np.flatnonzero(np.append(True, changes)) if len(times) else np.empty(0, np.int64)
+    return Runs(
+        fingerprints[firsts],
+        np.full(len(firsts), _LATEST),
+        np.append(firsts, len(times)).astype(np.int64),
+        times,
+        values,
+    )
