@@ -146,13 +146,19 @@ class _Refused:
 class Protection:
     """Limits, what counts against them, and what was refused. Thread-safe; calls nobody while it is locked."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock,
+        on_admitted: Callable[[str, str], None] = lambda metric, sender: None,
+    ) -> None:
+        """`on_admitted` is told metric and sender of each new series; it must be quick and call nobody back."""
         self.limits = limits
         self.past_s = limits.past_s
         """Age up to which samples are taken: the longest raw retention. Set anew when that changes."""
         self.starting = False
         """While it is set every series is admitted, for it is stored already; they count all the same."""
-        self._clock = clock
+        self._clock, self._on_admitted = clock, on_admitted
         self._lock = threading.Lock()
         self._counts = _Counts()
         self._since: list[tuple[str, str, int]] | None = None
@@ -186,6 +192,8 @@ class Protection:
                 self._counts.add(metric, sender, places, self._pairs_from)
                 if self._since is not None:
                     self._since.append((metric, sender, places))
+                if not self.starting:
+                    self._on_admitted(metric, sender)
                 return None
             self._latest[_plain(sender)] = (reason, sentence, labels)
             if len(self._latest) > 2 * _REFUSALS_KEPT:
