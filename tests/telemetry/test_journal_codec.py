@@ -42,6 +42,12 @@ def _fingerprints(refs: np.ndarray, epoch: int = 0) -> np.ndarray:
     return (refs.astype(np.uint64) + np.uint64(epoch + 1)) * np.uint64(0x9E3779B97F4A7C15)
 
 
+def _refs_of(fingerprints: np.ndarray) -> np.ndarray:
+    """One more than the ref (and two more after it was given to another series)."""
+    inverse = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
+    return (fingerprints * inverse).astype(np.int32)
+
+
 def _columns(group: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (
         np.array([ref for ref, _, _ in group], np.int32),
@@ -56,28 +62,29 @@ def test_every_sample_comes_back_bit_by_bit(
     written: list[list[tuple[int, int, int]]], anew_at: set[int], renamed_at: int
 ) -> None:
     """Also after rows were given to other series, and after the encoder began anew."""
-    encoder, decoder = JournalEncoder(), JournalDecoder()
+    encoder, decoder = JournalEncoder(), JournalDecoder(_refs_of)
     for number, group in enumerate(written):
         refs, times_ms, values = _columns(group)
-        fingerprints = _fingerprints(refs, epoch=int(number >= renamed_at))
+        epoch = int(number >= renamed_at)
+        fingerprints = _fingerprints(refs, epoch)
         if number in anew_at:
             encoder.start_anew()
         found = decoder.decode(encoder.encode(refs, fingerprints, times_ms, values))
-        assert found.fingerprints.tolist() == fingerprints.tolist()
+        assert found.refs.tolist() == (refs + 1 + epoch).tolist()
         assert found.timestamps_ms.tolist() == times_ms.tolist()
         assert found.values.view(np.uint64).tolist() == values.view(np.uint64).tolist()
 
 
 def test_a_block_that_was_not_stored_is_not_needed_after_a_new_start() -> None:
-    encoder, decoder = JournalEncoder(), JournalDecoder()
+    encoder, decoder = JournalEncoder(), JournalDecoder(_refs_of)
     refs, times_ms, values = _columns([(3, 1, _bits_of(1.0)), (5, 1, _bits_of(2.0))])
     fingerprints = _fingerprints(refs)
     lost = encoder.encode(refs, fingerprints, times_ms, values)
     with pytest.raises(CorruptJournal, match="missing"):
-        JournalDecoder().decode(encoder.encode(refs, fingerprints, times_ms, values))
+        JournalDecoder(_refs_of).decode(encoder.encode(refs, fingerprints, times_ms, values))
     encoder.start_anew()
     again = encoder.encode(refs, fingerprints, times_ms, values)
-    assert decoder.decode(again).fingerprints.tolist() == fingerprints.tolist()
+    assert decoder.decode(again).refs.tolist() == [4, 6]
     # Had it been stored after all, both are there, which does no harm either.
     for block in (lost, again):
         assert decoder.decode(block).values.tolist() == [1.0, 2.0]
@@ -96,10 +103,18 @@ def test_a_damaged_block_never_reads_outside_and_is_noticed_or_decodes_to_someth
         block[data.draw(st.integers(0, len(block) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(block)) | st.just(len(block)))
     try:
-        found = JournalDecoder().decode(bytes(block[:cut]))
+        found = JournalDecoder(_refs_of).decode(bytes(block[:cut]))
     except CorruptJournal:
         return
-    assert len(found.fingerprints) == len(found.timestamps_ms) == len(found.values)
+    assert len(found.refs) == len(found.timestamps_ms) == len(found.values)
+
+
+def test_a_series_that_is_not_wanted_is_left_out() -> None:
+    refs, times_ms, values = _columns([(3, 1, _bits_of(1.0)), (5, 1, _bits_of(2.0)), (3, 2, _bits_of(3.0))])
+    fingerprints = _fingerprints(refs)
+    decoder = JournalDecoder(lambda asked: np.where(asked == fingerprints[0], 7, -1).astype(np.int32))
+    found = decoder.decode(JournalEncoder().encode(refs, fingerprints, times_ms, values))
+    assert (found.refs.tolist(), found.values.tolist()) == ([7, 7], [1.0, 3.0])
 
 
 def test_a_sample_of_many_series_takes_few_bytes() -> None:

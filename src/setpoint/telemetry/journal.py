@@ -17,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.database import TelemetryDatabase, load_queries
-from setpoint.telemetry.journal_codec import CorruptJournal, JournalDecoder, JournalEncoder, JournalSamples
+from setpoint.telemetry.journal_codec import (
+    CorruptJournal,
+    JournalDecoder,
+    JournalEncoder,
+    JournalSamples,
+    Resolve,
+)
 
 __all__ = ["GENERATION_STEP", "Journal"]
 
@@ -93,12 +99,12 @@ class Journal:
         found = self._db.query(_QUERIES["journal_generations"])
         return dict(zip(found["generation"].tolist(), found["samples"].tolist(), strict=True))
 
-    def read(self, generation: int) -> Iterator[JournalSamples]:
+    def read(self, generation: int, resolve: Resolve) -> Iterator[JournalSamples]:
         """The groups of a generation in the order in which they were written.
 
         A damaged group is logged and left out, and the generation stays open.
         """
-        decoder = JournalDecoder()
+        decoder = JournalDecoder(resolve)
         for first, last in self._ranges(generation):
             rows = self._db.query_rows(
                 _QUERIES["read_journal"], generation=generation, first=first, last=last

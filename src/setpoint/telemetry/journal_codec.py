@@ -13,6 +13,7 @@ for every bit pattern and never reads outside the block.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cramjam
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from setpoint.errors import SetpointError
 from setpoint.telemetry.journal_kernels import decode, encode, unbound
 
-__all__ = ["CorruptJournal", "JournalDecoder", "JournalEncoder", "JournalSamples", "warm"]
+__all__ = ["CorruptJournal", "JournalDecoder", "JournalEncoder", "JournalSamples", "Resolve", "warm"]
 
 _VERSION = 1
 _HEADER = struct.Struct("<BBHIIIIII")
@@ -32,6 +33,7 @@ _RESET = 1
 """Flag: this block starts anew, bindings of earlier blocks do not hold."""
 
 _LEVEL = 1
+_UNBOUND = -2
 
 
 class CorruptJournal(SetpointError):
@@ -39,11 +41,15 @@ class CorruptJournal(SetpointError):
 
 
 class JournalSamples(NamedTuple):
-    """Samples as columns: `fingerprints` uint64[m], `timestamps_ms` int64[m], `values` float64[m]."""
+    """Samples as columns: `refs` int32[m] as they are now, `timestamps_ms` int64[m], `values` float64[m]."""
 
-    fingerprints: npt.NDArray[np.uint64]
+    refs: npt.NDArray[np.int32]
     timestamps_ms: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
+
+
+Resolve = Callable[[npt.NDArray[np.uint64]], npt.NDArray[np.int32]]
+"""The refs that series have now, int32[k], by their fingerprints uint64[k]; -1 for one that is to be left out."""
 
 
 class JournalEncoder:
@@ -96,10 +102,11 @@ class JournalEncoder:
 
 
 class JournalDecoder:
-    """Decodes the blocks of one generation, from its first on."""
+    """Decodes the blocks of one generation, from its first on; `resolve` is asked for each series once."""
 
-    def __init__(self) -> None:
-        self._bound = np.zeros(0, np.uint64)
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._refs = np.full(0, _UNBOUND, np.int32)
 
     def decode(self, block: bytes | memoryview) -> JournalSamples:
         """The samples of the next block. Raises CorruptJournal, after which the generation goes on.
@@ -122,31 +129,35 @@ class JournalDecoder:
         if written != total:
             raise CorruptJournal("a block of the journal is shorter than it says")
         if flags & _RESET:
-            self._bound[:] = 0
+            self._refs[:] = _UNBOUND
         ends = np.cumsum([bindings * 4, bindings * 8, rows, times, count])
         bound, fingerprints, row_bytes, time_bytes, tags, value_bytes = np.split(streams, ends)
         self._bind(bound.view(np.int32), fingerprints.copy().view(np.uint64))
-        found, timestamps_ms, bits, intact = decode(
-            count, self._bound, row_bytes, time_bytes, tags, value_bytes
+        refs, timestamps_ms, bits, intact = decode(
+            count, self._refs, row_bytes, time_bytes, tags, value_bytes
         )
         if not intact:
             raise CorruptJournal("a block of the journal is damaged, or needs one that is missing")
-        return JournalSamples(found, timestamps_ms, bits.view(np.float64))
+        values = bits.view(np.float64)
+        known = refs >= 0
+        if known.all():
+            return JournalSamples(refs, timestamps_ms, values)
+        return JournalSamples(refs[known], timestamps_ms[known], values[known])
 
     def _bind(self, refs: npt.NDArray[np.int32], fingerprints: npt.NDArray[np.uint64]) -> None:
         if not len(refs):
             return
         if int(refs.min()) < 0:
             raise CorruptJournal("a block of the journal binds a row that cannot be")
-        if int(refs.max()) >= len(self._bound):
-            grown = np.zeros(int(refs.max()) + 1, np.uint64)
-            grown[: len(self._bound)] = self._bound
-            self._bound = grown
-        self._bound[refs] = fingerprints
+        if int(refs.max()) >= len(self._refs):
+            grown = np.full(int(refs.max()) + 1, _UNBOUND, np.int32)
+            grown[: len(self._refs)] = self._refs
+            self._refs = grown
+        self._refs[refs] = self._resolve(fingerprints)
 
 
 def warm() -> None:
     """Compile the kernels, or load them from the cache."""
     refs = np.zeros(1, np.int32)
     block = JournalEncoder().encode(refs, np.ones(1, np.uint64), np.zeros(1, np.int64), np.zeros(1))
-    JournalDecoder().decode(block)
+    JournalDecoder(lambda fingerprints: np.zeros(len(fingerprints), np.int32)).decode(block)

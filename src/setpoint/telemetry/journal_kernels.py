@@ -121,9 +121,12 @@ def encode(refs: Any, times: Any, values: Any, bits: Any) -> Any:
 
 
 @compiled
-def decode(count: Any, bound: Any, rows: Any, moments: Any, tags: Any, numbers: Any) -> Any:
-    """Reverses `encode`: (fingerprints uint64[m], times int64[m], bits int64[m], whether all was intact)."""
-    found = np.empty(count, np.uint64)
+def decode(count: Any, refs: Any, rows: Any, moments: Any, tags: Any, numbers: Any) -> Any:
+    """Reverses `encode`: (refs int32[m], times int64[m], bits int64[m], whether all was intact).
+
+    `refs` int32[] says what the rows are now, less than -1 where a row was never bound.
+    """
+    found = np.empty(count, np.int32)
     times = np.empty(count, np.int64)
     values = np.empty(count, np.float64)
     bits = values.view(np.int64)
@@ -135,11 +138,11 @@ def decode(count: Any, bound: Any, rows: Any, moments: Any, tags: Any, numbers: 
         if at_rows < 0:
             return found, times, bits, False
         ref = row + moved
-        if ref < 0 or ref >= len(bound):
+        if ref < 0 or ref >= len(refs) or refs[ref] < -1:
             return found, times, bits, False
         repeats = ref == row
         row = ref
-        found[place] = bound[ref]
+        found[place] = refs[ref]
         shift, at_moments = _take(moments, at_moments)
         if at_moments < 0:
             return found, times, bits, False
