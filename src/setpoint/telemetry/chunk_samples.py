@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.codec import decode_chunks
+from setpoint.telemetry.codec import decode_chunks, encode_chunks
 from setpoint.telemetry.compiled import compiled
+from setpoint.telemetry.model import ChunkColumns
 
-__all__ = ["Runs", "SeriesSamples", "decoded", "joined", "merged", "warm"]
+__all__ = ["Runs", "SeriesSamples", "decoded", "encoded", "joined", "merged", "run_bounds", "warm"]
 
 
 class Runs(NamedTuple):
@@ -68,6 +69,41 @@ def decoded(
     """Each chunk as a run. Raises CorruptChunk."""
     times, values, bounds = decode_chunks(payload, offsets, counts)
     return Runs(fingerprints, generations, bounds, times, values)
+
+
+def encoded(
+    fingerprints: npt.NDArray[np.uint64],
+    timestamps_ms: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    span_ms: int,
+) -> ChunkColumns:
+    """Chunks of samples (columns of one length) that are sorted by series and time, no timestamp twice.
+
+    No chunk contains a multiple of `span_ms` but as its first instant; a day holds whole spans.
+    """
+    bounds = run_bounds(fingerprints, timestamps_ms, span_ms)
+    payload, offsets = encode_chunks(timestamps_ms, values, bounds)
+    return ChunkColumns(
+        fingerprints[bounds[:-1]],
+        timestamps_ms[bounds[:-1]],
+        timestamps_ms[bounds[1:] - 1],
+        np.diff(bounds).astype(np.int32),
+        offsets,
+        payload,
+    )
+
+
+def run_bounds(
+    fingerprints: npt.NDArray[np.uint64], timestamps_ms: npt.NDArray[np.int64], span_ms: int = 0
+) -> npt.NDArray[np.int64]:
+    """Where in sorted samples another series (or, if given, another span of time) begins, and the end: int64[n + 1]."""
+    if not len(fingerprints):
+        return np.zeros(1, np.int64)
+    changes = fingerprints[1:] != fingerprints[:-1]
+    if span_ms:
+        spans = timestamps_ms // span_ms
+        changes |= spans[1:] != spans[:-1]
+    return np.concatenate(([0], np.flatnonzero(changes) + 1, [len(fingerprints)])).astype(np.int64)
 
 
 def joined(first: Runs, second: Runs) -> Runs:

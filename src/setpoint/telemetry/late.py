@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.chunk_samples import Runs
-from setpoint.telemetry.codec import encode_chunks
+from setpoint.telemetry.chunk_samples import Runs, encoded, run_bounds
 from setpoint.telemetry.model import ChunkColumns
 
 __all__ = ["LateSamples"]
@@ -63,7 +62,10 @@ class LateSamples:
             inside = (part.timestamps_ms > start_ms) & (part.timestamps_ms <= end_ms)
             if inside.any():
                 cut.append(_Part(part.fingerprints[inside], part.timestamps_ms[inside], part.values[inside]))
-        return _runs(_sorted(cut), by_day=False)
+        fingerprints, times, values = _sorted(cut)
+        bounds = run_bounds(fingerprints, times)
+        firsts = bounds[:-1]
+        return Runs(fingerprints[firsts], np.full(len(firsts), _LATEST), bounds, times, values)
 
     def cut(self) -> None:
         """What came until now is what the next flush takes."""
@@ -76,16 +78,8 @@ class LateSamples:
         """What the flush takes, encoded: a chunk per series and UTC day."""
         with self._lock:
             parts = list(self._flushing)
-        runs = _runs(_sorted(parts), by_day=True)
-        payload, offsets = encode_chunks(runs.timestamps_ms, runs.values, runs.offsets)
-        return ChunkColumns(
-            runs.fingerprints,
-            runs.timestamps_ms[runs.offsets[:-1]],
-            runs.timestamps_ms[runs.offsets[1:] - 1],
-            np.diff(runs.offsets).astype(np.int32),
-            offsets,
-            payload,
-        )
+        fingerprints, times, values = _sorted(parts)
+        return encoded(fingerprints, times, values, _DAY_MS)
 
     def flushed(self) -> None:
         """Forget what the flush took: it is stored."""
@@ -102,19 +96,3 @@ def _sorted(parts: list[_Part]) -> _Part:
     fingerprints, times = fingerprints[order], times[order]
     last = np.append((fingerprints[1:] != fingerprints[:-1]) | (times[1:] != times[:-1]), True)
     return _Part(fingerprints[last], times[last], values[order][last])
-
-
-def _runs(part: _Part, *, by_day: bool) -> Runs:
-    fingerprints, times, values = part
-    changes = fingerprints[1:] != fingerprints[:-1]
-    if by_day:
-        days = times // _DAY_MS
-        changes = changes | (days[1:] != days[:-1])
-    firsts = np.flatnonzero(np.append(True, changes)) if len(times) else np.empty(0, np.int64)
-    return Runs(
-        fingerprints[firsts],
-        np.full(len(firsts), _LATEST),
-        np.append(firsts, len(times)).astype(np.int64),
-        times,
-        values,
-    )
