@@ -195,8 +195,8 @@ def _read_time_ms(body: bytes, start: int, end: int) -> int:
 
 
 def read_labels(series: bytes, *, openmetrics: bool) -> dict[str, str]:
-    """The labels of a series as it stands in a body, its name under `__name__`; those without a value are
-    left out. Raises ValueError with what is wrong.
+    """The labels of a series as it stands in a body, its name under `__name__`, also those without a value:
+    with honor_labels they take away a target's label. Raises ValueError with what is wrong.
     """
     try:
         text = series.decode()
@@ -215,7 +215,7 @@ def read_labels(series: bytes, *, openmetrics: bool) -> dict[str, str]:
     _read_pairs(text, position + 1, labels, openmetrics)
     if not labels.get("__name__"):
         raise ValueError("a series has no name")
-    return {label: value for label, value in labels.items() if value}
+    return labels
 
 
 def _read_pairs(text: str, position: int, labels: dict[str, str], openmetrics: bool) -> None:
