@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.native_histogram import CUSTOM_SCHEMA, STALE_BITS, NativeHistogram
+from setpoint.telemetry.native_histogram import CUSTOM_SCHEMA, STALE, STALE_BITS, NativeHistogram
 
-STALE: float = struct.unpack("<d", STALE_BITS.to_bytes(8, "little"))[0]
 PLAIN = NativeHistogram(
     schema=3,
     count=10,
@@ -84,15 +83,18 @@ def test_the_stale_marker_is_kept_by_its_bits() -> None:
     stale = NativeHistogram(schema=0, count=0, sum=STALE)
     assert stale.is_stale
     assert NativeHistogram.decode(stale.encode()).is_stale
+    assert struct.pack("<d", STALE) == STALE_BITS.to_bytes(8, "little")
     assert not NativeHistogram(schema=0, count=0, sum=math.nan).is_stale
     assert replace(stale, schema=99).fault() is None
 
 
-def test_the_schema_must_fit_the_stored_form() -> None:
+def test_what_the_stored_form_cannot_hold_is_refused() -> None:
     with pytest.raises(InvalidInput):
         replace(PLAIN, positive_counts=(0.0,) * 10_001).encode()
     with pytest.raises(InvalidInput):
         replace(PLAIN, positive_spans=((2**31, 1),)).encode()
+    with pytest.raises(InvalidInput):
+        replace(PLAIN, schema=128).encode()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from typing import Literal, cast
 
 from setpoint.errors import InvalidInput
 
-__all__ = ["CUSTOM_SCHEMA", "MAX_BUCKETS", "STALE_BITS", "NativeHistogram", "ResetHint", "Span"]
+__all__ = ["CUSTOM_SCHEMA", "MAX_BUCKETS", "STALE", "STALE_BITS", "NativeHistogram", "ResetHint", "Span"]
 
 ResetHint = Literal["unknown", "reset", "not_reset", "gauge"]
 Span = tuple[int, int]
@@ -29,7 +29,10 @@ CUSTOM_SCHEMA = -53
 """The schema whose buckets lie between `custom_bounds`; -4 to 8 are exponential with a base of 2^(2^-schema)."""
 
 STALE_BITS = 0x7FF0000000000002
-"""The bits of the NaN whose sum says that the series has ended."""
+"""The bits of the NaN that says that a series has ended: as a sample, or as the sum of a histogram."""
+
+STALE: float = struct.unpack("<d", STALE_BITS.to_bytes(8, "little"))[0]
+"""That NaN."""
 
 MAX_BUCKETS = 10_000
 """Buckets (and bounds) of one histogram; clients keep to 160 or 320."""
@@ -38,6 +41,7 @@ _HINTS: tuple[ResetHint, ...] = ("unknown", "reset", "not_reset", "gauge")
 _SCHEMAS = range(-4, 9)
 _VERSION = 1
 _HEAD = struct.Struct("<BBb4d5H")
+_INT8 = range(-128, 128)
 _INT32 = range(-(2**31), 2**31)
 _SUM_TOLERANCE = 1e-6
 """By how much integer counts may differ from the sum of their buckets once they are floats, relative."""
@@ -115,10 +119,11 @@ class NativeHistogram:
         sides = (self.positive_spans, self.positive_counts, self.negative_spans, self.negative_counts)
         lengths = [*map(len, sides), len(self.custom_bounds)]
         spans = list(itertools.chain.from_iterable((*self.positive_spans, *self.negative_spans)))
-        if max(lengths) > MAX_BUCKETS or any(number not in _INT32 for number in spans):
+        fits = max(lengths) <= MAX_BUCKETS and self.schema in _INT8
+        if not fits or any(number not in _INT32 for number in spans):
             raise InvalidInput(
-                f"a native histogram has {max(lengths)} buckets or spans, or a span beyond 32 bits; "
-                f"keep to {MAX_BUCKETS}"
+                f"a native histogram has {max(lengths)} buckets or spans, schema {self.schema}, or a span "
+                f"beyond 32 bits; keep to {MAX_BUCKETS} buckets"
             )
         flags = _HINTS.index(self.reset_hint) << 1 | self.is_float
         floats = (self.count, self.sum, self.zero_threshold, self.zero_count)
