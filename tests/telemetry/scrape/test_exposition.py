@@ -110,7 +110,7 @@ def test_metadata() -> None:
     assert [(one.metric, one.type, one.unit, one.help) for one in told] == [
         ("a_s", "gauge", "s", 'say "hi"'), ("x.y", "info", "", ""),
     ]  # fmt: skip
-    digests = [scanned(f"# HELP a {word}\na 1\n").comments_digest for word in ("x", "x", "y")]
+    digests = [scanned(f"# HELP a {word}\na 1\n").comments_key for word in ("x", "x", "y")]
     assert digests[0] == digests[1] != digests[2]
 
 

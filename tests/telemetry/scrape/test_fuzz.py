@@ -133,7 +133,9 @@ def test_no_byte_behind_the_body_is_read_and_none_behind_the_outputs_written() -
         ]
         counts = np.zeros(6, np.int64)
         outputs: list[Any] = [array[:count] for array, count in zip(whole, rows, strict=True)]
-        scan.scan(*[guarded.place(body), is_text, SECRET, scan.POWERS, *outputs, counts])
+        scan.scan(
+            *[guarded.place(body), is_text, SECRET, scan.POWERS, *outputs, counts, np.zeros(2, np.uint64)]
+        )
         assert 0 <= counts[5] <= len(body)
         for array, count in zip(whole, rows, strict=True):
             assert (array[count:] == 77).all()
@@ -148,6 +150,7 @@ def test_more_lines_than_there_is_room_for_end_the_scan(limit: int) -> None:
         status = scan.scan(
             np.frombuffer(body, np.uint8), True, SECRET, scan.POWERS, rows, keys, values,
             np.empty((limit, 2), np.int64), slow, np.empty((0, 3), np.int64), np.empty((0, 2), np.uint64), counts,
+            np.zeros(2, np.uint64),
         )  # fmt: skip
         assert status == scan.TOO_MANY
 

@@ -8,7 +8,6 @@ with one fault is refused as a whole, with the line.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -77,7 +76,7 @@ class Samples:
 
     `keys` uint64[n, 2] stand for the series, `spans` int64[n, 2] are the places of their bytes in the body,
     `times_ms` int64[n] has NO_TIME where the line names none (`timed` counts the others), `values` float64[n].
-    `comments` int64[c, 2] are the places of the comments and `comments_digest` stands for all of them.
+    `comments` int64[c, 2] are the places of the comments and `comments_key` stands for all of them.
     `exemplars` int64[e, 3] are (row, start, end), `exemplar_keys` uint64[e, 2] stand for their bytes.
     """
 
@@ -88,7 +87,7 @@ class Samples:
     values: npt.NDArray[np.float64]
     timed: int
     comments: npt.NDArray[np.int64]
-    comments_digest: bytes
+    comments_key: bytes
     exemplars: npt.NDArray[np.int64]
     exemplar_keys: npt.NDArray[np.uint64]
 
@@ -141,10 +140,10 @@ def read_samples(body: bytes, *, openmetrics: bool, secret: npt.NDArray[np.uint6
     comments = np.empty((size, 2), np.int64)
     slow = np.empty((2 * size, 4), np.int64)
     exemplars, exemplar_keys = np.empty((marks, 3), np.int64), np.empty((marks, 2), np.uint64)
-    counts = np.zeros(6, np.int64)
+    counts, comments_key = np.zeros(6, np.int64), secret[:2].copy()
     status = scan.scan(
         np.frombuffer(body, np.uint8), not openmetrics, secret, scan.POWERS, rows, keys, values, comments, slow,
-        exemplars, exemplar_keys, counts,
+        exemplars, exemplar_keys, counts, comments_key,
     )  # fmt: skip
     found, commented, slows, marked, timed, position = counts.tolist()
     for row, start, end, what in slow[:slows].tolist():
@@ -154,10 +153,6 @@ def read_samples(body: bytes, *, openmetrics: bool, secret: npt.NDArray[np.uint6
             values[row] = _read_value(body, start, end)
     if status != scan.OK:
         raise broken(body, min(position, max(0, len(body) - 1)), _SENTENCES[status])
-    comments = comments[:commented]
-    digest = hashlib.blake2b(digest_size=16)
-    for start, end in comments.tolist():
-        digest.update(body[start : end + 1])
     return Samples(
         body,
         keys[:found],
@@ -165,8 +160,8 @@ def read_samples(body: bytes, *, openmetrics: bool, secret: npt.NDArray[np.uint6
         rows[:found, 0],
         values[:found],
         timed,
-        comments,
-        digest.digest(),
+        comments[:commented],
+        comments_key.tobytes(),
         exemplars[:marked],
         exemplar_keys[:marked],
     )

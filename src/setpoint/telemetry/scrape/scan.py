@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -422,16 +422,16 @@ def _sample(
 @compiled_lean
 def scan(
     body: Any, is_text: bool, secret: Any, powers: Any, rows: Any, keys: Any, values: Any, comments: Any,
-    slow: Any, exemplars: Any, exemplar_keys: Any, counts: Any,
+    slow: Any, exemplars: Any, exemplar_keys: Any, counts: Any, comments_key: Any,
 ) -> int:  # fmt: skip
     """Read `body` uint8[n] in the text format or, if not `is_text`, as OpenMetrics. Returns how it ended.
 
     `secret` is uint64[4], `powers` the table POWERS. Written are: `rows` int64[m, 3] (time in ms or NO_TIME,
     start and end of the series' bytes), `keys` uint64[m, 2], `values` float64[m], `comments` int64[c, 2]
     (start, end), `slow` int64[2m, 4] (row, start, end; 0 for a value, 1 for a time) for Python to read,
-    `exemplars` int64[m, 3] (row, start, end) with `exemplar_keys` uint64[m, 2], and `counts` int64[6]: how
-    many of rows, comments, slow and exemplars; how many rows name a time; where it ended. More than m samples
-    or c comments are TOO_MANY.
+    `exemplars` int64[m, 3] (row, start, end) with `exemplar_keys` uint64[m, 2], `counts` int64[6]: how many
+    of rows, comments, slow and exemplars; how many rows name a time; where it ended, and `comments_key`
+    uint64[2], which stands for all comments. More than m samples or c comments are TOO_MANY.
     """
     size = len(body)
     words = (secret[0], secret[1], secret[2], secret[3])
@@ -452,6 +452,9 @@ def scan(
                 break
             end = _line_end(body, size, position)
             comments[comment, 0], comments[comment, 1] = position, end
+            # Each comment is hashed under what stands for those before it.
+            chained = (comments_key[0], comments_key[1], words[2], words[3])
+            comments_key[0], comments_key[1] = _hash(body, position, end, chained)
             comment, position = comment + 1, end + 1
             continue
         end = _series_end(body, size, position, is_text)

@@ -72,7 +72,7 @@ class _Memory:
     is_plain: bool = False
     tracked: Keys = field(default_factory=_no_keys)
     dropped: Keys = field(default_factory=_no_keys)
-    comments_digest: bytes = b""
+    comments_key: bytes = b""
     types: Mapping[str, str] = field(default_factory=dict)
     exemplars: Keys = field(default_factory=_no_keys)
 
@@ -185,7 +185,7 @@ class TargetSeries:
     def _fill(self, draft: Draft, samples: Samples, openmetrics: bool, at_ms: int) -> None:
         memory, keys = self._memory, samples.keys
         types = memory.types
-        if samples.comments_digest != memory.comments_digest:
+        if samples.comments_key != memory.comments_key:
             draft.metadata = read_metadata(samples, openmetrics=openmetrics)
             types = {told.metric: told.type for told in draft.metadata}
         is_usual = memory.is_whole and len(keys) == len(memory.keys) and np.array_equal(keys, memory.keys)
@@ -213,7 +213,7 @@ class TargetSeries:
             is_plain,
             tracked,
             memory.dropped if is_usual else keys[refs == _DROPPED],
-            samples.comments_digest,
+            samples.comments_key,
             types,
             exemplars,
         )
@@ -237,12 +237,17 @@ class TargetSeries:
         unknown = np.flatnonzero(refs == UNKNOWN)
         is_dropped = _isin(samples.keys[unknown], self._memory.dropped)
         refs[unknown[is_dropped]] = _DROPPED
-        new: dict[bytes, tuple[Series | None, list[int]]] = {}
-        for row in unknown[~is_dropped].tolist():
-            key = samples.keys[row].tobytes()
-            if key not in new:
-                new[key] = (self._lines.series(samples, row, openmetrics=openmetrics), [])
-            new[key][1].append(row)
+        unknown = unknown[~is_dropped]
+        new: dict[tuple[int, int], tuple[Series | None, list[int]]] = {}
+        places = zip(
+            unknown.tolist(), samples.keys[unknown].tolist(), samples.spans[unknown].tolist(), strict=True
+        )
+        for row, (high, low), (start, end) in places:
+            known = new.get((high, low))
+            if known is None:
+                series = self._lines.series(samples.body, start, end, openmetrics=openmetrics)
+                known = new[high, low] = (series, [])
+            known[1].append(row)
         for series, rows in new.values():
             if series is None:
                 refs[rows] = _DROPPED
