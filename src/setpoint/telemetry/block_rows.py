@@ -20,7 +20,7 @@ def rows_of(
     first_ms: Any,
     last_ms: Any,
     counts: Any,
-    generation: Any,
+    generations: Any,
     starts: Any,
     ends: Any,
     payload: Any,
@@ -37,7 +37,7 @@ def rows_of(
             np.uint64(first_ms[place]),
             np.uint64(last_ms[place]),
             np.uint64(counts[place]),
-            np.uint64(generation),
+            generations[place],
         )
         for column in range(5):
             word = words[column]

@@ -82,29 +82,39 @@ class Blocks:
 
     # ---- writing -----------------------------------------------------------------------------------------
 
-    def insert(self, chunks: ChunkColumns, generation: int, table: str = "blocks") -> None:
-        """Store chunks of `generation`; those of many days as several inserts. Raises Unavailable when refused."""
+    def insert(
+        self, chunks: ChunkColumns, generation: int | npt.NDArray[np.uint64], table: str = "blocks"
+    ) -> None:
+        """Store chunks of one generation, or of one each; those of many days as several inserts.
+
+        Raises Unavailable when refused.
+        """
         days = chunks.first_ms // DAY_MS
         if not len(days):
             return
+        generations = np.broadcast_to(np.asarray(generation, np.uint64), days.shape)
         if int(days.max()) - int(days.min()) < _DAYS_PER_INSERT:
-            self._insert(chunks, slice(None), generation, table)
+            self._insert(chunks, slice(None), generations, table)
             return
         order = np.argsort(days, kind="stable")
         numbers = np.cumsum(np.diff(days[order], prepend=days[order[0]]) != 0)
         for first in range(0, int(numbers[-1]) + 1, _DAYS_PER_INSERT):
             low, high = np.searchsorted(numbers, (first, first + _DAYS_PER_INSERT))
-            self._insert(chunks, order[low:high], generation, table)
+            self._insert(chunks, order[low:high], generations, table)
 
     def _insert(
-        self, chunks: ChunkColumns, chosen: npt.NDArray[np.int64] | slice, generation: int, table: str
+        self,
+        chunks: ChunkColumns,
+        chosen: npt.NDArray[np.int64] | slice,
+        generations: npt.NDArray[np.uint64],
+        table: str,
     ) -> None:
         rows = rows_of(
             np.ascontiguousarray(chunks.fingerprints[chosen], np.uint64),
             np.ascontiguousarray(chunks.first_ms[chosen], np.int64),
             np.ascontiguousarray(chunks.last_ms[chosen], np.int64),
             np.ascontiguousarray(chunks.counts[chosen], np.int64),
-            np.uint64(generation),
+            np.ascontiguousarray(generations[chosen], np.uint64),
             np.ascontiguousarray(chunks.offsets[:-1][chosen], np.int64),
             np.ascontiguousarray(chunks.offsets[1:][chosen], np.int64),
             np.ascontiguousarray(chunks.payload, np.uint8),
@@ -220,6 +230,6 @@ class Blocks:
 def warm() -> None:
     """Compile the kernels, or load them from the cache."""
     one, payload = np.zeros(1, np.int64), np.zeros(1, np.uint8)
-    data = rows_of(one.astype(np.uint64), one, one, one, np.uint64(1), one, one + 1, payload)
+    data = rows_of(one.astype(np.uint64), one, one, one, one.astype(np.uint64), one, one + 1, payload)
     fingerprints, first_ms, last_ms, counts, generations, starts, ends = columns_of(data, count_rows(data))
     StoredChunks(fingerprints, first_ms, last_ms, counts, generations, starts, ends, data).columns()

@@ -1,8 +1,7 @@
-"""Late samples: older than what the head keeps, in the journal but not in `blocks` yet.
+"""Late samples: older than what the head shows, and not in `blocks` yet.
 
-The writer adds them, `store` reads them beside the stored chunks, so that they can be found as soon as they are
-acknowledged; a flush takes them as chunks. A backfill is nothing but late samples, so their number is one reason to
-flush early.
+The head keeps them for the next flush; here they are found until then, as soon as they are acknowledged: `store` reads
+them beside the stored chunks. A backfill is nothing but late samples, so their number is one reason to flush early.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.chunk_samples import Runs, encoded, run_bounds
-from setpoint.telemetry.model import ChunkColumns
+from setpoint.telemetry.chunk_samples import Runs, run_bounds
 
 __all__ = ["LateSamples"]
 
-_DAY_MS = 86_400_000
 _LATEST = np.uint64(2**64 - 1)
 
 
@@ -68,21 +65,14 @@ class LateSamples:
         return Runs(fingerprints[firsts], np.full(len(firsts), _LATEST), bounds, times, values)
 
     def cut(self) -> None:
-        """What came until now is what the next flush takes."""
+        """What came until now is what the next flush stores."""
         with self._lock:
             self._flushing += self._arriving
             self._arriving = []
             self._count = 0
 
-    def chunks(self) -> ChunkColumns:
-        """What the flush takes, encoded: a chunk per series and UTC day."""
-        with self._lock:
-            parts = list(self._flushing)
-        fingerprints, times, values = _sorted(parts)
-        return encoded(fingerprints, times, values, _DAY_MS)
-
     def flushed(self) -> None:
-        """Forget what the flush took: it is stored."""
+        """Forget what the flush has stored."""
         with self._lock:
             self._flushing = []
 
