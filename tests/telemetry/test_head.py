@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -130,9 +131,9 @@ def test_eviction_gives_memory_and_labels_back() -> None:
     head = Head(100)
     for number in range(50):
         labels = {**LABELS, "pod": str(number)}
-        head.append(batch([(labels, time_ms, 1.0) for time_ms in range(1, 1001)]))
+        head.append(batch([(labels, time_ms, math.sqrt(time_ms + number)) for time_ms in range(1, 2001)]))
     full_bytes = head.sample_bytes
-    head.evict(1000)
+    head.evict(2000)
     assert head.sample_count == 50 * 100
     assert head.sample_bytes <= full_bytes / 5
     head.evict(5000)
