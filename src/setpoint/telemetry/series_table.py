@@ -2,6 +2,10 @@
 
 Doors find refs by the wire keys of their requests, the head keeps samples by ref, the query language asks
 which refs match. A ref is given to another series after `remove`, never while a lease that named it is live.
+
+One lock guards all of it. It is held for compiled loops that let the interpreter go on, and for short ones:
+many new series are added in slices, and what takes long (asking `admit`, taking labels apart, testing values
+against expressions, sorting, decoding) is done without it.
 """
 
 from __future__ import annotations
@@ -10,77 +14,74 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.columns import label_key
-from setpoint.telemetry.label_index import LabelIndex
-from setpoint.telemetry.model import Labels, Lease, Matcher, Series
+from setpoint.errors import NotFound, SetpointError
+from setpoint.telemetry.model import Labels, Lease, Matcher, Series, fingerprint
+from setpoint.telemetry.table.answers import Answers
+from setpoint.telemetry.table.catalogue import Catalogue
+from setpoint.telemetry.table.prepare import prepare
+from setpoint.telemetry.table.rows import Refs
+from setpoint.telemetry.table.wire_keys import WireKeys
 
-__all__ = ["REFUSED", "UNKNOWN", "PairUsage", "SeriesTable", "SeriesUsage"]
+__all__ = ["REFUSED", "UNKNOWN", "PairUsage", "SeriesTable", "SeriesUsage", "warm"]
 
 Admit = Callable[[Series, str], str | None]
-Refs = npt.NDArray[np.int32]
 
 UNKNOWN, REFUSED = -1, -2
-_ANSWERS_KEPT = 512
 _REFUSED_KEPT = 65_536
+_SLICE = 4096
+"""New series that are added under one lock."""
+
+_REMOVED_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesUsage:
-    """The live series as equally long columns: `refs` int32[n], `metrics` int32[n] (symbols of their
-    `__name__`, -1 without one), `senders` int32[n] (positions in `sender_names`), `label_bytes` int32[n]
-    (UTF-8 bytes of all names and values).
+    """The live series as equally long columns: `refs` int32[n], `metrics` and `services` int32[n] (symbols of
+    their `__name__`, -1 without one, and of their service), `senders` int32[n] (positions in `sender_names`),
+    `label_bytes` int32[n] (UTF-8 bytes of all names and values).
     """
 
     refs: Refs
     metrics: npt.NDArray[np.int32]
+    services: npt.NDArray[np.int32]
     senders: npt.NDArray[np.int32]
     label_bytes: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class PairUsage:
-    """The label pairs in use as equally long columns: symbols of names and values int32[n], and how many
-    series have each, int32[n].
+    """The label pairs in use as equally long columns: symbols of names and values int32[n], how many series
+    have each int32[n], and the sum of their weights float64[n].
     """
 
     names: npt.NDArray[np.int32]
     values: npt.NDArray[np.int32]
     counts: npt.NDArray[np.int32]
+    sums: npt.NDArray[np.float64]
 
 
 class SeriesTable:
     """The series that are there, by ref. Thread-safe.
 
     `admit` is asked for each new series, with the sender of the lease; it answers why it is refused, or None.
-    It is called with the table locked and must not call it back.
+    It is called without a lock; when two threads bring the same new series at one moment, it is asked twice.
     """
 
     def __init__(self, admit: Admit | None = None) -> None:
-        self.hash_seed: npt.NDArray[np.uint64] = np.frombuffer(secrets.token_bytes(16), np.uint64)
-        self.new_total = 0
-        self.removed_total = 0
-        self.sender_names: list[str] = []
+        self.hash_seed: npt.NDArray[np.uint64] = np.frombuffer(secrets.token_bytes(16), np.uint64).copy()
+        """The secret of the wire keys, uint64[2]: doors hash the bytes of a series under it."""
         self._admit = admit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._epoch = 0
         self._live: dict[int, None] = {}
-        self._rows: list[Series | None] = []
-        self._touched: list[int] = []
-        self._sender: list[int] = []
-        self._written: list[bool] = []
-        self._free: list[int] = []
-        self._by_fingerprint: dict[int, int] = {}
-        self._keys: dict[tuple[int, int], int] = {}
-        self._refused: set[tuple[int, int]] = set()
-        self._index = LabelIndex()
-        self._symbols: dict[str, int] = {}
-        self._texts: list[str] = []
-        self._answers: dict[tuple[Matcher, ...], Refs] = {}
+        self._catalogue = Catalogue()
+        self._keys = WireKeys()
+        self._refused = WireKeys()
+        self._answers = Answers(self._catalogue, self._lock)
 
     # ---- leases ------------------------------------------------------------------------------------------
 
@@ -97,144 +98,189 @@ class SeriesTable:
 
         return Lease(epoch, sender, release)
 
+    def _check(self, lease: Lease) -> None:
+        if lease.epoch not in self._live:
+            raise SetpointError(
+                "a lease of the series table was used after its release, so the refs of its batch may name "
+                "other series by now; report this with the server's log"
+            )
+
     # ---- refs of series ----------------------------------------------------------------------------------
+
+    def find(self, keys: npt.NDArray[np.uint64], lease: Lease) -> Refs:
+        """The refs of wire keys uint64[n, 2], as int32[n]: UNKNOWN for a new key, REFUSED for the key of a
+        series that was refused lately.
+        """
+        keys = np.require(keys, np.uint64, ("C", "W"))
+        with self._lock:
+            self._check(lease)
+            refs = self._keys.find(keys)
+            self._catalogue.rows.touch(refs, lease.epoch)
+            if len(self._refused):
+                unknown = np.flatnonzero(refs < 0)
+                refs[unknown[self._refused.find(keys[unknown]) >= 0]] = REFUSED
+        return refs
 
     def resolve(self, series: Sequence[Series], lease: Lease, *, written: bool = False) -> Refs:
         """The refs of `series` int32[n], unknown ones added; UNKNOWN where `admit` refused.
 
         `written=True` says that their rows are in the store already.
         """
-        with self._lock:
-            return np.array([self._resolve(one, lease, written) for one in series], np.int32)
-
-    def find(self, keys: npt.NDArray[np.uint64], lease: Lease) -> Refs:
-        """The refs of wire keys uint64[n, 2], as int32[n]: UNKNOWN for a new key, REFUSED for the key of a
-        series that was refused lately.
-        """
-        found = np.empty(len(keys), np.int32)
-        with self._lock:
-            for place, (high, low) in enumerate(keys.tolist()):
-                ref = self._keys.get((high, low), UNKNOWN)
-                if ref >= 0:
-                    self._touched[ref] = max(self._touched[ref], lease.epoch)
-                elif (high, low) in self._refused:
-                    ref = REFUSED
-                found[place] = ref
-        return found
+        refs = np.empty(len(series), np.int32)
+        for first in range(0, len(series), _SLICE):
+            part = series[first : first + _SLICE]
+            refs[first : first + _SLICE] = self._resolve(part, lease, written)
+        return refs
 
     def bind(self, keys: npt.NDArray[np.uint64], series: Sequence[Series], lease: Lease) -> Refs:
         """`resolve`, and remember that `keys[i]` (uint64[k, 2]) means `series[i]`."""
+        keys = np.require(keys, np.uint64, ("C", "W"))
         refs = self.resolve(series, lease)
         with self._lock:
-            for (high, low), ref in zip(keys.tolist(), refs.tolist(), strict=True):
-                if ref >= 0:
-                    self._keys[high, low] = ref
-                elif len(self._refused) < _REFUSED_KEPT:
-                    self._refused.add((high, low))
+            self._keys.put(keys, refs)
+            refused = refs < 0
+            if refused.any() and len(self._refused) < _REFUSED_KEPT:
+                self._refused.put(keys[refused], np.zeros(int(refused.sum()), np.int32))
         return refs
 
     def forget_refused(self) -> None:
         """Let refused series be tried again; whoever keeps the time calls it every minute."""
         with self._lock:
-            self._refused.clear()
+            self._refused = WireKeys()
 
-    def _resolve(self, series: Series, lease: Lease, written: bool) -> int:
-        ref = self._by_fingerprint.get(series.fingerprint)
-        if ref is None:
-            if self._admit is not None and self._admit(series, lease.sender) is not None:
-                return UNKNOWN
-            ref = self._add(series, lease.sender)
-        self._touched[ref] = max(self._touched[ref], lease.epoch)
-        if written:
-            self._written[ref] = True
-        return ref
+    def _resolve(self, series: Sequence[Series], lease: Lease, written: bool) -> Refs:
+        fingerprints = np.fromiter((one.fingerprint for one in series), np.uint64, len(series))
+        refs = self._known(fingerprints, lease, written)
+        unknown = np.flatnonzero(refs < 0)
+        if len(unknown):
+            _, first = np.unique(fingerprints[unknown], return_index=True)
+            new = [series[place] for place in unknown[np.sort(first)].tolist()]
+            if self._admit is not None:
+                new = [one for one in new if self._admit(one, lease.sender) is None]
+            self._add(new, lease, written)
+            refs[unknown] = self._known(fingerprints[unknown], lease, written)
+        return refs
 
-    def _add(self, series: Series, sender: str) -> int:
-        if sender not in self.sender_names:
-            self.sender_names.append(sender)
-        row = (series, 0, self.sender_names.index(sender), False)
-        if self._free:
-            ref = self._free.pop()
-            self._rows[ref], self._touched[ref], self._sender[ref], self._written[ref] = row
-        else:
-            ref = len(self._rows)
-            for column, value in zip(
-                (self._rows, self._touched, self._sender, self._written), row, strict=True
-            ):
-                column.append(value)  # type: ignore[attr-defined]
-        self._by_fingerprint[series.fingerprint] = ref
-        self._index.add(ref, series.labels)
-        self._answers.clear()
-        self.new_total += 1
-        return ref
+    def _known(self, fingerprints: npt.NDArray[np.uint64], lease: Lease, written: bool) -> Refs:
+        with self._lock:
+            self._check(lease)
+            rows = self._catalogue.rows
+            refs = rows.find(fingerprints)
+            rows.touch(refs, lease.epoch)
+            if written:
+                rows.mark_stored(refs)
+        return refs
+
+    def _add(self, series: Sequence[Series], lease: Lease, written: bool) -> None:
+        """Add those of different `series` that nobody added meanwhile."""
+        if not series:
+            return
+        new = prepare(series)
+        with self._lock:
+            rows = self._catalogue.rows
+            missing = rows.find(new.fingerprints) < 0
+            if not missing.all():
+                new = prepare([one for one, is_new in zip(series, missing.tolist(), strict=True) if is_new])
+            if len(new.fingerprints):
+                refs = self._catalogue.add(new, lease.sender, stored=written)
+                rows.touch(refs, lease.epoch)
 
     def remove(self, refs: npt.ArrayLike) -> Refs:
         """Take out series (called by `Head.evict` only); those that a live lease holds stay. Returns the refs
         that were removed and may be given to other series from now on.
         """
-        gone = []
+        asked = _refs(refs)
+        removed = [np.empty(0, np.int32)]
+        for first in range(0, len(asked), _REMOVED_AT_ONCE):
+            with self._lock:
+                oldest = next(iter(self._live), self._epoch + 1)
+                gone, is_gone = self._catalogue.remove(asked[first : first + _REMOVED_AT_ONCE], oldest)
+                if len(gone):
+                    self._keys.drop(is_gone)
+                    self._refused = WireKeys()
+            removed.append(gone)
+        return np.concatenate(removed)
+
+    def compact(self) -> None:
+        """Give back all memory that can be given back at once; `remove` does so when there is much."""
         with self._lock:
-            oldest = next(iter(self._live), self._epoch + 1)
-            for ref in np.asarray(refs, np.int32).tolist():
-                series = self._rows[ref]
-                if series is None or self._touched[ref] >= oldest:
-                    continue
-                self._rows[ref] = None
-                del self._by_fingerprint[series.fingerprint]
-                self._index.remove(ref, series.labels)
-                self._free.append(ref)
-                gone.append(ref)
-            if gone:
-                dead = set(gone)
-                self._keys = {key: ref for key, ref in self._keys.items() if ref not in dead}
-                self._refused.clear()
-                self._answers.clear()
-                self.removed_total += len(gone)
-        return np.array(gone, np.int32)
+            self._catalogue.compact()
 
     # ---- what is known of a ref --------------------------------------------------------------------------
 
     @property
     def size(self) -> int:
         """Number of live series."""
-        return len(self._by_fingerprint)
+        return len(self._catalogue.rows)
 
     @property
     def capacity(self) -> int:
-        """Every ref is below this."""
-        return len(self._rows)
+        """Every ref is below this. It grows and shrinks."""
+        return self._catalogue.rows.capacity
+
+    @property
+    def new_total(self) -> int:
+        """How many series were ever added."""
+        return self._catalogue.rows.added
+
+    @property
+    def removed_total(self) -> int:
+        """How many series were ever removed."""
+        return self._catalogue.rows.removed
+
+    @property
+    def sender_names(self) -> list[str]:
+        """The names of senders by their numbers, "" for a number that is free."""
+        with self._lock:
+            return [name or "" for name in self._catalogue.senders.keys]
 
     def series(self, ref: int) -> Series:
-        """The series of a live ref."""
-        series = self._rows[ref]
-        if series is None:
-            raise KeyError(f"ref {ref} names no series")
-        return series
+        """The series of a live ref. Raises NotFound for any other."""
+        return self.series_of([ref])[0]
+
+    def series_of(self, refs: npt.ArrayLike) -> list[Series]:
+        """The series of live refs. Raises NotFound for any other."""
+        with self._lock:
+            return self._catalogue.series(self._live_refs(refs))
 
     def labels(self, ref: int) -> Labels:
-        """The labels of a live ref; do not change them."""
-        return self.series(ref).labels
+        """The labels of a live ref; do not change them. Raises NotFound for any other."""
+        return self.labels_of([ref])[0]
 
     def labels_of(self, refs: npt.ArrayLike) -> tuple[Labels, ...]:
-        """The labels of live refs; mappings may be shared, do not change them."""
-        return tuple(self.labels(ref) for ref in np.asarray(refs).tolist())
+        """The labels of live refs; do not change them. Raises NotFound for any other."""
+        with self._lock:
+            columns = self._catalogue.labels(self._live_refs(refs))
+        return columns.decode()
 
     def fingerprints(self, refs: npt.ArrayLike) -> npt.NDArray[np.uint64]:
-        """The fingerprints of live refs, uint64[n]."""
-        return np.array([self.series(ref).fingerprint for ref in np.asarray(refs).tolist()], np.uint64)
+        """The fingerprints of live refs, uint64[n]. Raises NotFound for any other."""
+        with self._lock:
+            return self._catalogue.rows.fingerprints(self._live_refs(refs))
 
     def senders(self, refs: npt.ArrayLike) -> npt.NDArray[np.int32]:
-        """Who brought each of the live refs first: positions in `sender_names`, int32[n]."""
-        return np.array([self._sender[ref] for ref in np.asarray(refs).tolist()], np.int32)
+        """Who brought each of the live refs first: positions in `sender_names`, int32[n]. Raises NotFound."""
+        with self._lock:
+            return self._catalogue.senders_of(self._live_refs(refs))
 
     def unwritten(self, refs: npt.ArrayLike) -> Refs:
-        """Those of `refs` whose series are not in the store yet, each once."""
-        return np.array([ref for ref in np.unique(refs).tolist() if not self._written[ref]], np.int32)
+        """Those of the live `refs` whose series are not in the store yet, each once. Raises NotFound."""
+        with self._lock:
+            return np.unique(self._catalogue.rows.unstored(self._live_refs(refs)))
 
     def mark_written(self, refs: npt.ArrayLike) -> None:
         """Say that the series of `refs` are in the store."""
-        for ref in np.asarray(refs).tolist():
-            self._written[ref] = True
+        with self._lock:
+            self._catalogue.rows.mark_stored(_refs(refs))
+
+    def _live_refs(self, refs: npt.ArrayLike) -> Refs:
+        found = _refs(refs)
+        is_alive = self._catalogue.rows.alive(found)
+        if not is_alive.all():
+            raise NotFound(
+                f"ref {found[~is_alive][0]} names no series; hold a lease over refs between finding and using them"
+            )
+        return found
 
     # ---- who matches -------------------------------------------------------------------------------------
 
@@ -243,83 +289,98 @@ class SeriesTable:
 
         Raises InvalidInput for a bad expression.
         """
-        with self._lock:
-            return self._match(matchers)
+        return self._answers.refs(matchers)
 
     def match_labels(self, matchers: Sequence[Matcher]) -> tuple[Refs, tuple[Labels, ...]]:
-        """`match` and the labels of what it found, taken at one moment."""
-        with self._lock:
-            refs = self._match(matchers)
-            return refs, self.labels_of(refs)
-
-    def _match(self, matchers: Sequence[Matcher]) -> Refs:
-        key = tuple(matchers)
-        found = self._answers.get(key)
-        if found is None:
-            if len(self._answers) >= _ANSWERS_KEPT:
-                self._answers.clear()
-            refs = sorted(self._index.resolve(matchers), key=lambda ref: label_key(self.labels(ref)))
-            found = self._answers[key] = np.array(refs, np.int32)
-        return found
+        """`match` and the labels of what it found, taken at one moment. Do not change either."""
+        return self._answers.labelled(matchers)
 
     # ---- usage -------------------------------------------------------------------------------------------
 
     def usage(self) -> SeriesUsage:
-        """The live series with their metrics, senders and sizes."""
+        """The live series with their metrics, services, senders and sizes."""
         with self._lock:
-            rows = [(ref, row) for ref, row in enumerate(self._rows) if row is not None]
+            catalogue = self._catalogue
+            refs = catalogue.rows.all()
             return SeriesUsage(
-                _int32(ref for ref, _ in rows),
-                _int32(
-                    self._symbol(row.labels["__name__"]) if "__name__" in row.labels else -1
-                    for _, row in rows
-                ),
-                _int32(self._sender[ref] for ref, _ in rows),
-                _int32(
-                    sum(len(part.encode()) for pair in row.labels.items() for part in pair) for _, row in rows
-                ),
+                refs,
+                catalogue.values_of(refs, "__name__"),
+                catalogue.services_of(refs),
+                catalogue.senders_of(refs),
+                catalogue.label_bytes(refs),
             )
 
-    def pair_usage(self) -> PairUsage:
-        """The label pairs in use and how many series have each."""
-        counts: dict[tuple[str, str], int] = {}
+    def pair_usage(self, weights: npt.NDArray[np.float64] | None = None) -> PairUsage:
+        """The label pairs in use and how many series have each, with the sums of `weights` (by ref, refs
+        beyond its end weigh nothing).
+        """
         with self._lock:
-            for row in self._rows:
-                for pair in row.labels.items() if row is not None else ():
-                    counts[pair] = counts.get(pair, 0) + 1
-            return PairUsage(
-                _int32(self._symbol(name) for name, _ in counts),
-                _int32(self._symbol(value) for _, value in counts),
-                _int32(counts.values()),
-            )
+            pairs, rows = self._catalogue.pairs, self._catalogue.rows
+            live = pairs.live()
+            sums = np.zeros(len(live))
+            if weights is not None:
+                refs = rows.all()
+                weights = np.require(weights, np.float64, ("C", "W"))
+                sums = rows.sum_weights(refs[refs < len(weights)], weights, pairs.id_count)[live]
+            return PairUsage(pairs.names[live], pairs.values[live], pairs.counts[live], sums)
 
     def texts(self, symbols: npt.ArrayLike) -> list[str]:
         """The strings of `symbols`, "" for -1; symbols stay valid until series are removed."""
-        return [self._texts[symbol] if symbol >= 0 else "" for symbol in np.asarray(symbols).tolist()]
+        asked = np.asarray(symbols, np.int64)
+        found = np.full(len(asked), "", object)
+        with self._lock:
+            known = np.flatnonzero((asked >= 0) & (asked < self._catalogue.symbols.id_count))
+            texts = self._catalogue.symbols.texts(asked[known].astype(np.int32))
+        found[known] = texts.decode()
+        return found.tolist()
 
     def label_names(self) -> list[str]:
         """Every label name in use, sorted."""
         with self._lock:
-            return sorted({name for row in self._rows if row is not None for name in row.labels})
+            return self._catalogue.texts_of_name(None)
 
     def label_values(self, name: str) -> list[str]:
         """Every value of the label `name` in use, sorted."""
         with self._lock:
-            rows = (row for row in self._rows if row is not None)
-            return sorted({row.labels[name] for row in rows if name in row.labels})
+            return self._catalogue.texts_of_name(name)
 
     @property
     def memory_bytes(self) -> dict[str, int]:
-        """Bytes held, by part (an estimate)."""
-        return {"series": 2000 * len(self._rows), "wire_keys": 200 * len(self._keys)}
-
-    def _symbol(self, text: str) -> int:
-        symbol = self._symbols.get(text)
-        if symbol is None:
-            symbol = self._symbols[text] = len(self._texts)
-            self._texts.append(text)
-        return symbol
+        """Bytes held, by part, spare room included (`answers` and `shared` are estimates)."""
+        with self._lock:
+            return {
+                **self._catalogue.memory_bytes,
+                "wire_keys": self._keys.nbytes + self._refused.nbytes,
+                "answers": self._answers.memory_bytes,
+            }
 
 
-def _int32(values: Any) -> npt.NDArray[np.int32]:
-    return np.fromiter(values, np.int32)
+def _refs(refs: npt.ArrayLike) -> Refs:
+    """As an array that the compiled loops take without being compiled anew."""
+    return np.require(refs, np.int32, ("C", "W"))
+
+
+def warm() -> None:
+    """Compile every kernel of the table, or load it from the cache, by one turn of a small table."""
+    table = SeriesTable()
+    lease = table.lease("warm")
+    named = [{"__name__": "a", "b": str(number)} for number in range(3)]
+    series = [Series(fingerprint(labels), labels, "warm") for labels in named]
+    keys = np.arange(6, dtype=np.uint64).reshape(3, 2)
+    table.find(keys, lease)
+    refs = table.bind(keys[:2], series[:2], lease)
+    for expression in ("1|2", "1.*", "[12]", "x[12]"):
+        table.match_labels([Matcher("b", "=~", expression), Matcher("__name__", "!=", "")])
+    table.resolve(series, lease, written=True)
+    table.match_labels([Matcher("b", "=~", "1.*"), Matcher("__name__", "!=", "")])
+    table.match([Matcher("b", "!=", "1")])
+    table.unwritten(refs)
+    table.mark_written(refs)
+    table.series_of(refs)
+    table.usage()
+    table.pair_usage(np.ones(table.capacity))
+    table.label_names()
+    lease.release()
+    table.remove(refs[:1])
+    table.match([Matcher("b", "=~", "1.*"), Matcher("__name__", "!=", "")])
+    table.compact()
