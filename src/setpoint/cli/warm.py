@@ -1,4 +1,6 @@
-"""`setpoint warm`: compile the query kernels into numba's cache, once after an installation."""
+"""`setpoint warm`: compile the kernels of telemetry and queries into numba's cache, once after an
+installation.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ def warm() -> None:
 
     from setpoint.cli.output import console
     from setpoint.promql import kernels
+    from setpoint.telemetry import warm as telemetry
 
     started = time.monotonic()
-    with console(stderr=True).status("Compiling the query kernels (once) …"):
+    with console(stderr=True).status("Compiling the kernels (once) …"):
+        telemetry.warm()
         kernels.warm()
-    console().print(f"query kernels ready ({time.monotonic() - started:.1f} s)")
+    console().print(f"kernels ready ({time.monotonic() - started:.1f} s)")

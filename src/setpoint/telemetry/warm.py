@@ -6,11 +6,23 @@ here.
 
 from __future__ import annotations
 
-from setpoint.telemetry import series_table
+from setpoint.telemetry import (
+    blocks,
+    chunk_samples,
+    codec,
+    journal_codec,
+    rollup_codec,
+    rollup_store,
+    series_table,
+)
+from setpoint.telemetry.scrape import exposition
 
 __all__ = ["warm"]
 
 
 def warm() -> None:
     """Compile the kernels of telemetry, or load them from the cache."""
-    series_table.warm()
+    for module in (
+        series_table, codec, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store, exposition,
+    ):  # fmt: skip
+        module.warm()
