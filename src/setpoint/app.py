@@ -23,6 +23,8 @@ from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
 from setpoint.telemetry.protect import Limits, Protection
 from setpoint.telemetry.series_table import SeriesTable
+from setpoint.telemetry.sizes import SizeMeter
+from setpoint.telemetry.usage import Arrivals, UsageMeter
 from setpoint.timeline import SUMMARY_MAX, Timeline
 
 __all__ = ["App", "build", "default_registry", "wire"]
@@ -49,18 +51,23 @@ class App:
     ingest: Ingest
     protection: Protection
     table: SeriesTable
+    usage: UsageMeter
+    sizes: SizeMeter
     reader: Reader
     objectives: ObjectiveBook
     faults: FaultBoard
     started_ms: int
 
     def start(self, stop: threading.Event) -> list[threading.Thread]:
-        """Start the background loops (evaluation of objectives); they end soon after `stop` is set."""
-        evaluation = threading.Thread(
-            target=self.objectives.run, args=(stop,), name="evaluation", daemon=True
-        )
-        evaluation.start()
-        return [evaluation]
+        """Start the background loops (evaluation of objectives, usage); they end soon after `stop` is set."""
+        loops = {
+            "evaluation": partial(self.objectives.run, stop),
+            "usage": partial(self.usage.run, stop, self.sizes.refresh),
+        }
+        threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in loops.items()]
+        for thread in threads:
+            thread.start()
+        return threads
 
     def close(self) -> None:
         """Store what waits, then close the databases and unlock the data folder."""
@@ -105,9 +112,10 @@ def wire(
     registry = default_registry()
     resources = ResourceStore(state_database, timeline, clock, registry)
     signals = SignalStore(telemetry_database)
-    protection = Protection(Limits.of(settings), clock)
+    arrivals = Arrivals(clock)
+    protection = Protection(Limits.of(settings), clock, on_admitted=arrivals.note)
     table = SeriesTable(admit=protection.admit)
-    head = Head(settings.head_s * 1000)
+    head = Head(settings.head_s * 1000, table)
     protection.starting = True
     rebuild_head(signals, head, clock.now_ms(), _log_progress)
     protection.starting = False
@@ -125,6 +133,17 @@ def wire(
     )
     objectives.apply(resources.documents())
     resources.on_change = objectives.apply
+    ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20)
+    sizes = SizeMeter(telemetry_database, folder.telemetry if not settings.telemetry_dsn else None)
+    usage = UsageMeter(
+        table,
+        head,
+        protection,
+        arrivals,
+        clock,
+        samples_stored=lambda: ingest.stats.samples,
+        bytes_per_sample=lambda: sizes.latest.sample_bytes,
+    )
     return App(
         settings=settings,
         clock=clock,
@@ -136,9 +155,11 @@ def wire(
         resources=resources,
         signals=signals,
         head=head,
-        ingest=Ingest(signals, head, clock, settings.queue_limit_mb << 20),
+        ingest=ingest,
         protection=protection,
         table=table,
+        usage=usage,
+        sizes=sizes,
         reader=reader,
         objectives=objectives,
         faults=FaultBoard(timeline, clock),

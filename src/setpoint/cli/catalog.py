@@ -39,6 +39,7 @@ CATALOG = (
     CommandEntry("timeline", "timeline", "List what happened, newest first.", _LOOK),
     CommandEntry("event", "event", "Put an event on the timeline, such as a deploy.", _LOOK),
     CommandEntry("query", "query", "Answer a PromQL expression at one instant.", _LOOK),
+    CommandEntry("telemetry", "telemetry", "Show who sends what, and what it costs.", _LOOK),
 )
 
 EXIT_CODES = (

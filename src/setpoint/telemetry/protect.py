@@ -224,6 +224,11 @@ class Protection:
         return self._counts.total
 
     @property
+    def senders(self) -> int:
+        """How many senders have series."""
+        return len(self._counts.senders)
+
+    @property
     def _pairs_from(self) -> int:
         """From how many series of a metric on it is known how many are whose."""
         return _few(self.limits.metric_series)

@@ -12,7 +12,19 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from setpoint import __version__
 from setpoint.app import App
-from setpoint.web import access, demo, errors, health, live, metrics, objective, promql, resource, timeline
+from setpoint.web import (
+    access,
+    demo,
+    errors,
+    health,
+    live,
+    metrics,
+    objective,
+    promql,
+    resource,
+    timeline,
+    usage,
+)
 from setpoint.web.access import Access
 from setpoint.web.page import HERE
 from setpoint.web.requests import RequestCounter, Requests
@@ -36,7 +48,7 @@ def create_app(app: App) -> FastAPI:
     application.state.requests = Requests()
     app.timeline.subscribe(application.state.live.announce)
     errors.register(application)
-    for module in (health, metrics, access, live, objective, timeline, resource, promql, demo):
+    for module in (health, metrics, access, live, objective, timeline, resource, promql, usage, demo):
         application.include_router(module.router)
     application.router.routes.extend(otlp_routes(app))
     application.mount("/static", StaticFiles(directory=HERE / "static"))
