@@ -129,7 +129,8 @@ def share(part: float | None, whole: float | None) -> str:
     if 0 < value < 0.1:
         return f"<{_GAP}0.1{_GAP}%"
     decimals = 0 if value == 0 or value >= 10 else 1
-    return _number(_floor(value, decimals) if value < 100 else value, decimals) + _GAP + "%"
+    rounded = round(value, decimals)
+    return _number(_floor(value, decimals) if rounded >= 100 > value else rounded, decimals) + _GAP + "%"
 
 
 def breakable(name: str) -> Markup:
