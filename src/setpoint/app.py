@@ -12,12 +12,13 @@ import threading
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from setpoint import objective
+from setpoint import objective, telemetry
 from setpoint.clock import Clock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
 from setpoint.promql import kernels
+from setpoint.promql.selector import read_selector
 from setpoint.resource import Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
@@ -81,6 +82,7 @@ def default_registry() -> Registry:
     """Every resource kind that this Setpoint knows."""
     registry = Registry()
     objective.register(registry)
+    telemetry.register(registry, read_selector)
     return registry
 
 
@@ -134,7 +136,7 @@ def wire(
     objectives.apply(resources.documents())
     resources.on_change = objectives.apply
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20)
-    sizes = SizeMeter(telemetry_database, folder.telemetry if not settings.telemetry_dsn else None)
+    sizes = SizeMeter(telemetry_database, None if settings.telemetry_dsn else folder.telemetry.parent)
     usage = UsageMeter(
         table,
         head,

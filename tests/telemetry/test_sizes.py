@@ -58,21 +58,25 @@ def test_when_the_disk_does_not_answer_the_latest_stays(
 
 
 @pytest.mark.parametrize(
-    ("free_bytes", "limit_bytes", "stored_bytes", "days_left"),
+    ("free_bytes", "limit_bytes", "stored_bytes", "kept_days", "days_left"),
     [
-        (100 * 86_400, None, 0, None),  # 35 days fit into room for 100
-        (10 * 86_400, None, 0, 10),
-        (10 * 86_400, None, 30 * 86_400, None),  # only five days more come, then old ones go
-        (100 * 86_400, 20 * 86_400, 86_400, 19),
-        (100 * 86_400, 86_400, 5 * 86_400, 0),
-        (None, None, 0, None),
+        (100 * DAY_S, None, 0, 35, None),  # 35 days fit into room for 100
+        (10 * DAY_S, None, 0, 35, 10),
+        (10 * DAY_S, None, 30 * DAY_S, 35, None),  # only five days more come, then old ones go
+        (100 * DAY_S, 20 * DAY_S, DAY_S, 20, None),
+        (5 * DAY_S, 20 * DAY_S, DAY_S, 20, 5),
+        (None, None, 0, 35, None),
     ],
 )
 def test_when_the_disk_is_full(
-    free_bytes: int | None, limit_bytes: int | None, stored_bytes: int, days_left: float | None
+    free_bytes: int | None,
+    limit_bytes: int | None,
+    stored_bytes: int,
+    kept_days: float,
+    days_left: float | None,
 ) -> None:
     size = StoreSize({"blocks": TableSize(stored_bytes, 1, 1)}, sample_bytes=1.0, free_bytes=free_bytes)
-    assert outlook(size, 1.0, 35, limit_bytes) == Outlook(DAY_S, 35 * DAY_S, days_left)
+    assert outlook(size, 1.0, 35, limit_bytes) == Outlook(DAY_S, kept_days * DAY_S, kept_days, days_left)
 
 
 def test_no_outlook_without_a_pace_or_a_size() -> None:

@@ -63,6 +63,8 @@ def test_samples_requests_and_refusals_are_counted(parts: App, client: httpx.Cli
     after = values(client)
     assert after["setpoint_ingest_samples_total"] == 20
     assert after["setpoint_head_series"] == 2
+    assert after["setpoint_series_created_total"] == 2
+    assert after['setpoint_head_bytes{part="open"}'] > 0
     assert after['setpoint_ingest_refused_samples_total{reason="too_new"}'] == 7
     assert after['setpoint_http_requests_total{code="404",method="GET",route="/objectives/{name}"}'] == 1
     assert after['setpoint_http_requests_total{code="404",method="GET",route="none"}'] == 1
@@ -70,6 +72,17 @@ def test_samples_requests_and_refusals_are_counted(parts: App, client: httpx.Cli
     assert after['setpoint_http_requests_total{code="200",method="GET",route="/metrics"}'] == 1
     assert after['setpoint_http_request_duration_seconds_bucket{le="+Inf",route="/metrics"}'] == 1
     assert after["setpoint_http_requests_open"] == 1
+
+
+def test_the_store_is_measured_now_and_then(parts: App, client: httpx.Client) -> None:
+    send(parts, requests("catalog", NOW_MS, [0] * 9))
+    assert "setpoint_disk_free_bytes" not in values(client)
+    parts.sizes.refresh()
+    after = values(client)
+    assert after["setpoint_disk_free_bytes"] > 0
+    assert after['setpoint_store_rows{table="series"}'] == 2
+    assert after['setpoint_store_parts{table="series"}'] >= 1
+    assert after['setpoint_store_bytes{table="series"}'] > 0
 
 
 def test_otlp_and_static_files_have_their_routes(client: httpx.Client) -> None:

@@ -55,12 +55,14 @@ class StoreSize:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the samples' growth means: `bytes_per_day` at today's pace, `steady_bytes` when the oldest days go
-    as fast as new ones come, `days_left` until the disk (or the budget) is full, None when it never is.
+    """What the samples' growth means: `bytes_per_day` at today's pace; `steady_bytes` when the oldest days go
+    as fast as new ones come, which then reach back `kept_days`; `days_left` until the disk is full, None when
+    it never is.
     """
 
     bytes_per_day: float
     steady_bytes: float
+    kept_days: float
     days_left: float | None
 
 
@@ -102,17 +104,17 @@ def outlook(
 ) -> Outlook | None:
     """What `samples_per_s` means for the disk; None when the pace, or what a sample takes, is not known.
 
-    `limit_bytes` is the budget of the whole database, None without one. Only samples are taken to grow.
+    `limit_bytes` is the budget of the whole database, for which the oldest days are dropped; None without
+    one. Only samples are taken to grow.
     """
-    if samples_per_s is None or size.sample_bytes is None:
+    if not samples_per_s or size.sample_bytes is None:
         return None
     bytes_per_day = samples_per_s * 86_400 * size.sample_bytes
-    steady_bytes = bytes_per_day * retention_days
-    rooms = [size.free_bytes] if size.free_bytes is not None else []
+    kept_days = retention_days
     if limit_bytes:
-        rooms.append(max(0, int(limit_bytes - size.bytes)))
-    growth = max(0.0, steady_bytes - size.tables["blocks"].bytes)
-    days_left = None
-    if rooms and bytes_per_day > 0 and growth > min(rooms):
-        days_left = min(rooms) / bytes_per_day
-    return Outlook(bytes_per_day, steady_bytes, days_left)
+        kept_days = min(kept_days, limit_bytes / bytes_per_day)
+    steady_bytes = bytes_per_day * kept_days
+    growth_bytes = steady_bytes - size.tables["blocks"].bytes
+    is_enough = size.free_bytes is None or growth_bytes <= size.free_bytes
+    days_left = None if is_enough else (size.free_bytes or 0) / bytes_per_day
+    return Outlook(bytes_per_day, steady_bytes, kept_days, days_left)

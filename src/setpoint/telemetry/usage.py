@@ -50,6 +50,7 @@ _KEPT_MS = 3_000
 _ANSWERS_KEPT = 64
 _DAY_S = 86_400
 _CENSUS_S = 10.0
+_ROUNDS_A_MINUTE = 6
 _OPEN_SAMPLES = 64
 """What the open block of a series weighs, in samples: a series costs memory before it has many."""
 
@@ -191,11 +192,16 @@ class UsageMeter:
             self._table.forget_refused()
 
     def run(self, stop: threading.Event, then: Callable[[], None] = lambda: None) -> None:
-        """Tick, and call `then`, every ten seconds until `stop` is set; the body of the usage thread."""
+        """Tick every ten seconds, and call `then` every minute, until `stop` is set; the body of the usage
+        thread.
+        """
+        rounds = 0
         while not self._clock.wait(stop, _CENSUS_S):
             try:
                 self.tick()
-                then()
+                if rounds % _ROUNDS_A_MINUTE == 0:
+                    then()
+                rounds += 1
             except Exception:  # noqa: BLE001 — the loop must outlive any fault: limits open again by it
                 _log.exception("usage was not counted; the next round tries again")
 

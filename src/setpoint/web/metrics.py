@@ -54,6 +54,7 @@ class _Families:
         yield from _process()
         yield from _ingest(self._parts)
         yield from _head(self._parts)
+        yield from _store(self._parts)
         yield from _evaluation(self._parts)
         yield from _http(self._requests, self._live)
 
@@ -103,13 +104,33 @@ def _ingest(parts: App) -> Iterator[Metric]:
 
 
 def _head(parts: App) -> Iterator[Metric]:
-    head = parts.head
+    head, table, protection = parts.head, parts.table, parts.protection
     yield _gauge("setpoint_head_series", "Series with samples in memory.", head.series_count)
     yield _gauge("setpoint_head_samples", "Samples in memory.", head.sample_count)
-    yield _gauge("setpoint_head_sample_bytes", "Memory of the samples.", head.sample_bytes)
-    limits = parts.protection.limits
-    yield _gauge("setpoint_series_places", "Places taken of series_limit.", parts.protection.counted)
-    yield _gauge("setpoint_series_limit_places", "The setting series_limit.", limits.series)
+    yield _gauge("setpoint_head_bytes", "Memory of the samples, by part.", head.memory_bytes, ("part",))
+    yield _gauge(
+        "setpoint_index_bytes", "Memory of the series' labels, by part.", table.memory_bytes, ("part",)
+    )
+    yield _counter("setpoint_series_created", "Series that came, since start.", table.new_total)
+    yield _counter("setpoint_series_removed", "Series that ended, since start.", table.removed_total)
+    yield _gauge("setpoint_series_places", "Places taken of the limit of series.", protection.counted)
+    yield _gauge("setpoint_series_limit_places", "The setting series_limit.", protection.limits.series)
+    yield _gauge("setpoint_senders", "Senders that have series.", protection.senders)
+
+
+def _store(parts: App) -> Iterator[Metric]:
+    size = parts.sizes.latest
+    for measure, told in (
+        ("bytes", "Size of the telemetry database on disk, by table."),
+        ("parts", "Parts of the telemetry database, by table; merges keep them few."),
+        ("rows", "Rows of the telemetry database, by table."),
+    ):
+        values = {name: float(getattr(table, measure)) for name, table in size.tables.items()}
+        yield _gauge(f"setpoint_store_{measure}", told, values, ("table",))
+    if size.sample_bytes is not None:
+        yield _gauge("setpoint_store_sample_bytes", "What a stored sample takes on disk.", size.sample_bytes)
+    if size.free_bytes is not None:
+        yield _gauge("setpoint_disk_free_bytes", "Free space of the data folder's disk.", size.free_bytes)
 
 
 def _evaluation(parts: App) -> Iterator[Metric]:
