@@ -53,6 +53,18 @@ def test_the_token_opens(locked: httpx.Client) -> None:
         assert locked.get("/objectives", headers=headers).status_code == 401, wrong
 
 
+def test_the_token_is_taken_as_password(locked: httpx.Client) -> None:
+    """Senders such as Prometheus know Basic credentials; the user's name does not matter."""
+    for user in ("setpoint", ""):
+        assert locked.get("/objectives", headers=JSON, auth=(user, "s3cret-token")).status_code == 200
+    for wrong in (("s3cret-token", ""), ("setpoint", "s3cret-token2"), ("setpoint", "")):
+        assert locked.get("/objectives", headers=JSON, auth=wrong).status_code == 401, wrong
+    for damaged in ("Basic", "Basic :", "Basic %%%", "Basic /w==", "Basic czNjcmV0LXRva2Vu"):
+        assert locked.get("/objectives", headers=JSON | {"Authorization": damaged}).status_code == 401, (
+            damaged
+        )
+
+
 def test_a_browser_logs_in_and_comes_back_to_its_page(locked: httpx.Client, guarded: App) -> None:
     asked = locked.get("/objectives?q=state:burning", headers=HTML)
     assert asked.status_code == 303

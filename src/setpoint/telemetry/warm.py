@@ -15,6 +15,7 @@ from setpoint.telemetry import (
     rollup_store,
     series_table,
 )
+from setpoint.telemetry.receive import remote_write_scan
 from setpoint.telemetry.scrape import exposition
 
 __all__ = ["warm"]
@@ -24,5 +25,6 @@ def warm() -> None:
     """Compile the kernels of telemetry, or load them from the cache."""
     for module in (
         series_table, codec, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store, exposition,
+        remote_write_scan,
     ):  # fmt: skip
         module.warm()

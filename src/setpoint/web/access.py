@@ -3,9 +3,9 @@ answer.
 
 The outermost layer of `routes.create_app`, written as plain ASGI so that streams pass through unbuffered.
 
-- With a token set, every request needs `Authorization: Bearer …`, or the cookie that the login page gives
-  for it. The cookie is an expiry and its HMAC under the token: nothing is stored, and a new token ends
-  every session.
+- With a token set, every request needs `Authorization: Bearer …`, or Basic with the token as password (of
+  any user, for senders that know nothing else), or the cookie that the login page gives for it. The cookie
+  is an expiry and its HMAC under the token: nothing is stored, and a new token ends every session.
 - Listening on loopback, only the names of this machine are taken as `Host`: a page of another site that
   rebinds its DNS name to 127.0.0.1 still sends its own name.
 - A browser that changes something must come from our own page: `Origin` has to name the host it talks to.
@@ -13,8 +13,12 @@ The outermost layer of `routes.create_app`, written as plain ASGI so that stream
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import APIRouter, Request
@@ -42,10 +46,22 @@ router = APIRouter()
 
 
 class Access:
-    """ASGI layer that lets a request through to `inner` or answers why not."""
+    """ASGI layer that lets a request through to `inner` or answers why not.
 
-    def __init__(self, inner: ASGIApp, token: str, address: Address, clock: Clock) -> None:
+    A path of `direct` goes to its own application, which counts its own bodies: doors for telemetry that want
+    no other layer.
+    """
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        token: str,
+        address: Address,
+        clock: Clock,
+        direct: Mapping[str, ASGIApp] = MappingProxyType({}),
+    ) -> None:
         self._inner = inner
+        self._direct = direct
         self._token = token
         self._clock = clock
         self._hosts = {"localhost", "127.0.0.1", "::1", address.host.lower()} if address.is_loopback else None
@@ -66,7 +82,8 @@ class Access:
             await send(message)
 
         refusal = self._refuse(Request(scope))
-        await (refusal or self._inner)(scope, receive, send_with_headers)
+        inner = refusal or self._direct.get(scope["path"], self._inner)
+        await inner(scope, receive, send_with_headers)
 
     def _refuse(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")
@@ -79,7 +96,7 @@ class Access:
         if request.method not in _READING and not _is_same_origin(request.headers, host):
             message = "A page of another site tried to change something here; only Setpoint's own pages may."
             return answer(request, 403, Forbidden.code, message)
-        if (refusal := _refuse_body(request)) is not None:
+        if request.url.path not in self._direct and (refusal := _refuse_body(request)) is not None:
             return refusal
         if not self._token or request.url.path.startswith(_OPEN) or self._is_known(request):
             return None
@@ -92,7 +109,17 @@ class Access:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return is_same_secret(given.strip(), self._token)
+        if scheme.lower() == "basic":
+            return is_same_secret(_password(given.strip()), self._token)
         return is_session(request.cookies.get(COOKIE, ""), self._token, self._clock.now_ms())
+
+
+def _password(credentials: str) -> str:
+    """The password of Basic credentials; empty when there is none."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _refuse_body(request: Request) -> Response | None:

@@ -16,10 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.errors import InvalidInput, TooLarge
+from setpoint.telemetry.receive import remote_write_columns as sample_columns
 from setpoint.telemetry.receive import remote_write_kernels as kernels
 from setpoint.telemetry.receive.compression import too_large
 
-__all__ = ["MAX_ITEMS", "MAX_SAMPLES", "MAX_SERIES", "Scanned", "Scanner", "inflate", "inflated_bytes"]
+__all__ = [
+    "MAX_ITEMS",
+    "MAX_SAMPLES",
+    "MAX_SERIES",
+    "Scanned",
+    "Scanner",
+    "inflate",
+    "inflated_bytes",
+    "warm",
+]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -239,3 +249,28 @@ def _refuse(status: npt.NDArray[np.int64], is_v2: bool) -> None:
             raise TooLarge(
                 f"the request holds more than {limit:,} {what}; send smaller batches (max_samples_per_send)"
             )
+
+
+def warm() -> None:
+    """Compile the kernels of remote write, or load them from the cache."""
+    scanner = Scanner(np.array([1, 2], np.uint64))
+    for is_v2 in (False, True):
+        scanned = scanner.scan(np.frombuffer(b"\x2a\x00" if is_v2 else b"\x0a\x00", np.uint8).copy(), is_v2)
+    refs, times, places = np.zeros(1, np.int32), np.zeros(1, np.int64), np.zeros(1, np.int64)
+    values, known = np.zeros(1, np.uint64), np.zeros((1, 3), np.uint64)
+    sample_columns.assemble(
+        refs,
+        scanned.marks,
+        scanned.families,
+        scanned.samples,
+        0,
+        0,
+        refs.copy(),
+        times,
+        values,
+        times[:0],
+        np.zeros((2, 3), np.int64),
+    )
+    sample_columns.new_families(scanned.families, values, places)
+    sample_columns.take_starts(refs, times, times, values, known, 0, places)
+    sample_columns.mark_starts(refs, times, times, values, known)
