@@ -16,7 +16,7 @@ from tests.postgresql import PostgresqlServer
 
 _TABLES = (
     "series", "samples", "spans", "logs", "ledger", "journal", "blocks", "flushes", "exemplars", "histograms",
-    "metadata", "rollups", "blocks_staged",
+    "metadata", "rollups", "blocks_staged", "series_unused",
 )  # fmt: skip
 
 

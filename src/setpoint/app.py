@@ -26,6 +26,7 @@ from setpoint.telemetry.protect import Limits, Protection
 from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.sizes import SizeMeter
 from setpoint.telemetry.usage import Arrivals, UsageMeter
+from setpoint.telemetry.receive import Receiver, last_samples
 from setpoint.timeline import SUMMARY_MAX, Timeline
 
 __all__ = ["App", "build", "default_registry", "wire"]
@@ -50,6 +51,7 @@ class App:
     signals: SignalStore
     head: Head
     ingest: Ingest
+    otlp: Receiver
     protection: Protection
     table: SeriesTable
     usage: UsageMeter
@@ -158,6 +160,7 @@ def wire(
         signals=signals,
         head=head,
         ingest=ingest,
+        otlp=Receiver(ingest, clock, table, protection, last_samples(head.select)),
         protection=protection,
         table=table,
         usage=usage,

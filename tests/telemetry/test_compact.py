@@ -219,8 +219,8 @@ def test_what_is_flushed_meanwhile_is_kept_for_the_next_night(flusher: _Flusher)
         flusher.flush(_minute(next(later)))
         return False
 
-    compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db), flush_another, slice_samples=60)
-    report = compactor.compact(DAY)
+    compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db), slice_samples=60)
+    report = compactor.compact(DAY, pause=flush_another)
     assert report.samples == 4 * 8 * 15  # what came later was not read
     assert next(later) > 8
     assert flusher.stored() == flusher.expected
@@ -252,8 +252,8 @@ def test_the_day_is_replaced_between_flushes_only(flusher: _Flusher) -> None:
         read.set()
         return False
 
-    compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db), note)
-    compaction = threading.Thread(target=compactor.compact, args=(DAY,))
+    compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db))
+    compaction = threading.Thread(target=compactor.compact, args=(DAY,), kwargs={"pause": note})
     with flusher.blocks.guard:  # a flush from its first chunk to its marker
         flusher.blocks.insert(_chunks(_minute(1, range(4))), 2)
         compaction.start()
@@ -270,9 +270,9 @@ def test_the_day_is_replaced_between_flushes_only(flusher: _Flusher) -> None:
 def test_compaction_that_is_told_to_stop_changes_nothing(flusher: _Flusher) -> None:
     flusher.flush(_minute(0))
     before = flusher.blocks.day_state(DAY)
-    compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db), lambda took_s: True)
+    compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db))
     with pytest.raises(Stopped):
-        compactor.compact(DAY)
+        compactor.compact(DAY, pause=lambda took_s: True)
     assert flusher.blocks.day_state(DAY) == before
     assert compactor.dirty_days(DAY + 1) == [DAY]
 

@@ -17,6 +17,7 @@ from setpoint.telemetry.model import (
     fingerprint,
 )
 from setpoint.telemetry.read import Reader, rebuild_head
+from setpoint.telemetry.register import register
 from setpoint.telemetry.store import ServiceSignals, SignalCounts, SignalStore
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "SpanBatch",
     "fingerprint",
     "rebuild_head",
+    "register",
 ]

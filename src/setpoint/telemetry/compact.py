@@ -93,17 +93,12 @@ class Compactor:
         db: TelemetryDatabase,
         blocks: Blocks,
         rollups: Rollups,
-        pause: Callable[[float], bool] = _never,
-        slice_samples: int = 1_000_000,
+        slice_samples: int = 500_000,
     ) -> None:
-        """`pause(took_s)` is called after each slice of work with the seconds that it took, so that the rest of
-        the server gets its turn; True stops the compaction. A slice of `slice_samples` takes about 60 bytes of
-        memory for each.
-        """
+        """A slice of `slice_samples` takes about 60 bytes of memory for each."""
         self._db = db
         self._blocks = blocks
         self._rollups = rollups
-        self._pause = pause
         self._slice_samples = slice_samples
 
     def dirty_days(self, before_day: int) -> list[int]:
@@ -111,11 +106,14 @@ class Compactor:
         found = self._db.query(_QUERIES["dirty_days"], before=before_day, upto=self._blocks.newest_marked())
         return [int(day) for day in found["day"].tolist()]
 
-    def compact(self, day: int, expired: Expired = NOTHING_EXPIRED) -> Compacted:
+    def compact(
+        self, day: int, expired: Expired = NOTHING_EXPIRED, pause: Callable[[float], bool] = _never
+    ) -> Compacted:
         """Rewrite a UTC day; the samples of `expired` series are left out, and their rollups left alone.
 
-        Raises CorruptChunk when a chunk is damaged, Unavailable when the engine refuses, Stopped when told to;
-        the day is as it was then.
+        `pause(took_s)` is called after each slice of work with the seconds that it took, so that the rest of
+        the server gets its turn; True stops the compaction. Raises CorruptChunk when a chunk is damaged,
+        Unavailable when the engine refuses, Stopped when told to; the day is as it was then.
         """
         elapsed_s = stopwatch()
         upto = self._blocks.newest_marked()
@@ -131,7 +129,7 @@ class Compactor:
             chunks = self._read(day, upto, expired, first, last)
             if len(chunks.starts):
                 work.add(chunks, self._rolled(day, first, last))
-            if self._pause(elapsed_s() - since_s):
+            if pause(elapsed_s() - since_s):
                 raise Stopped
         work.finish()
         self._replace(day, upto)

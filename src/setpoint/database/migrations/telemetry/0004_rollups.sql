@@ -14,3 +14,9 @@ SETTINGS index_granularity = 1024, index_granularity_bytes = 65536;
 
 -- A day of `blocks` while compaction rewrites it; REPLACE PARTITION wants the same structure.
 CREATE TABLE IF NOT EXISTS setpoint.blocks_staged AS setpoint.blocks;
+
+-- Series that are about to be deleted from `series`, because nothing of them is left.
+CREATE TABLE IF NOT EXISTS setpoint.series_unused (
+    fingerprint UInt64
+) ENGINE = MergeTree
+ORDER BY fingerprint;
