@@ -15,7 +15,7 @@ from setpoint.telemetry import (
     rollup_store,
     series_table,
 )
-from setpoint.telemetry.receive import remote_write_scan
+from setpoint.telemetry.receive import metric_warm, remote_write_scan
 from setpoint.telemetry.scrape import exposition
 
 __all__ = ["warm"]
@@ -25,6 +25,6 @@ def warm() -> None:
     """Compile the kernels of telemetry, or load them from the cache."""
     for module in (
         series_table, codec, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store, exposition,
-        remote_write_scan,
+        remote_write_scan, metric_warm,
     ):  # fmt: skip
         module.warm()

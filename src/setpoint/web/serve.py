@@ -114,8 +114,7 @@ async def _serve(settings: Settings) -> int:
         if settings.otlp_grpc:
             grpc_server = OtlpGrpcServer(
                 settings.otlp_grpc,
-                app.ingest,
-                app.clock,
+                app.otlp,
                 settings.body_limit_mb << 20,
                 settings.effective_token,
             )

@@ -12,4 +12,4 @@ __all__ = ["otlp_routes"]
 
 def otlp_routes(parts: App) -> list[Route]:
     """The three OTLP/HTTP routes, into the running server's ingest."""
-    return routes(parts.ingest, parts.clock, parts.settings.body_limit_mb << 20)
+    return routes(parts.otlp, parts.settings.body_limit_mb << 20)

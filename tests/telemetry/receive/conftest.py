@@ -9,7 +9,8 @@ import pytest
 from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
 from setpoint.telemetry import Head, Ingest, SignalStore
-from setpoint.telemetry.receive import OtlpGrpcServer
+from setpoint.telemetry.receive import OtlpGrpcServer, Receiver, last_samples
+from setpoint.telemetry.series_table import SeriesTable
 from tests.telemetry.receive.loopback import LIMIT_BYTES, Doors, serving
 
 
@@ -17,11 +18,14 @@ from tests.telemetry.receive.loopback import LIMIT_BYTES, Doors, serving
 def doors(telemetry_database: TelemetryDatabase) -> Iterator[Doors]:
     """OTLP/HTTP on uvicorn and OTLP/gRPC, both on free loopback ports; the body limit is 1 MiB."""
     clock = SystemClock()
-    ingest = Ingest(SignalStore(telemetry_database), Head(3_600_000), clock, 64 << 20)
-    grpc_server = OtlpGrpcServer("127.0.0.1:0", ingest, clock, LIMIT_BYTES)
+    table = SeriesTable()
+    head = Head(3_600_000, table)
+    ingest = Ingest(SignalStore(telemetry_database), head, clock, 64 << 20)
+    receiver = Receiver(ingest, clock, table, last=last_samples(head.select))
+    grpc_server = OtlpGrpcServer("127.0.0.1:0", receiver, LIMIT_BYTES)
     grpc_server.start()
     try:
-        with serving(ingest, clock) as port:
+        with serving(receiver) as port:
             yield Doors(port, f"127.0.0.1:{grpc_server.port}", telemetry_database, ingest)
     finally:
         grpc_server.stop(0)

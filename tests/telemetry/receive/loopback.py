@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 
-from setpoint.clock import Clock
 from setpoint.database import TelemetryDatabase
 from setpoint.telemetry.receive import routes
-from setpoint.telemetry.receive.receiver import SubmitsBatches
+from setpoint.telemetry.receive.receiver import Receiver, SubmitsBatches
 
 __all__ = ["LIMIT_BYTES", "Doors", "serving"]
 
@@ -37,9 +36,9 @@ class Doors:
 
 
 @contextmanager
-def serving(ingest: SubmitsBatches, clock: Clock) -> Iterator[int]:
-    """Serve OTLP/HTTP in front of `ingest`; the port."""
-    app = Starlette(routes=routes(ingest, clock, LIMIT_BYTES))
+def serving(receiver: Receiver) -> Iterator[int]:
+    """Serve OTLP/HTTP in front of `receiver`; the port."""
+    app = Starlette(routes=routes(receiver, LIMIT_BYTES))
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off")
     )

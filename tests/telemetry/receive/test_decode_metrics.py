@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from setpoint.clock import VirtualClock
-from setpoint.telemetry.model import MetricBatch, fingerprint
-from setpoint.telemetry.receive.decode_metrics import MetricDecoder
+from setpoint.telemetry.model import Metadata, RefBatch, Series, fingerprint
 from setpoint.telemetry.receive.outcome import Decoded
+from tests.telemetry.receive.decoding import TARGET, Samples, Subject, series_of
 from tests.telemetry.receive.messages import (
     NOW_MS,
     NOW_NS,
@@ -21,35 +20,24 @@ from tests.telemetry.receive.messages import (
     metrics_request,
 )
 
-Samples = dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]
 SECOND_NS = 1_000_000_000
-TARGET = {
-    "job": "shop/checkout",
-    "instance": "checkout-1",
-    "service_name": "checkout",
-    "service_version": "1.4.2",
-}
 
 
-def decoder(**options: Any) -> MetricDecoder:
-    return MetricDecoder(VirtualClock(NOW_MS), **options)
+def samples(request: Any, name: str) -> Samples:
+    """What a decoder that has seen nothing makes of `request`, of the series called `name`."""
+    subject = Subject()
+    return subject.samples(subject.decode(request), name)
 
 
-def batch_of(decoded: Decoded) -> MetricBatch:
-    assert isinstance(decoded.batch, MetricBatch)
+def made(request: Any) -> list[Series]:
+    """The series that a request makes."""
+    subject = Subject()
+    return series_of(subject, subject.decode(request))
+
+
+def batch_of(decoded: Decoded) -> RefBatch:
+    assert isinstance(decoded.batch, RefBatch)
     return decoded.batch
-
-
-def samples(decoded: Decoded, name: str) -> dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]:
-    """{labels beyond the target's and the name: [(timestamp, value), …]} of the series called `name`."""
-    batch = batch_of(decoded)
-    found: Samples = {}
-    for place, at_ms, value in zip(batch.series_index, batch.timestamps_ms, batch.values, strict=True):
-        labels = dict(batch.series[place].labels)
-        if labels.pop("__name__") == name:
-            own = tuple(sorted(item for item in labels.items() if item not in TARGET.items()))
-            found.setdefault(own, []).append((int(at_ms), float(value)))
-    return found
 
 
 def counter_request(value: int, at_ns: int = NOW_NS, start_ns: int = 0, **changes: Any) -> Any:
@@ -75,8 +63,7 @@ def test_a_series_carries_its_identity_and_its_origin() -> None:
             "empty": "",
         },
     )
-    batch = batch_of(decoder().decode(request))
-    series = batch.series[0]
+    series = made(request)[0]
     assert series.labels == {
         **TARGET,
         "__name__": "order_value_bytes_total",
@@ -100,8 +87,8 @@ def test_a_series_carries_its_identity_and_its_origin() -> None:
 
 
 def test_target_info_has_the_other_resource_attributes_at_the_newest_sample() -> None:
-    decoded = decoder().decode(full_metrics_request())
-    assert samples(decoded, "target_info") == {(("host_name", "node-a"),): [(NOW_MS, 1.0)]}
+    request = full_metrics_request()
+    assert samples(request, "target_info") == {(("host_name", "node-a"),): [(NOW_MS, 1.0)]}
 
 
 @pytest.mark.parametrize(
@@ -112,39 +99,38 @@ def test_target_info_has_the_other_resource_attributes_at_the_newest_sample() ->
 def test_target_info_is_left_out_where_it_says_nothing(resource: dict[str, str]) -> None:
     request, scope = metrics_request(resource)
     add_metric(scope, "x", "gauge").data_points.add(as_int=1, time_unix_nano=NOW_NS)
-    batch = batch_of(decoder().decode(request))
-    assert [series.labels["__name__"] for series in batch.series] == ["x"]
-    assert batch.series[0].service == resource.get("service.name", "unknown_service")
+    found = made(request)
+    assert [series.labels["__name__"] for series in found] == ["x"]
+    assert found[0].service == resource.get("service.name", "unknown_service")
 
 
 def test_a_point_keeps_its_own_label_where_a_resource_attribute_would_be_promoted_over_it() -> None:
     request, scope = metrics_request()
     point = add_metric(scope, "x", "gauge").data_points.add(as_int=1, time_unix_nano=NOW_NS)
     add_attributes(point.attributes, {"service.version": "canary", "job": "mine"})
-    labels = batch_of(decoder().decode(request)).series[0].labels
+    labels = made(request)[0].labels
     assert (labels["service_version"], labels["job"]) == ("canary", "shop/checkout")
 
 
 def test_a_histogram_becomes_cumulative_buckets_count_and_sum() -> None:
-    decoded = decoder().decode(full_metrics_request())
+    request = full_metrics_request()
     name, route = "http_server_request_duration_seconds", ("http_route", "/orders")
     start_ms = NOW_MS - 60_000
-    assert samples(decoded, f"{name}_bucket") == {
+    assert samples(request, f"{name}_bucket") == {
         (route, ("le", "0.005")): [(start_ms, 0.0), (NOW_MS, 1.0)],
         (route, ("le", "1")): [(start_ms, 0.0), (NOW_MS, 3.0)],
         (route, ("le", "+Inf")): [(start_ms, 0.0), (NOW_MS, 6.0)],
     }
-    assert samples(decoded, f"{name}_count") == {(route,): [(start_ms, 0.0), (NOW_MS, 6.0)]}
-    assert samples(decoded, f"{name}_sum") == {(route,): [(start_ms, 0.0), (NOW_MS, 1.5)]}
+    assert samples(request, f"{name}_count") == {(route,): [(start_ms, 0.0), (NOW_MS, 6.0)]}
+    assert samples(request, f"{name}_sum") == {(route,): [(start_ms, 0.0), (NOW_MS, 1.5)]}
 
 
 def test_a_histogram_without_sum_or_buckets_has_only_its_count() -> None:
     request, scope = metrics_request()
     add_metric(scope, "h", "histogram").data_points.add(count=4, time_unix_nano=NOW_NS)
-    decoded = decoder().decode(request)
-    assert samples(decoded, "h_count") == {(): [(NOW_MS, 4.0)]}
-    assert samples(decoded, "h_bucket") == {(("le", "+Inf"),): [(NOW_MS, 4.0)]}
-    assert samples(decoded, "h_sum") == {}
+    assert samples(request, "h_count") == {(): [(NOW_MS, 4.0)]}
+    assert samples(request, "h_bucket") == {(("le", "+Inf"),): [(NOW_MS, 4.0)]}
+    assert samples(request, "h_sum") == {}
 
 
 def test_a_last_bound_of_infinity_makes_no_second_bucket() -> None:
@@ -153,27 +139,28 @@ def test_a_last_bound_of_infinity_makes_no_second_bucket() -> None:
     data.data_points.add(
         count=3, sum=1.0, explicit_bounds=[1, math.inf], bucket_counts=[1, 2, 0], time_unix_nano=NOW_NS
     )
-    assert samples(decoder().decode(request), "h_bucket") == {
+    assert samples(request, "h_bucket") == {
         (("le", "1"),): [(NOW_MS, 1.0)],
         (("le", "+Inf"),): [(NOW_MS, 3.0)],
     }
 
 
 def test_a_summary_becomes_quantiles_count_and_sum() -> None:
-    decoded = decoder().decode(full_metrics_request())
-    assert samples(decoded, "gc_pause_milliseconds") == {(("quantile", "0.5"),): [(NOW_MS, 3.0)]}
-    assert samples(decoded, "gc_pause_milliseconds_count")[()][-1] == (NOW_MS, 2.0)
-    assert samples(decoded, "gc_pause_milliseconds_sum")[()][-1] == (NOW_MS, 7.0)
+    request = full_metrics_request()
+    assert samples(request, "gc_pause_milliseconds") == {(("quantile", "0.5"),): [(NOW_MS, 3.0)]}
+    assert samples(request, "gc_pause_milliseconds_count")[()][-1] == (NOW_MS, 2.0)
+    assert samples(request, "gc_pause_milliseconds_sum")[()][-1] == (NOW_MS, 7.0)
 
 
 def test_no_recorded_value_becomes_the_stale_marker_bit_for_bit() -> None:
     request, scope = metrics_request()
     add_metric(scope, "g", "gauge").data_points.add(flags=1, time_unix_nano=NOW_NS)
     add_metric(scope, "h", "histogram").data_points.add(flags=1, time_unix_nano=NOW_NS)
-    batch = batch_of(decoder().decode(request))
+    subject = Subject()
+    batch = batch_of(subject.decode(request))
     stale = [
-        batch.series[place].labels["__name__"]
-        for place, value in zip(batch.series_index, batch.values.view("uint64"), strict=True)
+        subject.table.labels(ref)["__name__"]
+        for ref, value in zip(batch.refs.tolist(), batch.values.view("uint64"), strict=True)
         if value == 0x7FF0000000000002
     ]
     assert stale == ["g", "h_bucket", "h_count"]
@@ -183,49 +170,55 @@ def test_nan_and_infinity_are_values() -> None:
     request, scope = metrics_request()
     for number in (math.nan, math.inf, -math.inf):
         add_metric(scope, "g", "gauge").data_points.add(as_double=number, time_unix_nano=NOW_NS)
-    values = batch_of(decoder().decode(request)).values[:3]
+    values = batch_of(Subject().decode(request)).values[:3]
     assert struct.pack("<3d", *values) == struct.pack("<3d", math.nan, math.inf, -math.inf)
 
 
 def test_a_sum_that_can_fall_is_a_gauge_without_zero_or_total() -> None:
     request = counter_request(5, start_ns=NOW_NS - SECOND_NS, is_monotonic=False)
-    decoded = decoder().decode(request)
-    assert samples(decoded, "orders") == {(): [(NOW_MS, 5.0)]}
-    assert batch_of(decoded).series[0].type == "gauge"
+    assert samples(request, "orders") == {(): [(NOW_MS, 5.0)]}
+    assert made(request)[0].type == "gauge"
 
 
 # --- zero samples at start times
 
 
 def test_a_new_counter_gets_one_zero_at_its_start() -> None:
-    subject = decoder()
-    first = subject.decode(counter_request(5, NOW_NS, NOW_NS - 30 * SECOND_NS))
-    assert samples(first, "orders_total") == {(): [(NOW_MS - 30_000, 0.0), (NOW_MS, 5.0)]}
-    first.on_stored()
-    second = subject.decode(counter_request(6, NOW_NS + SECOND_NS, NOW_NS - 30 * SECOND_NS))
-    assert samples(second, "orders_total") == {(): [(NOW_MS + 1000, 6.0)]}
+    subject = Subject()
+    start_ns = NOW_NS - 30 * SECOND_NS
+    first = subject.take(counter_request(5, NOW_NS, start_ns), "orders_total")
+    assert first == {(): [(NOW_MS - 30_000, 0.0), (NOW_MS, 5.0)]}
+    second = subject.take(counter_request(6, NOW_NS + SECOND_NS, start_ns), "orders_total")
+    assert second == {(): [(NOW_MS + 1000, 6.0)]}
 
 
 def test_a_retry_of_what_was_not_stored_has_its_zero_again() -> None:
-    subject = decoder()
+    subject = Subject()
     request = counter_request(5, NOW_NS, NOW_NS - SECOND_NS)
     refused, retried = subject.decode(request), subject.decode(request)
-    assert samples(refused, "orders_total") == samples(retried, "orders_total")
-    assert len(samples(retried, "orders_total")[()]) == 2
+    assert subject.samples(refused, "orders_total") == subject.samples(retried, "orders_total")
+    assert len(subject.samples(retried, "orders_total")[()]) == 2
 
 
 def test_a_counter_that_started_again_gets_another_zero() -> None:
-    subject = decoder()
-    subject.decode(counter_request(5, NOW_NS - 20 * SECOND_NS, NOW_NS - 30 * SECOND_NS)).on_stored()
-    again = subject.decode(counter_request(1, NOW_NS, NOW_NS - 10 * SECOND_NS))
-    assert samples(again, "orders_total") == {(): [(NOW_MS - 10_000, 0.0), (NOW_MS, 1.0)]}
+    subject = Subject()
+    subject.take(counter_request(5, NOW_NS - 20 * SECOND_NS, NOW_NS - 30 * SECOND_NS))
+    again = subject.take(counter_request(1, NOW_NS, NOW_NS - 10 * SECOND_NS), "orders_total")
+    assert again == {(): [(NOW_MS - 10_000, 0.0), (NOW_MS, 1.0)]}
 
 
 def test_a_zero_never_stands_before_a_sample_that_is_stored() -> None:
-    subject = decoder()
-    subject.decode(counter_request(5, NOW_NS - 5 * SECOND_NS, NOW_NS - 30 * SECOND_NS)).on_stored()
-    overlapping = subject.decode(counter_request(1, NOW_NS, NOW_NS - 10 * SECOND_NS))
-    assert samples(overlapping, "orders_total") == {(): [(NOW_MS, 1.0)]}
+    subject = Subject()
+    subject.take(counter_request(5, NOW_NS - 5 * SECOND_NS, NOW_NS - 30 * SECOND_NS))
+    overlapping = subject.take(counter_request(1, NOW_NS, NOW_NS - 10 * SECOND_NS), "orders_total")
+    assert overlapping == {(): [(NOW_MS, 1.0)]}
+
+
+def test_a_start_that_cannot_be_is_not_remembered() -> None:
+    subject = Subject()
+    subject.take(counter_request(5, NOW_NS - 20 * SECOND_NS, 2**64 - 1))
+    again = subject.take(counter_request(1, NOW_NS, NOW_NS - 10 * SECOND_NS), "orders_total")
+    assert again == {(): [(NOW_MS - 10_000, 0.0), (NOW_MS, 1.0)]}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +234,7 @@ def test_a_zero_never_stands_before_a_sample_that_is_stored() -> None:
     ids=["unset", "same instant", "after the sample", "too long ago", "an hour ago", "same millisecond"],
 )
 def test_when_a_zero_is_written(start_ns: int, zeros: list[int]) -> None:
-    found = samples(decoder().decode(counter_request(5, NOW_NS, start_ns)), "orders_total")[()]
+    found = samples(counter_request(5, NOW_NS, start_ns), "orders_total")[()]
     assert [at_ms for at_ms, value in found if value == 0.0] == zeros
 
 
@@ -249,29 +242,12 @@ def test_when_a_zero_is_written(start_ns: int, zeros: list[int]) -> None:
 
 
 def reject(request: Any) -> tuple[int, str]:
-    decoded = decoder().decode(request)
+    decoded = Subject().decode(request)
     return decoded.rejections.count, decoded.rejections.message
-
-
-def test_delta_temporality_says_what_to_set() -> None:
-    count, message = reject(counter_request(1, aggregation_temporality=1))
-    assert count == 1
-    assert "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative" in message
-    assert "'orders'" in message
 
 
 def test_unset_temporality_is_rejected() -> None:
     assert reject(counter_request(1, aggregation_temporality=0))[0] == 1
-
-
-def test_exponential_histograms_say_what_to_set() -> None:
-    request, scope = metrics_request()
-    data = add_metric(scope, "h", "exponential_histogram")
-    data.data_points.add(count=1)
-    data.data_points.add(count=2)
-    count, message = reject(request)
-    assert count == 2
-    assert "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram" in message
 
 
 @pytest.mark.parametrize(
@@ -288,10 +264,10 @@ def test_points_out_of_time_are_rejected_and_the_others_kept(at_ns: int, reason:
     data = add_metric(scope, "g", "gauge")
     data.data_points.add(as_int=1, time_unix_nano=at_ns)
     data.data_points.add(as_int=2, time_unix_nano=NOW_NS)
-    decoded = decoder().decode(request)
+    decoded = Subject().decode(request)
     assert (decoded.items, decoded.rejections.count) == (1, 1)
     assert reason in decoded.rejections.message
-    assert samples(decoded, "g") == {(): [(NOW_MS, 2.0)]}
+    assert samples(request, "g") == {(): [(NOW_MS, 2.0)]}
 
 
 @pytest.mark.parametrize(
@@ -331,23 +307,21 @@ def test_a_metric_without_a_name_is_rejected() -> None:
     )
 
 
-def test_what_is_remembered_of_series_changes_nothing() -> None:
+def test_what_is_known_of_series_changes_nothing() -> None:
     request = full_metrics_request()
-    warm, forgetful = decoder(), decoder(cache_limit=0)
-    for _ in range(3):
-        again, anew = batch_of(warm.decode(request)), batch_of(forgetful.decode(request))
-        assert list(again.series) == list(anew.series)
-        assert again.timestamps_ms.tolist() == anew.timestamps_ms.tolist()
-        assert again.values.tobytes() == anew.values.tobytes()
+    subject = Subject()
+    anew, again = subject.decode(request), subject.decode(request)
+    assert subject.seen(anew) == subject.seen(again)
+    assert batch_of(anew).refs.tolist() == batch_of(again).refs.tolist()
 
 
 def test_the_same_attributes_on_different_resources_are_different_series() -> None:
-    subject = decoder()
+    subject = Subject()
     found = set()
     for instance in ("1", "2"):
         request, scope = metrics_request({"service.name": "a", "service.instance.id": instance})
         add_metric(scope, "x", "gauge").data_points.add(as_int=1, time_unix_nano=NOW_NS)
-        found.add(batch_of(subject.decode(request)).series[0].fingerprint)
+        found.add(series_of(subject, subject.decode(request))[0].fingerprint)
     assert len(found) == 2
 
 
@@ -361,7 +335,52 @@ def test_a_point_with_more_attributes_than_any_sender_has_is_rejected() -> None:
 def test_a_message_about_rejections_is_short() -> None:
     request, scope = metrics_request()
     for number in range(20):
-        add_metric(scope, f"m{number}" * 200, "sum", aggregation_temporality=1).data_points.add(as_int=1)
+        add_metric(scope, f"m{number}" * 200, "sum", aggregation_temporality=0).data_points.add(as_int=1)
     count, message = reject(request)
     assert count == 20
     assert len(message) < 2000
+
+
+# --- what is said of metrics and senders
+
+
+def test_a_family_is_described_until_its_description_is_stored() -> None:
+    subject = Subject()
+    request = full_metrics_request()
+    first = subject.decode(request)
+    assert list(batch_of(first).metadata) == [
+        Metadata("orders_total", "counter", "", "about orders"),
+        Metadata("queue_fill_ratio", "gauge", "", "about queue.fill"),
+        Metadata(
+            "http_server_request_duration_seconds",
+            "histogram",
+            "seconds",
+            "about http.server.request.duration",
+        ),
+        Metadata("gc_pause_milliseconds", "summary", "milliseconds", "about gc.pause"),
+    ]
+    subject.store(first)
+    assert not batch_of(subject.decode(request)).metadata
+
+
+def test_a_changed_description_is_told() -> None:
+    subject = Subject()
+    request = counter_request(1)
+    subject.take(request)
+    request.resource_metrics[0].scope_metrics[0].metrics[0].description = "Orders taken."
+    assert list(batch_of(subject.decode(request)).metadata) == [
+        Metadata("orders_total", "counter", "", "Orders taken.")
+    ]
+
+
+def test_series_are_their_service_s() -> None:
+    subject = Subject()
+    request = counter_request(1)
+    request.resource_metrics.append(metrics_request({"service.name": "stock"})[0].resource_metrics[0])
+    data = add_metric(request.resource_metrics[1].scope_metrics[0], "left", "gauge")
+    data.data_points.add(as_int=1, time_unix_nano=NOW_NS)
+    batch = batch_of(subject.decode(request))
+    senders = [subject.table.sender_names[place] for place in subject.table.senders(batch.refs)]
+    assert senders == ["otlp checkout", "otlp stock", "otlp checkout"]
+    assert batch.lease.sender == "otlp"
+    assert batch_of(subject.decode(counter_request(1))).lease.sender == "otlp checkout"

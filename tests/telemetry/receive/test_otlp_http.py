@@ -22,7 +22,7 @@ from setpoint.clock import SystemClock
 from setpoint.errors import Unavailable
 from setpoint.telemetry import Batch
 from setpoint.telemetry.receive import routes
-from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Signal, SubmitsBatches
+from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Receiver, Signal, SubmitsBatches
 from tests.telemetry.receive.loopback import LIMIT_BYTES, Doors, serving
 from tests.telemetry.receive.messages import add_metric, full_request, metrics_request
 from tests.telemetry.receive.test_json_encoding import otlp_json
@@ -94,7 +94,7 @@ def partial_request() -> Any:
     request, scope = metrics_request()
     now_ns = time.time_ns()
     add_metric(scope, "good", "gauge").data_points.add(as_int=1, time_unix_nano=now_ns)
-    add_metric(scope, "bad", "sum", aggregation_temporality=1).data_points.add(
+    add_metric(scope, "bad", "sum", aggregation_temporality=0).data_points.add(
         as_int=1, time_unix_nano=now_ns
     )
     return request
@@ -241,7 +241,7 @@ class _NotesThreads:
 
 def test_the_event_loop_decodes_nothing(doors: Doors) -> None:
     noted = _NotesThreads(doors.ingest)
-    application = Starlette(routes=routes(noted, SystemClock(), LIMIT_BYTES))
+    application = Starlette(routes=routes(Receiver(noted, SystemClock()), LIMIT_BYTES))
 
     async def send() -> None:
         transport = httpx.ASGITransport(application)
@@ -276,7 +276,7 @@ def test_back_pressure_tells_when_to_come_back(at_once: bool, content_type: str)
     body = (
         request.SerializeToString() if content_type == PROTOBUF else json.dumps(otlp_json(request)).encode()
     )
-    with serving(_Refusing(at_once), SystemClock()) as port:
+    with serving(Receiver(_Refusing(at_once), SystemClock())) as port:
         url = f"http://127.0.0.1:{port}/v1/logs"
         answer = httpx.post(url, content=body, headers={"content-type": content_type})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")

@@ -5,8 +5,9 @@ them.
 `Ingest` and answers when they are stored. `translate` gives metrics their Prometheus names.
 """
 
+from setpoint.telemetry.receive.last_samples import last_samples
 from setpoint.telemetry.receive.otlp_grpc import OtlpGrpcServer
 from setpoint.telemetry.receive.otlp_http import routes
 from setpoint.telemetry.receive.receiver import Receiver
 
-__all__ = ["OtlpGrpcServer", "Receiver", "routes"]
+__all__ = ["OtlpGrpcServer", "Receiver", "last_samples", "routes"]

@@ -1,372 +1,221 @@
-"""OTLP metrics to a batch of Prometheus series and samples.
+"""OTLP metrics to a batch of samples by ref.
 
-The receiver hands every metrics request to one `MetricDecoder`. What it does per point is small, because
-the labels and fingerprints of a series are computed once and found again by the bytes of the point's
-attributes; the same series come back every few seconds. Identity and shape of a series follow Prometheus's
-own OTLP endpoint (its storage/remote/otlptranslator/prometheusremotewrite), and so does the zero at a start
-time (`start_times`).
+The receiver hands every metrics request to one `MetricDecoder`. Kernels find the points on the wire bytes and a key
+for each of their series (`metric_scan`); the series table knows the keys that came before, and only for the others
+anything is decoded (`NewSeries`). Then kernels make the rows (`point_kernels`), with the zeros and sums that
+`SeriesMemory` knows of. What is rare goes through Python a piece at a time: exemplars, exponential buckets, what is
+rejected.
+
+Behaviour follows Prometheus's own OTLP endpoint (its storage/remote/otlptranslator/prometheusremotewrite), except that
+deltas are added up instead of refused, and exponential histograms have `_count` and `_sum` beside the native histogram.
 """
 
 from __future__ import annotations
 
-import itertools
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from setpoint.clock import Clock
-from setpoint.telemetry.model import Labels, MetricBatch, Series, fingerprint
-from setpoint.telemetry.receive.attributes import Resource, value_text
-from setpoint.telemetry.receive.limits import MAX_ATTRIBUTES
-from setpoint.telemetry.receive.outcome import SAMPLE_RETENTION_S, Bounds, Decoded, Rejections
-from setpoint.telemetry.receive.start_times import StartTimes
-from setpoint.telemetry.receive.translate import (
-    Kind,
-    bound_text,
-    label_name,
-    merge_labels,
-    metric_name,
-    unit_name,
+from setpoint.telemetry.model import RefBatch
+from setpoint.telemetry.native_histogram import STALE_BITS
+from setpoint.telemetry.protect import Bounds, Limits, Protection
+from setpoint.telemetry.receive.draft import Draft
+from setpoint.telemetry.receive.exemplars import exemplars_of
+from setpoint.telemetry.receive.exponential_points import ExponentialPoints
+from setpoint.telemetry.receive.faults import (
+    reject_faulty,
+    reject_refused,
+    reject_unadded,
+    reject_without_temporality,
 )
+from setpoint.telemetry.receive.limits import MAX_ROWS, too_many
+from setpoint.telemetry.receive.metric_kernels import GAUGE, NO_DATA, SUM, SUMMARY
+from setpoint.telemetry.receive.metric_scan import Request, scan_request, secret_words
+from setpoint.telemetry.receive.new_series import NewSeries
+from setpoint.telemetry.receive.outcome import Decoded, Rejections
+from setpoint.telemetry.receive.point_kernels import CUMULATIVE, DELTA, MEASURE, derive, emit, lowest, values
+from setpoint.telemetry.receive.series_memory import SeriesMemory
+from setpoint.telemetry.series_table import UNKNOWN, SeriesTable
 
 __all__ = ["STALE", "MetricDecoder"]
 
-STALE: float = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
+STALE: float = struct.unpack("<d", STALE_BITS.to_bytes(8, "little"))[0]
 """Prometheus's stale marker: the NaN that says a series has ended."""
 
-_NO_RECORDED_VALUE = 1
-_CUMULATIVE, _DELTA = 2, 1
-_IDENTIFYING = ("service.name", "service.namespace", "service.instance.id")
-_PROMOTED = {
-    "service.name": "service_name",
-    "service.version": "service_version",
-    "deployment.environment.name": "deployment_environment_name",
-}
-_USE_CUMULATIVE = (
-    "delta temporality is not supported; set "
-    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative in the sender"
-)
-_USE_EXPLICIT = (
-    "exponential histograms are not supported; set "
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram in the sender"
-)
+_DELTA, _CUMULATIVE = 1, 2
+"""Values of `AggregationTemporality`."""
 
-
-@dataclass(slots=True)
-class _Family:
-    """One metric of one resource: what its series share, and the series already made, by the bytes of their
-    points.
-    """
-
-    name: str
-    kind: Kind
-    unit: str
-    help: str
-    scope: str
-    resource: Resource
-    points: dict[Any, tuple[Series, ...]] = field(default_factory=dict)
-
-    def series(self, labels: Labels, suffix: str = "", **extra: str) -> Series:
-        named = {**labels, **extra, "__name__": self.name + suffix}
-        named = {name: value for name, value in named.items() if value}
-        kind = "gauge" if self.kind == "updown" else self.kind
-        return Series(
-            fingerprint(named),
-            named,
-            self.resource.service,
-            self.resource.attributes,
-            self.scope,
-            kind,
-            self.unit,
-            self.help,
-        )
-
-
-@dataclass(slots=True)
-class _Draft:
-    """The batch under construction; `starts` is what to remember of cumulative series: {fingerprint:
-    (start_ns, ms)}.
-    """
-
-    bounds: Bounds
-    rejections: Rejections = field(default_factory=Rejections)
-    series: list[Series] = field(default_factory=list)
-    places: dict[int, int] = field(default_factory=dict)
-    series_index: list[int] = field(default_factory=list)
-    timestamps_ms: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    starts: dict[int, tuple[int, int]] = field(default_factory=dict)
-    points: int = 0
-    newest_ms: int = 0
-
-    def add(self, series: Series, at_ms: int, value: float) -> None:
-        place = self.places.get(series.fingerprint)
-        if place is None:
-            place = self.places[series.fingerprint] = len(self.series)
-            self.series.append(series)
-        self.series_index.append(place)
-        self.timestamps_ms.append(at_ms)
-        self.values.append(value)
-
-    def batch(self) -> MetricBatch:
-        return MetricBatch(
-            self.series,
-            np.array(self.series_index, np.int32),
-            np.array(self.timestamps_ms, np.int64),
-            np.array(self.values, np.float64),
-        )
+_INFO = np.uint64(0xA0761D6478BD642F)
+"""Makes the key of a resource the key of its `target_info`."""
 
 
 class MetricDecoder:
-    """Decodes `ExportMetricsServiceRequest` messages; thread-safe. Remembers the series of `cache_limit`
-    points.
+    """Decodes `ExportMetricsServiceRequest` bodies; thread-safe.
+
+    `memory` is shared by every decoder in front of one series table.
     """
 
     def __init__(
-        self, clock: Clock, start_times: StartTimes | None = None, cache_limit: int = 50_000
+        self,
+        clock: Clock,
+        table: SeriesTable,
+        memory: SeriesMemory | None = None,
+        protection: Protection | None = None,
     ) -> None:
         self._clock = clock
-        self._start_times = start_times or StartTimes()
-        self._cache_limit = cache_limit
-        self._families: dict[tuple[bytes, str, str, str, str, str], _Family] = {}
-        self._cached = 0
+        self._table = table
+        self._memory = memory or SeriesMemory(table)
+        self._protection = protection
+        self._seed = secret_words(table.hash_seed)
+        self._new = NewSeries(table)
+        self._exponential = ExponentialPoints()
 
-    def decode(self, request: Any) -> Decoded:
-        """The batch of a request. Each rejected data point counts, with its reason, in `rejections`."""
-        draft = _Draft(Bounds.at(self._clock.now_ms(), SAMPLE_RETENTION_S))
-        if self._cached > self._cache_limit:
-            self._families, self._cached = {}, 0
-        for resource_metrics in request.resource_metrics:
-            resource = Resource.of(resource_metrics.resource)
-            identity = resource_metrics.resource.SerializeToString()
-            draft.newest_ms = 0
-            for scope_metrics in resource_metrics.scope_metrics:
-                for metric in scope_metrics.metrics:
-                    self._metric(draft, metric, resource, identity, scope_metrics.scope.name)
-            if draft.newest_ms:
-                self._target_info(draft, resource, identity)
-        remember = partial(self._start_times.remember, draft.starts)
-        return Decoded(draft.batch(), draft.points, draft.rejections, remember)
+    def decode(self, body: bytes) -> Decoded:
+        """The batch of a request in protobuf. Each rejected data point counts, with its reason, in `rejections`.
 
-    def _metric(self, draft: _Draft, metric: Any, resource: Resource, identity: bytes, scope: str) -> None:
-        shape = metric.WhichOneof("data")
-        if shape is None:
-            return
-        data = getattr(metric, shape)
-        reason = _unsupported(shape, data)
-        if reason is not None:
-            draft.rejections.add(f"{reason} (metric '{metric.name}')", len(data.data_points))
-            return
-        kind: Kind = shape if shape != "sum" else "counter" if data.is_monotonic else "updown"
-        key = (identity, scope, metric.name, metric.unit, metric.description, kind)
-        family = self._families.get(key)
-        if family is None:
-            try:
-                name = metric_name(metric.name, metric.unit, kind)
-            except ValueError as error:
-                draft.rejections.add(str(error), len(data.data_points))
-                return
-            family = _Family(name, kind, unit_name(metric.unit), metric.description, scope, resource)
-            self._families[key] = family
-            self._cached += 1
-        _POINTS[shape](self, draft, family, data.data_points)
-
-    def _number_points(self, draft: _Draft, family: _Family, points: Iterable[Any]) -> None:
-        is_counter = family.kind == "counter"
-        for point in points:
-            if not self._is_fit(draft, family, point):
-                continue
-            key = tuple([attribute.SerializeToString() for attribute in point.attributes])
-            series = family.points.get(key) or self._new(draft, family, key, point.attributes, _one_series)
-            if series is None:
-                continue
-            which = point.WhichOneof("value")
-            if point.flags & _NO_RECORDED_VALUE:
-                value = STALE
-            elif which is None:
-                draft.rejections.add(f"the data point has no value (metric '{family.name}')")
-                continue
-            else:
-                value = point.as_double if which == "as_double" else float(point.as_int)
-            self._emit(draft, series, (value,), point, cumulative=series if is_counter else ())
-
-    def _histogram_points(self, draft: _Draft, family: _Family, points: Iterable[Any]) -> None:
-        for point in points:
-            if not self._is_fit(draft, family, point):
-                continue
-            counts = point.bucket_counts
-            bounds = tuple(point.explicit_bounds) if counts else ()
-            if counts and len(counts) != len(bounds) + 1:
-                draft.rejections.add(
-                    f"a histogram needs one bucket more than bounds (metric '{family.name}': "
-                    f"{len(counts)} buckets, {len(bounds)} bounds)"
-                )
-                continue
-            key = (bounds, *[attribute.SerializeToString() for attribute in point.attributes])
-            make = partial(_histogram_series, bounds=bounds)
-            series = family.points.get(key) or self._new(draft, family, key, point.attributes, make)
-            if series is None:
-                continue
-            finite = len(series) - 3  # a bound of +Inf gets no series of its own
-            cumulated = [float(total) for total in itertools.accumulate(counts[:finite])]
-            values = [*cumulated, float(point.count), float(point.count), point.sum]
-            if not point.HasField("sum"):
-                series = series[:-1]
-            self._emit(draft, series, values, point, cumulative=series)
-
-    def _summary_points(self, draft: _Draft, family: _Family, points: Iterable[Any]) -> None:
-        for point in points:
-            if not self._is_fit(draft, family, point):
-                continue
-            quantiles = tuple(item.quantile for item in point.quantile_values)
-            key = (quantiles, *[attribute.SerializeToString() for attribute in point.attributes])
-            make = partial(_summary_series, quantiles=quantiles)
-            series = family.points.get(key) or self._new(draft, family, key, point.attributes, make)
-            if series is None:
-                continue
-            values = [float(point.count), point.sum, *(item.value for item in point.quantile_values)]
-            self._emit(draft, series, values, point, cumulative=series[:2])
-
-    def _is_fit(self, draft: _Draft, family: _Family, point: Any) -> bool:
-        at_ns = point.time_unix_nano
-        if not draft.bounds.oldest_ns <= at_ns <= draft.bounds.newest_ns:
-            draft.rejections.add(f"{draft.bounds.fault(at_ns)} (metric '{family.name}')")
-            return False
-        if len(point.attributes) > MAX_ATTRIBUTES:
-            # Leaving some out, as spans and logs do, would make different series one.
-            draft.rejections.add(f"more than {MAX_ATTRIBUTES} attributes (metric '{family.name}')")
-            return False
-        return True
-
-    def _new(
-        self, draft: _Draft, family: _Family, key: Any, attributes: Iterable[Any], make: _MakeSeries
-    ) -> tuple[Series, ...] | None:
-        try:
-            series = make(family, _labels(family.resource, attributes))
-        except ValueError as error:
-            draft.rejections.add(f"{error} (metric '{family.name}')")
-            return None
-        family.points[key] = series
-        self._cached += len(series)
-        return series
-
-    def _emit(
-        self,
-        draft: _Draft,
-        series: Sequence[Series],
-        values: Sequence[float],
-        point: Any,
-        cumulative: Sequence[Series],
-    ) -> None:
-        at_ns = point.time_unix_nano
-        at_ms = at_ns // 1_000_000
-        is_stale = point.flags & _NO_RECORDED_VALUE
-        if cumulative and not is_stale:
-            # The series of one point start together, so the first stands for all.
-            first, start_ns = cumulative[0].fingerprint, point.start_time_unix_nano
-            if draft.starts.get(first, (None,))[0] != start_ns:
-                zero_ms = self._start_times.zero_ms(first, start_ns, at_ns, draft.bounds.now_ms)
-                if zero_ms is not None:
-                    for one in cumulative:
-                        draft.add(one, zero_ms, 0.0)
-            draft.starts[first] = (start_ns, at_ms)
-        for one, value in zip(series, values, strict=False):
-            draft.add(one, at_ms, STALE if is_stale else value)
-        draft.points += 1
-        draft.newest_ms = max(draft.newest_ms, at_ms)
-
-    def _target_info(self, draft: _Draft, resource: Resource, identity: bytes) -> None:
-        """One sample of `target_info`, which carries every resource attribute that does not identify the
-        target.
+        Whoever calls this calls `on_stored` or `on_failed` of the result, once; the latter releases the lease. Raises
+        InvalidInput when the body is no such request, TooLarge when it holds too many messages, Unavailable when
+        earlier deltas are not stored in time.
         """
-        key = (identity, "", "target_info", "", "", "info")
-        family = self._families.get(key)
-        if family is None:
-            family = _Family("target_info", "gauge", "", "The resource that sends telemetry.", "", resource)
-            self._families[key] = family
-            family.points[()] = _info_series(family)
-            self._cached += 1
-        for series in family.points[()]:
-            draft.add(series, draft.newest_ms, 1.0)
+        now_ms = self._clock.now_ms()
+        bounds = self._bounds(now_ms)
+        request = scan_request(body, self._seed, bounds.oldest_ms * 1_000_000, bounds.newest_ms * 1_000_000)
+        lease = self._table.lease(self._sender(request))
+        undo = [lease.release]
+        try:
+            draft = Draft.of(request, _modes(request), now_ms, lease)
+            return self._decode(draft, bounds, undo)
+        except BaseException:
+            _run(undo)
+            raise
 
+    def _decode(self, draft: Draft, bounds: Bounds, undo: list[Callable[[], None]]) -> Decoded:
+        info_keys, info_refs = self._find(draft, bounds)
+        values(draft.request.data, draft.metrics, draft.points, draft.first, draft.values)
+        parsed = self._exponential.parse(draft, self._new)
+        sums = self._memory.add_up(draft)
+        repeated = 0
+        if sums is not None:
+            undo.append(partial(self._memory.settle, sums, stored=False))
+            repeated = reject_unadded(draft, self._new, sums)
+        births = self._memory.births(draft)
+        histograms, totals = self._exponential.columns(draft, parsed, sums)
+        columns = self._rows(draft, info_keys, info_refs)
+        exemplars = exemplars_of(draft, bounds)
+        batch = RefBatch(draft.lease, *columns, histograms, exemplars, draft.metadata)
+        rejections = self._tell(draft)
 
-_MakeSeries = Callable[[_Family, dict[str, str]], tuple[Series, ...]]
+        def on_stored() -> None:
+            if sums is not None:
+                self._memory.settle(sums, stored=True)
+            self._memory.remember(births)
+            self._exponential.remember(totals)
+            self._new.told(draft.metadata)
 
-_POINTS: dict[str, Callable[[MetricDecoder, _Draft, _Family, Iterable[Any]], None]] = {
-    "gauge": MetricDecoder._number_points,
-    "sum": MetricDecoder._number_points,
-    "histogram": MetricDecoder._histogram_points,
-    "summary": MetricDecoder._summary_points,
-}
+        items = int(draft.taken.sum()) + repeated
+        return Decoded(batch, items, rejections, on_stored, partial(_run, undo))
 
+    def _find(self, draft: Draft, bounds: Bounds) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+        """Fill in the refs of the draft's series, new ones made; keys and refs of the resources' `target_info`."""
+        _check_unread(draft)
+        reject_without_temporality(draft, self._new)
+        if draft.rows > MAX_ROWS:
+            raise too_many(MAX_ROWS)
+        rows = draft.rows
+        keys = np.empty((rows + len(draft.request.resources), 2), np.uint64)
+        derive(draft.points, draft.first, keys)
+        keys[rows:] = draft.request.resource_keys ^ _INFO
+        refs = self._table.find(keys, draft.lease)
+        draft.refs, draft.values = refs[:rows], np.empty(rows)
+        draft.zero_ms = np.full(rows, -1, np.int64)
+        least = np.empty(len(draft.points), np.int32)
+        lowest(draft.first, draft.refs, least)
+        missing = np.flatnonzero((least == UNKNOWN) & (draft.taken != 0))
+        if len(missing):
+            self._new.bind(draft, keys[:rows], missing)
+        reject_faulty(draft, self._new, bounds)
+        if rows and draft.refs.min() < 0:
+            reject_refused(draft, self._new, self._protection)
+        return keys[rows:], refs[rows:]
 
-def _unsupported(shape: str, data: Any) -> str | None:
-    if shape == "exponential_histogram":
-        return _USE_EXPLICIT
-    if shape in ("sum", "histogram") and data.aggregation_temporality != _CUMULATIVE:
-        return (
-            _USE_CUMULATIVE
-            if data.aggregation_temporality == _DELTA
-            else "the aggregation temporality is missing; send cumulative"
+    def _rows(
+        self, draft: Draft, info_keys: npt.NDArray[np.uint64], info_refs: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The columns of the batch: points and their zeros, then one `target_info` of each resource that has points."""
+        newest_ms = np.zeros(len(info_refs), np.int64)
+        room = draft.rows + int((draft.zero_ms >= 0).sum())
+        refs, times_ms, sent = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room)
+        count = emit(
+            draft.metrics,
+            draft.points,
+            draft.taken,
+            draft.first,
+            draft.refs,
+            draft.values,
+            draft.zero_ms,
+            newest_ms,
+            refs,
+            times_ms,
+            sent,
         )
-    return None
+        for resource in np.flatnonzero((newest_ms > 0) & (info_refs == UNKNOWN)).tolist():
+            info_refs[resource] = self._new.bind_info(draft, resource, info_keys[resource])
+        told = np.flatnonzero((newest_ms > 0) & (info_refs >= 0))
+        return (
+            np.concatenate((refs[:count], info_refs[told])),
+            np.concatenate((times_ms[:count], newest_ms[told])),
+            np.concatenate((sent[:count], np.ones(len(told)))),
+        )
+
+    def _tell(self, draft: Draft) -> Rejections:
+        """What the sender is told of rejected points; the server's operator and the watch over metrics are told too."""
+        rejections = Rejections()
+        told = sorted((rejected for rejected in draft.rejected if rejected.count), key=lambda one: one.point)
+        for one in told:
+            rejections.add(one.sentence, one.count)
+            if self._protection is not None and one.reason:
+                self._protection.refused(one.reason, one.offender, one.sender, one.count, one.sentence)
+        if told:
+            metrics = draft.metrics[draft.points["metric"][[one.point for one in told]]]
+            self._memory.forget(np.column_stack((metrics["high"], metrics["low"])))
+        return rejections
+
+    def _bounds(self, now_ms: int) -> Bounds:
+        if self._protection is not None:
+            return self._protection.bounds(now_ms)
+        limits = Limits()
+        return Bounds(now_ms, now_ms - limits.past_s * 1000, now_ms + limits.future_s * 1000)
+
+    def _sender(self, request: Request) -> str:
+        """Who sends a request, as one name. Raises InvalidInput when a resource is no message."""
+        names = {self._new.sender(request, index).name for index in range(len(request.resources))}
+        return names.pop() if len(names) == 1 else "otlp"
 
 
-def _labels(resource: Resource, attributes: Iterable[Any]) -> dict[str, str]:
-    """A point's labels without its name. Raises ValueError when an attribute's key has no Prometheus name."""
-    labels = merge_labels((attribute.key, value_text(attribute.value)) for attribute in attributes)
-    for key, name in _PROMOTED.items():
-        if key in resource.attributes:
-            labels.setdefault(name, resource.attributes[key])
-    return {**labels, **_target(resource)}
+def _modes(request: Request) -> npt.NDArray[np.int8]:
+    """What the values of each metric are; 0 for those whose temporality is missing."""
+    kinds, temporality = request.metrics["kind"], request.metrics["temporality"]
+    counted = np.where(temporality == _CUMULATIVE, CUMULATIVE, np.where(temporality == _DELTA, DELTA, 0))
+    falls = (kinds == SUM) & (request.metrics["monotonic"] == 0) & (temporality == _CUMULATIVE)
+    choices = [kinds == GAUGE, kinds == SUMMARY, falls, kinds == NO_DATA]
+    return np.select(choices, [MEASURE, CUMULATIVE, MEASURE, 0], counted).astype(np.int8)
 
 
-def _target(resource: Resource) -> dict[str, str]:
-    name, namespace, instance = (resource.attributes.get(key, "") for key in _IDENTIFYING)
-    target = {"job": f"{namespace}/{name}" if namespace and name else name, "instance": instance}
-    return {label: value for label, value in target.items() if value}
+def _check_unread(draft: Draft) -> None:
+    """Parse what nobody else will. Raises InvalidInput when something is no message: then nothing is taken."""
+    points, metrics = draft.points, draft.metrics
+    for point in np.flatnonzero((points["fault"] != 0) | (draft.modes[points["metric"]] == 0)).tolist():
+        draft.request.point(point)
+    for metric in np.flatnonzero(metrics["points"] == 0).tolist():
+        draft.request.metric(metric)
+    for scope in np.setdiff1d(np.arange(len(draft.request.scopes)), metrics["scope"]).tolist():
+        draft.request.scope(scope)
 
 
-def _one_series(family: _Family, labels: dict[str, str]) -> tuple[Series, ...]:
-    return (family.series(labels),)
-
-
-def _histogram_series(
-    family: _Family, labels: dict[str, str], bounds: tuple[float, ...]
-) -> tuple[Series, ...]:
-    """Finite buckets in order, then +Inf, count and sum."""
-    if any(not lower < upper for lower, upper in itertools.pairwise((float("-inf"), *bounds))):
-        raise ValueError("the bounds of a histogram must ascend")
-    texts = [bound_text(bound) for bound in bounds if bound != float("inf")]
-    buckets = [family.series(labels, "_bucket", le=text) for text in [*texts, "+Inf"]]
-    return (*buckets, family.series(labels, "_count"), family.series(labels, "_sum"))
-
-
-def _summary_series(
-    family: _Family, labels: dict[str, str], quantiles: tuple[float, ...]
-) -> tuple[Series, ...]:
-    """Count, sum, then the quantiles in order."""
-    levels = [family.series(labels, quantile=bound_text(level)) for level in quantiles]
-    return (family.series(labels, "_count"), family.series(labels, "_sum"), *levels)
-
-
-def _info_series(family: _Family) -> tuple[Series, ...]:
-    target = _target(family.resource)
-    others = {key: text for key, text in family.resource.attributes.items() if key not in _IDENTIFYING}
-    if not target or not others:
-        return ()  # nothing to say, or nobody to say it of
-    # An attribute whose key has no Prometheus name stays in the series' resource; only its label is left out.
-    labels = merge_labels((key, text) for key, text in others.items() if _has_label_name(key))
-    return (family.series({**labels, **target}),)
-
-
-def _has_label_name(key: str) -> bool:
-    try:
-        label_name(key)
-    except ValueError:
-        return False
-    return True
+def _run(steps: list[Callable[[], None]]) -> None:
+    for step in reversed(steps):
+        step()

@@ -17,10 +17,9 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from setpoint.clock import Clock
 from setpoint.errors import InvalidInput, SetpointError, StartupRefused, TooLarge, Unavailable
 from setpoint.telemetry.receive.outcome import clipped
-from setpoint.telemetry.receive.receiver import SERVICES, Receiver, Signal, SubmitsBatches
+from setpoint.telemetry.receive.receiver import SERVICES, Receiver, Signal
 
 __all__ = ["OtlpGrpcServer"]
 
@@ -36,14 +35,14 @@ class OtlpGrpcServer:
     """A gRPC server for OTLP at `address` (`HOST:PORT`; port 0 chooses one, see `port` after `start`)."""
 
     def __init__(
-        self, address: str, ingest: SubmitsBatches, clock: Clock, limit_bytes: int, token: str = ""
+        self, address: str, receiver: Receiver, limit_bytes: int, token: str = ""
     ) -> None:
         """`limit_bytes` bounds a message after decompression; with a `token`, calls must carry it as
         bearer.
         """
         self.address = address
         self.port = 0
-        self._receiver = Receiver(ingest, clock)
+        self._receiver = receiver
         self._expected = f"Bearer {token}".encode() if token else b""
         # Without SO_REUSEPORT a taken port is an error, not a second server that gets half of the calls.
         options = [("grpc.max_receive_message_length", limit_bytes), ("grpc.so_reuseport", 0)]

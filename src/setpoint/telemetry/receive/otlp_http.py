@@ -20,11 +20,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from setpoint.clock import Clock
 from setpoint.errors import InvalidInput, SetpointError, TooLarge, Unavailable
 from setpoint.telemetry.receive.compression import ENCODINGS, inflate, too_large
 from setpoint.telemetry.receive.json_encoding import render
-from setpoint.telemetry.receive.receiver import SIGNALS, Receipt, Receiver, Signal, SubmitsBatches
+from setpoint.telemetry.receive.receiver import SIGNALS, Receipt, Receiver, Signal
 
 __all__ = ["routes"]
 
@@ -41,9 +40,9 @@ class _UnsupportedType(SetpointError):
     exit_code = 2
 
 
-def routes(ingest: SubmitsBatches, clock: Clock, body_limit_bytes: int) -> list[Route]:
+def routes(receiver: Receiver, body_limit_bytes: int) -> list[Route]:
     """The three routes; a body of more than `body_limit_bytes` after decompression is answered 413."""
-    door = _Door(Receiver(ingest, clock), body_limit_bytes)
+    door = _Door(receiver, body_limit_bytes)
     return [
         Route(f"/v1/{signal}", door.endpoint(signal), methods=["POST"], name=f"otlp_{signal}")
         for signal in SIGNALS

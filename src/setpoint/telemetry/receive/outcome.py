@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from setpoint.clock import rfc3339
-from setpoint.telemetry.model import LogBatch, MetricBatch, SpanBatch
+from setpoint.telemetry.model import LogBatch, RefBatch, SpanBatch
 
 __all__ = [
     "LOG_RETENTION_S",
@@ -102,11 +102,12 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded request: `items` accepted ones in `batch`, the rejected, and `on_stored`, called when they
-    are stored.
+    """A decoded request: `items` accepted ones in `batch`, the rejected, and what to call, once: `on_stored` when they
+    are stored, `on_failed` when they will not be.
     """
 
-    batch: MetricBatch | SpanBatch | LogBatch
+    batch: RefBatch | SpanBatch | LogBatch
     items: int
     rejections: Rejections
     on_stored: Callable[[], None] = _nothing
+    on_failed: Callable[[], None] = _nothing

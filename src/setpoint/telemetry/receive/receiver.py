@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+import numpy as np
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
@@ -21,14 +23,16 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from setpoint.clock import Clock
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.model import LogBatch, MetricBatch, SpanBatch
+from setpoint.telemetry.model import LogBatch, MetricBatch, RefBatch, SpanBatch
+from setpoint.telemetry.protect import Protection
 from setpoint.telemetry.receive.decode_logs import decode_logs
 from setpoint.telemetry.receive.decode_metrics import MetricDecoder
 from setpoint.telemetry.receive.decode_traces import decode_traces
 from setpoint.telemetry.receive.json_encoding import parse
 from setpoint.telemetry.receive.limits import LARGE_BODY, LARGE_BODY_BYTES, refuse_excess
 from setpoint.telemetry.receive.outcome import Decoded
-from setpoint.telemetry.receive.start_times import StartTimes
+from setpoint.telemetry.receive.series_memory import LastSamples, SeriesMemory
+from setpoint.telemetry.series_table import SeriesTable
 
 __all__ = ["SERVICES", "SIGNALS", "Receipt", "Receiver", "Signal", "SubmitsBatches"]
 
@@ -91,13 +95,23 @@ class Receipt:
 class Receiver:
     """Turns OTLP bodies into queued batches; thread-safe.
 
-    Two receivers may stand in front of one `Ingest`: what each remembers of series only saves work.
+    Every door in front of one `Ingest` has the same receiver: what it remembers of deltas is part of what is stored.
     """
 
-    def __init__(self, ingest: SubmitsBatches, clock: Clock) -> None:
+    def __init__(
+        self,
+        ingest: SubmitsBatches,
+        clock: Clock,
+        table: SeriesTable | None = None,
+        protection: Protection | None = None,
+        last: LastSamples | None = None,
+    ) -> None:
+        """`table` is the ingest's series table, `last` finds stored samples (`SeriesMemory`)."""
         self._ingest = ingest
         self._clock = clock
-        self._metrics = MetricDecoder(clock, StartTimes())
+        self._table = table or SeriesTable()
+        memory = SeriesMemory(self._table, last)
+        self._metrics = MetricDecoder(clock, self._table, memory, protection)
 
     def receive(self, signal: Signal, body: bytes, *, is_json: bool = False) -> Receipt:
         """Parse and queue one export request.
@@ -107,37 +121,61 @@ class Receiver:
         """
         service = SERVICES[signal]
         with LARGE_BODY if len(body) > LARGE_BODY_BYTES else nullcontext():
-            decoded = self._decode(signal, self._parse(service, body, is_json))
+            decoded = self._decode(signal, body, is_json)
         response = service.response()
         if decoded.rejections.message:
             setattr(response.partial_success, service.rejected_field, decoded.rejections.count)
             response.partial_success.error_message = decoded.rejections.message
-        if not decoded.items:
+        if not _has_rows(decoded.batch):
+            decoded.on_failed()
             stored: Future[None] = Future()
             stored.set_result(None)
             return Receipt(stored, response)
-        stored = self._ingest.submit(decoded.batch, len(body))
-        stored.add_done_callback(lambda future: decoded.on_stored() if _succeeded(future) else None)
+        try:
+            stored = self._ingest.submit(self._accepted(decoded.batch), len(body))
+        except BaseException:
+            decoded.on_failed()
+            raise
+        stored.add_done_callback(partial(_settle, decoded))
         return Receipt(stored, response)
 
-    def _decode(self, signal: Signal, request: Any) -> Decoded:
-        refuse_excess(signal, request)
-        if signal == "metrics":
-            return self._metrics.decode(request)
-        decode = decode_traces if signal == "traces" else decode_logs
-        return decode(request, self._clock.now_ms())
-
-    def _parse(self, service: Service, body: bytes, is_json: bool) -> Any:
+    def _decode(self, signal: Signal, body: bytes, is_json: bool) -> Decoded:
+        service = SERVICES[signal]
         if is_json:
-            return parse(body, service.request())
+            # The same bytes as a sender of protobuf would have sent, so that there is one way to read them.
+            body = parse(body, service.request()).SerializeToString()
+        if signal == "metrics":
+            return self._metrics.decode(body)
+        refuse_excess(signal, body)
         try:
-            return service.request.FromString(body)
+            request = service.request.FromString(body)
         except DecodeError as error:
             raise InvalidInput(
                 f"the body is no valid {service.request.DESCRIPTOR.name} in protobuf; "
                 "check that it is sent to the path of its signal and not compressed twice"
             ) from error
+        decode = decode_traces if signal == "traces" else decode_logs
+        return decode(request, self._clock.now_ms())
+
+    def _accepted(self, batch: RefBatch | SpanBatch | LogBatch) -> MetricBatch | SpanBatch | LogBatch:
+        """The batch in a shape that the ingest takes."""
+        if not isinstance(batch, RefBatch):
+            return batch
+        refs, index = np.unique(batch.refs, return_inverse=True)
+        series = self._table.series_of(refs)
+        return MetricBatch(
+            series, index.astype(np.int32), batch.timestamps_ms, batch.values, sender=batch.lease.sender
+        )
 
 
-def _succeeded(future: Future[None]) -> bool:
-    return not future.cancelled() and future.exception() is None
+def _has_rows(batch: RefBatch | SpanBatch | LogBatch) -> bool:
+    if isinstance(batch, RefBatch):
+        return bool(len(batch.refs) or batch.histograms)
+    return bool(next(iter(batch.columns.values()), ()))
+
+
+def _settle(decoded: Decoded, future: Future[None]) -> None:
+    if future.cancelled() or future.exception() is not None:
+        decoded.on_failed()
+    else:
+        decoded.on_stored()
