@@ -8,7 +8,7 @@ series does not grow with what people ask for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,11 +54,12 @@ class Requests:
 
 
 class RequestCounter:
-    """ASGI layer that counts into `requests`."""
+    """ASGI layer that counts into `requests`; `doors` are paths that are answered before any route."""
 
-    def __init__(self, inner: ASGIApp, requests: Requests) -> None:
+    def __init__(self, inner: ASGIApp, requests: Requests, doors: Collection[str] = ()) -> None:
         self._inner = inner
         self._requests = requests
+        self._doors = frozenset(doors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,15 +81,15 @@ class RequestCounter:
             self._requests.open -= 1
             # Without an answer it failed, and the layer outside of this one says so with 500.
             status, seconds = began or (500, elapsed_s())
-            self._requests.count(_route(scope), scope["method"], status, seconds)
+            self._requests.count(self._route(scope), scope["method"], status, seconds)
 
-
-def _route(scope: Scope) -> str:
-    """The template of the path that answered; `none` when nothing matched or access was refused before."""
-    path = getattr(scope.get("route"), "path", None)
-    if isinstance(path, str):
-        return path
-    if scope["path"].startswith("/static/"):
-        return "/static"
-    # A plain Starlette route says only that it matched; such routes have no parameters in their paths.
-    return str(scope["path"]) if "endpoint" in scope else _NO_ROUTE
+    def _route(self, scope: Scope) -> str:
+        """The template of the path that answered; `none` when nothing matched or access was refused before."""
+        path = getattr(scope.get("route"), "path", None)
+        if isinstance(path, str):
+            return path
+        if scope["path"].startswith("/static/"):
+            return "/static"
+        # A plain Starlette route says only that it matched; such routes have no parameters in their paths.
+        is_known = "endpoint" in scope or scope["path"] in self._doors
+        return str(scope["path"]) if is_known else _NO_ROUTE
