@@ -33,6 +33,7 @@ from setpoint.telemetry.recent.late import LateSamples, sorted_pieces
 from setpoint.telemetry.recent.open_blocks import NEVER_MS, OpenBlocks, Pieces, Samples, offsets_of
 from setpoint.telemetry.recent.open_kernels import FULL, LATE, OLD, overlapping
 from setpoint.telemetry.recent.segment import Segment, Summary
+from setpoint.telemetry.recent.segments import Segments
 from setpoint.telemetry.series_table import SeriesTable
 
 __all__ = ["Head"]
@@ -43,9 +44,6 @@ _SLICE = 2048
 _SEALED_AT_ONCE = 8192
 _FLUSHED_AT_ONCE = 100_000
 _LATE_KEPT = 65_536
-_SEGMENTS = 8
-_SEGMENT_BYTES = 1 << 30
-_ADOPTED, _ADOPTED_LATE, _LIVE = range(3)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +53,7 @@ class _Running:
     """
 
     after_ms: int
-    segments: Sequence[Segment]
+    segments: tuple[Segment, ...]
     removed: list[npt.NDArray[np.int32]] = field(default_factory=list)
 
 
@@ -73,10 +71,7 @@ class Head:
         self._open = OpenBlocks()
         self._late = LateSamples()
         self._old: list[Samples] = []
-        self._segments: tuple[Segment, ...] = ()
-        self._current: Segment | None = None
-        self._number = 0
-        self._flushing: tuple[Segment, ...] = ()
+        self._segments = Segments(horizon_ms, self._keeps)
         self._running: set[_Running] = set()
         self._late_version = 0
         self._floor_ms = NEVER_MS
@@ -114,11 +109,13 @@ class Head:
         with self._lock:
             is_late = self._open.is_late
             total = self._open.counted(self._floor_ms)
-            for segment in self._segments:
+            for segment in self._segments.all:
                 total += segment.visible(self._floor_ms, is_late, self._late_version)
             late = np.flatnonzero(is_late).astype(np.int32)
             for start in range(0, len(late), _SLICE):
-                taken = self._take(self._segments, late[start : start + _SLICE], self._floor_ms, _ALWAYS_MS)
+                taken = self._take(
+                    self._segments.all, late[start : start + _SLICE], self._floor_ms, _ALWAYS_MS
+                )
                 total += len(taken.columns()[0])
             return total
 
@@ -134,8 +131,8 @@ class Head:
         with self._lock:
             return {
                 "open": self._open.sample_bytes,
-                "chunks": sum(segment.payload_bytes for segment in self._segments),
-                "chunk_table": sum(segment.table_bytes for segment in self._segments),
+                "chunks": sum(segment.payload_bytes for segment in self._segments.all),
+                "chunk_table": sum(segment.table_bytes for segment in self._segments.all),
                 "late": self._late.sample_bytes,
                 "series": self._open.ref_bytes,
             }
@@ -177,20 +174,20 @@ class Head:
         """
         with self._lock:
             self._open.make_room(self.table.capacity)
-            chosen = np.flatnonzero((refs >= 0) & (chunks.last_ms > self._floor_ms))
+            is_old = chunks.last_ms <= self._floor_ms
+            self._dropped_ms = max(self._dropped_ms, int(chunks.last_ms[is_old].max(initial=NEVER_MS)))
+            chosen = np.flatnonzero((refs >= 0) & ~is_old)
             if not len(chosen):
                 return
             owners, last_ms = refs[chosen], chunks.last_ms[chosen]
             overlap, fresh = overlapping(owners, chunks.first_ms[chosen], last_ms, self._open.newest)
             self._open.series += fresh
             np.maximum.at(self._open.sealed, owners, last_ms)
-            self._mark_late(owners[overlap])
-            step_ms = max(1, self._horizon_ms // _SEGMENTS)
-            for step in np.unique(last_ms[~overlap] // step_ms).tolist():
-                within = chosen[~overlap & (last_ms // step_ms == step)]
-                self._adopted((_ADOPTED, step)).add(chunks, refs, within)
+            # What was appended meanwhile comes behind everything adopted, whatever its time.
+            self._mark_late(owners[overlap | (self._open.appended[owners] > 0)])
+            self._segments.adopt(chunks, refs, chosen[~overlap], self._open.capacity)
             if overlap.any():
-                self._adopted((_ADOPTED_LATE, 0)).add(chunks, refs, chosen[overlap])
+                self._segments.adopt_late(chunks, refs, chosen[overlap], self._open.capacity)
 
     def _write(self, batch: RefBatch | MetricBatch, replace: bool) -> None:
         if isinstance(batch, RefBatch):
@@ -227,7 +224,7 @@ class Head:
             fates, dropped_ms = self._open.push(samples, self._floor_ms)
             self._dropped_ms = max(self._dropped_ms, dropped_ms)
             if self._keeps and dropped_ms > NEVER_MS:
-                self._old.append(samples.take(fates == OLD))
+                self._old.insert(len(self._old) if replace else 0, samples.take(fates == OLD))
         if (fates == FULL).any():
             self._write_runs(samples.take(fates == FULL), replace)
         if (fates == LATE).any():
@@ -255,7 +252,7 @@ class Head:
 
     def _is_here(self, samples: Samples) -> npt.NDArray[np.bool_]:
         refs, where = np.unique(samples.refs, return_inverse=True)
-        taken = self._take(self._segments, refs, int(samples.times.min()) - 1, int(samples.times.max()))
+        taken = self._take(self._segments.all, refs, int(samples.times.min()) - 1, int(samples.times.max()))
         times, _, offsets = taken.columns()
         held = np.repeat(np.arange(len(refs)), np.diff(offsets))
         here = set(zip(held.tolist(), times.tolist(), strict=True))
@@ -281,9 +278,7 @@ class Head:
         if self._old:
             self._seal_old()
         with self._lock:
-            self._current = None
-            for segment in self._segments:
-                segment.is_sealed = True
+            self._segments.seal()
             self._open.renew()
 
     def unflushed(self) -> Iterator[ChunkColumns]:
@@ -291,10 +286,8 @@ class Head:
         too late for the head are among them. Any thread may ask.
         """
         with self._lock:
-            self._flushing = tuple(
-                segment for segment in self._segments if segment.is_sealed and not segment.is_stored
-            )
-        for segment in self._flushing:
+            segments = self._segments.to_store()
+        for segment in segments:
             for start in range(0, segment.count, _FLUSHED_AT_ONCE):
                 end = min(start + _FLUSHED_AT_ONCE, segment.count)
                 refs, found = segment.columns(start, end)
@@ -306,16 +299,14 @@ class Head:
     def flushed(self) -> None:
         """Say that what the last `unflushed` gave is stored."""
         with self._lock:
-            for segment in self._flushing:
-                segment.is_stored = True
-            self._flushing = ()
+            self._segments.stored()
 
     def _install(self, pieces: Pieces, rest: Pieces | None = None, late: bool = False) -> None:
         """Make chunks of `pieces`, which leave the open blocks (or the late samples); `rest` becomes open."""
         columns, summary = _encoded(pieces)
         with self._lock:
             if len(pieces.refs):
-                self._segment_now().add(columns, pieces.refs, summary=summary)
+                self._segments.current(self._open.capacity).add(columns, pieces.refs, summary=summary)
                 self._open.sealed_until(pieces.refs, columns.last_ms)
             if rest is not None:
                 self._open.settle(rest)
@@ -340,33 +331,10 @@ class Head:
         pieces = sorted_pieces(everything)
         columns, summary = _encoded(pieces)
         with self._lock:
-            self._segment_now().add(columns, pieces.refs, summary=summary, is_chained=False)
+            self._segments.current(self._open.capacity).add(
+                columns, pieces.refs, summary=summary, is_chained=False
+            )
             self._old = []
-
-    def _segment_now(self) -> Segment:
-        """The segment that chunks are added to, a new one when it has grown old or large."""
-        current = self._current
-        if current is not None and current.payload_bytes < _SEGMENT_BYTES:
-            young = current.last_ms - current.first_ms < self._horizon_ms // _SEGMENTS
-            if young or 4 * current.count < self._open.capacity:
-                return current
-        self._number += 1
-        chunks = payload_bytes = 0
-        if self._segments:
-            before = max(self._segments[-2:], key=lambda segment: segment.count)
-            chunks, payload_bytes = before.count * 5 // 4, before.payload_bytes * 5 // 4
-        self._current = Segment((_LIVE, self._number), self._open.capacity, chunks, payload_bytes)
-        self._segments = (*self._segments, self._current)
-        return self._current
-
-    def _adopted(self, order: tuple[int, int]) -> Segment:
-        for segment in self._segments:
-            if segment.order == order:
-                return segment
-        made = Segment(order, self._open.capacity)
-        made.is_sealed = made.is_stored = True
-        self._segments = tuple(sorted((*self._segments, made), key=_by_order))
-        return made
 
     # ---- samples out -------------------------------------------------------------------------------------
 
@@ -415,7 +383,7 @@ class Head:
         with self._lock:
             covers_from_ms = self.covers_from_ms
             running = _Running(
-                max(start_ms, covers_from_ms if is_covered else self._floor_ms), self._segments
+                max(start_ms, covers_from_ms if is_covered else self._floor_ms), self._segments.all
             )
             self._running.add(running)
             return covers_from_ms, running
@@ -448,11 +416,7 @@ class Head:
 
     def _taken(self, running: _Running, refs: npt.NDArray[np.int32], until_ms: int) -> Taken:
         with self._lock:
-            segments = running.segments
-            if segments is not self._segments:
-                # What was dropped or made smaller since this select began is taken as it was.
-                by_order = {segment.order: segment for segment in (*self._segments, *segments)}
-                segments = [by_order[order] for order in sorted(by_order)]
+            segments = self._segments.with_those(running.segments)
             for removed in running.removed:
                 refs = np.where(np.isin(refs, removed), np.int32(-1), refs)
             return self._take(segments, refs, running.after_ms, until_ms)
@@ -461,7 +425,7 @@ class Head:
         self, segments: Sequence[Segment], refs: npt.NDArray[np.int32], after_ms: int, until_ms: int
     ) -> Taken:
         self._open.make_room(self.table.capacity)
-        return take(segments, self._open, self._late, refs, after_ms, until_ms)
+        return take(segments, self._open, self._late, refs, after_ms, max(until_ms, after_ms))
 
     # ---- eviction ----------------------------------------------------------------------------------------
 
@@ -472,39 +436,16 @@ class Head:
             if floor_ms < self._floor_ms:
                 self._hide(self._floor_ms)  # the clock was set back: what is gone stays gone
             self._floor_ms = floor_ms
-            self._drop_segments()
+            self._dropped_ms = max(self._dropped_ms, self._segments.drop(floor_ms))
             if self._late.count and not self._keeps:
                 gone = self._late.keep_after(floor_ms)
                 self._dropped_ms = max(self._dropped_ms, int(gone.times.max(initial=NEVER_MS)))
             self._settle_late()
             self._remove_series()
 
-    def _drop_segments(self) -> None:
-        """Drop what can be seen no more and need not be stored: whole segments, or most of one."""
-        kept: list[Segment] = []
-        for segment in self._segments:
-            if self._keeps and not segment.is_stored:
-                kept.append(segment)
-                continue
-            floor_ms = max(self._floor_ms, segment.hidden_ms)
-            if segment.last_ms > floor_ms:
-                smaller = segment.without_expired(floor_ms)
-                kept.append(smaller or segment)
-                if smaller is None:
-                    continue
-            self._dropped_ms = max(self._dropped_ms, min(segment.last_ms, floor_ms))
-            if segment is self._current:
-                self._current = None
-        if kept != [*self._segments]:
-            self._segments = tuple(kept)
-
     def _hide(self, floor_ms: int) -> None:
         """Keep the samples at or before `floor_ms` from being seen again."""
-        for segment in self._segments:
-            if segment.first_ms <= floor_ms:
-                self._dropped_ms = max(self._dropped_ms, segment.newest_until(floor_ms))
-            segment.hidden_ms = max(segment.hidden_ms, floor_ms)
-        self._current = None
+        self._dropped_ms = max(self._dropped_ms, self._segments.hide(floor_ms))
         for gone in (self._open.trim(floor_ms), self._late.keep_after(floor_ms)):
             self._dropped_ms = max(self._dropped_ms, int(gone.times.max(initial=NEVER_MS)))
             if self._keeps and len(gone):
@@ -517,7 +458,7 @@ class Head:
         is_pending[self._late.all().refs] = True
         refs = np.flatnonzero(is_late & ~is_pending)[:_SLICE].astype(np.int32)
         if len(refs):
-            in_order = self._take(self._segments, refs, self._floor_ms, _ALWAYS_MS).is_in_order()
+            in_order = self._take(self._segments.all, refs, self._floor_ms, _ALWAYS_MS).is_in_order()
             is_late[refs[in_order]] = False
             self._late_version += 1
 
@@ -533,8 +474,7 @@ class Head:
             return
         self._dropped_ms = max(self._dropped_ms, int(self._open.newest[removed].max()))
         self._open.forget(removed)
-        for segment in self._segments:
-            segment.forget(removed)
+        self._segments.forget(removed)
         for running in self._running:
             running.removed.append(removed)
         self._open.shrink(self.table.capacity)
@@ -544,14 +484,7 @@ class Head:
         found: npt.NDArray[np.bool_] = self._open.count[refs] > 0
         for samples in (*self._old, self._late.all()):
             found |= np.isin(refs, samples.refs)
-        for segment in self._segments:
-            if not segment.is_stored:
-                found |= segment.holds(refs)
-        return found
-
-
-def _by_order(segment: Segment) -> tuple[int, int]:
-    return segment.order
+        return found | self._segments.is_unstored(refs)
 
 
 def _encoded(pieces: Pieces) -> tuple[ChunkColumns, Summary]:

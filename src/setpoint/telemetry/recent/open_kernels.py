@@ -316,7 +316,7 @@ def trim_open(floor_ms: Any, newest: Any, base: Any, count: Any, times: Any, val
 @compiled
 def count_open(floor_ms: Any, is_late: Any, base: Any, count: Any, times: Any) -> Any:
     """Open samples with t > floor_ms of the series without late samples."""
-    total = 0
+    total = np.int64(0)
     for ref in range(len(count)):
         held = np.int64(count[ref])
         if held == 0 or is_late[ref]:

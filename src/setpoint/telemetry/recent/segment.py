@@ -21,7 +21,7 @@ from setpoint.telemetry.model import ChunkColumns
 from setpoint.telemetry.recent import segment_kernels as kernels
 from setpoint.telemetry.recent.open_blocks import NEVER_MS, Pieces, offsets_of
 
-__all__ = ["Chunks", "Segment", "Summary", "decode"]
+__all__ = ["Chunks", "Order", "Segment", "Summary", "decode"]
 
 _ALWAYS_MS = 2**62
 _CHUNK_BYTES = 52
@@ -30,7 +30,7 @@ _UNCHAINED = -2
 _UNKNOWN = np.array([0x7FF0000000000002], np.uint64).view(np.float64)
 """The correction of a chunk that was adopted without looking into it (a NaN that no arithmetic gives)."""
 
-Order = tuple[int, int]
+Order = tuple[int, int, int]
 """Segments are read in this order, and of two samples with one timestamp the later read wins."""
 
 
