@@ -15,107 +15,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from setpoint.database import TelemetryDatabase
-from setpoint.telemetry import Labels, Matcher, fingerprint
-from setpoint.telemetry.blocks import Blocks
+from setpoint.telemetry import Matcher
 from setpoint.telemetry.chunk_samples import decoded, merged
 from setpoint.telemetry.codec import CorruptChunk, encode_chunks
 from setpoint.telemetry.compact import CHUNK_SAMPLES, Compacted, Compactor, Stopped, rechunked
-from setpoint.telemetry.model import ChunkColumns
-from setpoint.telemetry.rollup import DAY_MS
 from setpoint.telemetry.rollup_store import Rollups
+from tests.telemetry.flushes import START, Flusher, Samples, chunks_of, quarter
+from tests.telemetry.rollups import DAY
 
-DAY = 20_000
-START = DAY * DAY_MS
 ROOT = Path(__file__).parent.parent.parent
 
-Samples = dict[tuple[int, int], float]
-"""{(series, timestamp): value}."""
 
-
-def _labels(series: int) -> Labels:
-    return {"__name__": "debug_m" if series % 2 else "m", "pod": str(series)}
-
-
-_PRINTS = [fingerprint(_labels(series)) for series in range(40)]
-
-
-class _Flusher:
-    """Writes generations of chunks as a flush does, and remembers what the store must hold."""
-
-    def __init__(self, db: TelemetryDatabase) -> None:
-        self.db = db
-        self.blocks = Blocks(db)
-        self.generation = 0
-        self.expected: Samples = {}
-
-    def flush(self, samples: Samples, marks: bool = True) -> None:
-        with self.blocks.guard:
-            self.generation += 1
-            self.blocks.insert(_chunks(samples), self.generation)
-            if marks:
-                self.mark()
-        self.expected |= samples
-
-    def mark(self) -> None:
-        self.blocks.mark([self.generation], 0)
-
-    def write_series(self) -> None:
-        self.db.insert(
-            "series",
-            {
-                "fingerprint": np.array(_PRINTS, np.uint64),
-                "metric": [_labels(series)["__name__"] for series in range(len(_PRINTS))],
-                "labels": [dict(_labels(series)) for series in range(len(_PRINTS))],
-            },
-        )
-
-    def stored(self, day: int = DAY) -> Samples:
-        """Every sample of a day, read as queries read it."""
-        found = self.blocks.read_day(day)
-        columns = found.columns()
-        runs = decoded(
-            columns.fingerprints, found.generations, columns.counts, columns.payload, columns.offsets
-        )
-        samples = merged(runs, -(2**62), 2**62)
-        series = {print_: number for number, print_ in enumerate(_PRINTS)}
-        owners = np.repeat(samples.fingerprints, np.diff(samples.offsets)).tolist()
-        times, values = samples.timestamps_ms.tolist(), samples.values.tolist()
-        return {
-            (series[one], time_ms): value for one, time_ms, value in zip(owners, times, values, strict=True)
-        }
-
-
-def _chunks(samples: Samples) -> ChunkColumns:
-    """One chunk per series and day, as a flush makes them."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for series, time_ms in sorted(samples):
-        groups.setdefault((series, time_ms // DAY_MS), []).append(time_ms)
-    times = np.array([time_ms for group in groups.values() for time_ms in group], np.int64)
-    values = np.array([samples[series, one] for (series, _), group in groups.items() for one in group])
-    offsets = np.cumsum([0, *map(len, groups.values())])
-    payload, bounds = encode_chunks(times, values, offsets)
-    prints = np.array([_PRINTS[series] for series, _ in groups], np.uint64)
-    counts = np.diff(offsets).astype(np.int32)
-    return ChunkColumns(prints, times[offsets[:-1]], times[offsets[1:] - 1], counts, bounds, payload)
-
-
-def _minute(number: int, series: range = range(8)) -> Samples:
-    """15 samples of each series in a quarter of an hour."""
-    first_ms = START + number * 900_000
-    return {
-        (one, first_ms + place * 60_000 + one): float(number * 15 + place)
-        for one in series
-        for place in range(15)
-    }
+@pytest.fixture
+def flusher(telemetry_database: TelemetryDatabase) -> Flusher:
+    return Flusher(telemetry_database)
 
 
 @pytest.fixture
-def flusher(telemetry_database: TelemetryDatabase) -> _Flusher:
-    return _Flusher(telemetry_database)
-
-
-@pytest.fixture
-def compactor(telemetry_database: TelemetryDatabase, flusher: _Flusher) -> Compactor:
+def compactor(telemetry_database: TelemetryDatabase, flusher: Flusher) -> Compactor:
     return Compactor(telemetry_database, flusher.blocks, Rollups(telemetry_database), slice_samples=500)
 
 
@@ -126,10 +43,10 @@ def _counts(db: TelemetryDatabase) -> dict[int, int]:
     return {int(labels["pod"]): count for labels, count in zip(found.labels, sums, strict=True)}
 
 
-def test_many_chunks_become_few_with_the_same_samples(flusher: _Flusher, compactor: Compactor) -> None:
+def test_many_chunks_become_few_with_the_same_samples(flusher: Flusher, compactor: Compactor) -> None:
     flusher.write_series()
     for number in range(96):
-        flusher.flush(_minute(number))
+        flusher.flush(quarter(number))
     assert compactor.dirty_days(DAY + 1) == [DAY]
     assert compactor.dirty_days(DAY) == []
     report = compactor.compact(DAY)
@@ -173,7 +90,7 @@ def test_late_and_repeated_samples_win_by_generation(
     """Night after night, whatever came in any order in between."""
     for table in ("blocks", "flushes", "rollups"):
         telemetry_database.command(f"TRUNCATE TABLE {table}")
-    flusher = _Flusher(telemetry_database)
+    flusher = Flusher(telemetry_database)
     compactor = Compactor(telemetry_database, flusher.blocks, Rollups(telemetry_database), slice_samples=7)
     for night in parts:
         for samples in night:
@@ -185,12 +102,12 @@ def test_late_and_repeated_samples_win_by_generation(
         assert compactor.dirty_days(DAY + 1) == []
 
 
-def test_late_samples_roll_the_day_up_again(flusher: _Flusher, compactor: Compactor) -> None:
+def test_late_samples_roll_the_day_up_again(flusher: Flusher, compactor: Compactor) -> None:
     flusher.write_series()
     for number in range(8):
-        flusher.flush(_minute(number))
+        flusher.flush(quarter(number))
     compactor.compact(DAY)
-    flusher.flush(_minute(20, range(2)))
+    flusher.flush(quarter(20, range(2)))
     report = compactor.compact(DAY)
     assert (report.series, report.samples) == (2, 2 * 9 * 15)
     assert _counts(flusher.db) == {series: 135 if series < 2 else 120 for series in range(8)}
@@ -198,25 +115,25 @@ def test_late_samples_roll_the_day_up_again(flusher: _Flusher, compactor: Compac
 
 
 def test_a_rollup_is_not_emptied_by_late_samples_of_a_day_that_is_gone(
-    flusher: _Flusher, compactor: Compactor
+    flusher: Flusher, compactor: Compactor
 ) -> None:
     flusher.write_series()
     for number in range(8):
-        flusher.flush(_minute(number))
+        flusher.flush(quarter(number))
     compactor.compact(DAY)
     flusher.db.command(f"ALTER TABLE blocks DROP PARTITION {DAY}")
-    flusher.flush(_minute(20, range(2)))
+    flusher.flush(quarter(20, range(2)))
     compactor.compact(DAY)
     assert _counts(flusher.db) == dict.fromkeys(range(8), 120)
 
 
-def test_what_is_flushed_meanwhile_is_kept_for_the_next_night(flusher: _Flusher) -> None:
+def test_what_is_flushed_meanwhile_is_kept_for_the_next_night(flusher: Flusher) -> None:
     for number in range(4):
-        flusher.flush(_minute(number))
+        flusher.flush(quarter(number))
     later: Iterator[int] = iter(range(4, 90))
 
     def flush_another(took_s: float) -> bool:
-        flusher.flush(_minute(next(later)))
+        flusher.flush(quarter(next(later)))
         return False
 
     compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db), slice_samples=60)
@@ -229,23 +146,21 @@ def test_what_is_flushed_meanwhile_is_kept_for_the_next_night(flusher: _Flusher)
     assert flusher.stored() == flusher.expected
 
 
-def test_chunks_of_a_flush_that_is_not_through_are_left_alone(
-    flusher: _Flusher, compactor: Compactor
-) -> None:
-    flusher.flush(_minute(0))
-    flusher.flush(_minute(1), marks=False)
+def test_chunks_of_a_flush_that_is_not_through_are_left_alone(flusher: Flusher, compactor: Compactor) -> None:
+    flusher.flush(quarter(0))
+    flusher.flush(quarter(1), marks=False)
     report = compactor.compact(DAY)
     assert report.samples == 8 * 15
     assert flusher.stored() == flusher.expected
     assert flusher.blocks.delete_unmarked() == 8  # as a start does: they still carry their generation
-    flusher.flush(_minute(2), marks=False)
+    flusher.flush(quarter(2), marks=False)
     assert compactor.dirty_days(DAY + 1) == []
     flusher.mark()
     assert compactor.dirty_days(DAY + 1) == [DAY]
 
 
-def test_the_day_is_replaced_between_flushes_only(flusher: _Flusher) -> None:
-    flusher.flush(_minute(0))
+def test_the_day_is_replaced_between_flushes_only(flusher: Flusher) -> None:
+    flusher.flush(quarter(0))
     read = threading.Event()
 
     def note(took_s: float) -> bool:
@@ -255,20 +170,20 @@ def test_the_day_is_replaced_between_flushes_only(flusher: _Flusher) -> None:
     compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db))
     compaction = threading.Thread(target=compactor.compact, args=(DAY,), kwargs={"pause": note})
     with flusher.blocks.guard:  # a flush from its first chunk to its marker
-        flusher.blocks.insert(_chunks(_minute(1, range(4))), 2)
+        flusher.blocks.insert(chunks_of(quarter(1, range(4))), 2)
         compaction.start()
         assert read.wait(30)
         compaction.join(0.2)
         assert compaction.is_alive()
-        flusher.blocks.insert(_chunks(_minute(1, range(4, 8))), 2)
+        flusher.blocks.insert(chunks_of(quarter(1, range(4, 8))), 2)
         flusher.blocks.mark([2], 0)
     compaction.join(30)
-    assert flusher.stored() == _minute(0) | _minute(1)
+    assert flusher.stored() == quarter(0) | quarter(1)
     assert compactor.dirty_days(DAY + 1) == [DAY]
 
 
-def test_compaction_that_is_told_to_stop_changes_nothing(flusher: _Flusher) -> None:
-    flusher.flush(_minute(0))
+def test_compaction_that_is_told_to_stop_changes_nothing(flusher: Flusher) -> None:
+    flusher.flush(quarter(0))
     before = flusher.blocks.day_state(DAY)
     compactor = Compactor(flusher.db, flusher.blocks, Rollups(flusher.db))
     with pytest.raises(Stopped):
@@ -277,9 +192,9 @@ def test_compaction_that_is_told_to_stop_changes_nothing(flusher: _Flusher) -> N
     assert compactor.dirty_days(DAY + 1) == [DAY]
 
 
-def test_a_damaged_chunk_leaves_the_day_as_it_was(flusher: _Flusher, compactor: Compactor) -> None:
-    flusher.flush(_minute(0, range(2)))
-    chunks = _chunks(_minute(1, range(1)))
+def test_a_damaged_chunk_leaves_the_day_as_it_was(flusher: Flusher, compactor: Compactor) -> None:
+    flusher.flush(quarter(0, range(2)))
+    chunks = chunks_of(quarter(1, range(1)))
     chunks.payload[:] = 0xFF
     flusher.blocks.insert(chunks, flusher.generation)
     before = flusher.blocks.day_state(DAY)
@@ -288,21 +203,21 @@ def test_a_damaged_chunk_leaves_the_day_as_it_was(flusher: _Flusher, compactor: 
     assert flusher.blocks.day_state(DAY) == before
 
 
-def test_expired_series_are_left_out_and_their_rollups_alone(flusher: _Flusher, compactor: Compactor) -> None:
+def test_expired_series_are_left_out_and_their_rollups_alone(flusher: Flusher, compactor: Compactor) -> None:
     flusher.write_series()
-    flusher.flush(_minute(0))
+    flusher.flush(quarter(0))
     compactor.compact(DAY)
-    flusher.flush(_minute(1))
+    flusher.flush(quarter(1))
     compactor.compact(DAY, ("metric = {name:String}", {"name": "debug_m"}))
     assert {series for series, _ in flusher.stored()} == {0, 2, 4, 6}
     assert _counts(flusher.db) == {series: 15 if series % 2 else 30 for series in range(8)}
-    flusher.flush(_minute(2, range(1)))
+    flusher.flush(quarter(2, range(1)))
     compactor.compact(DAY, ("1", {}))
     assert flusher.stored() == {}
     assert compactor.dirty_days(DAY + 1) == []
 
 
-def test_flushes_and_compactions_side_by_side_lose_nothing(flusher: _Flusher) -> None:
+def test_flushes_and_compactions_side_by_side_lose_nothing(flusher: Flusher) -> None:
     """A flusher that is always late for the same day, and nights without a break."""
     reports: list[Compacted] = []
     done = threading.Event()
@@ -311,7 +226,7 @@ def test_flushes_and_compactions_side_by_side_lose_nothing(flusher: _Flusher) ->
     def flush_on() -> None:
         try:
             for number in range(60):
-                flusher.flush(_minute(number % 20))
+                flusher.flush(quarter(number % 20))
                 if number % 3 == 0:
                     flusher.flush({(number % 8, START + 777 + number): float(number)})
         except Exception as error:  # noqa: BLE001 — told by the test's own thread

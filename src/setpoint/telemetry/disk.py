@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from setpoint.clock import rfc3339
 from setpoint.database import TelemetryDatabase, load_queries
 from setpoint.telemetry.retention import Partition, partitions
 from setpoint.telemetry.rollup import DAY_MS
