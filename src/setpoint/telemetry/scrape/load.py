@@ -20,6 +20,7 @@ from setpoint.resource.explain import explain
 from setpoint.resource.model import Place, line_at, show_place
 from setpoint.resource.read import Source, read_yaml
 from setpoint.telemetry.scrape.spec import PROTOCOLS, Global, PrometheusFile, ScrapeConfig
+from setpoint.telemetry.scrape.tls import tls_context
 from setpoint.telemetry.scrape.units import show_duration
 
 __all__ = ["Job", "Loaded", "load_file", "plain_text", "read_text"]
@@ -117,7 +118,7 @@ def load_file(path: Path) -> Loaded:
     jobs: dict[str, Job] = {}
     for config, its_source, place in configs:
         effective = _inherit(config, main.global_)
-        problems += _check_job(effective, its_source, place)
+        problems += _check_job(effective, folder, its_source, place)
         if effective.job_name in jobs:
             problems.append(
                 _problem(
@@ -258,9 +259,19 @@ def _check_global(found: Global, source: Source) -> Iterator[Problem]:
         )
 
 
-def _check_job(config: ScrapeConfig, source: Source, place: Place) -> Iterator[Problem]:
+def _check_job(config: ScrapeConfig, folder: Path, source: Source, place: Place) -> Iterator[Problem]:
     if config.scrape_timeout > config.scrape_interval:
         yield _too_long(source, config.scrape_timeout, config.scrape_interval, *place, "scrape_timeout")
+    clients = [(config.tls_config, place)]
+    clients += [
+        (found.tls_config, (*place, "http_sd_configs", index))
+        for index, found in enumerate(config.http_sd_configs)
+    ]
+    for tls, its_place in clients:
+        try:
+            tls_context(tls, folder)
+        except InvalidInput as error:
+            yield _problem(source, error.message, *its_place, "tls_config")
 
 
 def _too_long(source: Source, timeout_ms: int, interval_ms: int, *place: str | int) -> Problem:
