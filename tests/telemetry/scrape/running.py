@@ -116,10 +116,10 @@ class Running:
         while due := [one for one in self.targets if one.due_ms <= end_ms]:
             next_ms = min(one.due_ms for one in due)
             self.clock.advance((next_ms - self.clock.now_ms()) / 1000)
-            waiting = {one.url for one in due if one.due_ms == next_ms}
+            waiting = {(one.job, one.url) for one in due if one.due_ms == next_ms}
             self.until(
-                lambda now=next_ms, urls=waiting: all(  # type: ignore[misc]
-                    (one.last_scrape_ms or 0) >= now for one in self.targets if one.url in urls
+                lambda now=next_ms, whom=waiting: all(  # type: ignore[misc]
+                    (one.last_scrape_ms or 0) >= now for one in self.targets if (one.job, one.url) in whom
                 ),
                 f"a scrape of {waiting}",
             )

@@ -138,7 +138,7 @@ class Fetcher:
             raise Unavailable(f"it redirects more than {_REDIRECTS_MAX} times") from None
         except httpx.ConnectError as error:
             raise Unavailable(f"cannot connect: {_plain(error)}") from error
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ExceptionGroup) as error:
             raise Unavailable(f"the request failed: {_plain(error)}") from error
 
     async def refresh(self) -> None:
@@ -240,5 +240,7 @@ class Fetcher:
 
 def _plain(error: Exception) -> str:
     """What a library says, on one line; its kind where it says nothing."""
+    if isinstance(error, ExceptionGroup):  # anyio: each address of a name is a task of its own
+        return _plain(error.exceptions[0])
     text = " ".join(str(error).split())
     return text[:300] or type(error).__name__
