@@ -15,7 +15,7 @@ from setpoint.database import StateDatabase, TelemetryDatabase
 from tests.postgresql import PostgresqlServer
 
 _TABLES = (
-    "series", "samples", "spans", "logs", "ledger", "journal", "blocks", "flushes", "exemplars", "histograms",
+    "series", "spans", "logs", "ledger", "journal", "blocks", "flushes", "exemplars", "histograms",
     "metadata", "rollups", "blocks_staged", "series_unused",
 )  # fmt: skip
 

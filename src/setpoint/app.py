@@ -23,10 +23,10 @@ from setpoint.resource import Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
 from setpoint.telemetry.protect import Limits, Protection
+from setpoint.telemetry.receive import Receiver, last_samples
 from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.sizes import SizeMeter
 from setpoint.telemetry.usage import Arrivals, UsageMeter
-from setpoint.telemetry.receive import Receiver, last_samples
 from setpoint.timeline import SUMMARY_MAX, Timeline
 
 __all__ = ["App", "build", "default_registry", "wire"]
@@ -119,6 +119,7 @@ def wire(
     arrivals = Arrivals(clock)
     protection = Protection(Limits.of(settings), clock, on_admitted=arrivals.note)
     table = SeriesTable(admit=protection.admit)
+    signals = SignalStore(telemetry_database, table)
     head = Head(settings.head_s * 1000, table)
     protection.starting = True
     rebuild_head(signals, head, clock.now_ms(), _log_progress)
@@ -137,7 +138,7 @@ def wire(
     )
     objectives.apply(resources.documents())
     resources.on_change = objectives.apply
-    ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20)
+    ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
     sizes = SizeMeter(telemetry_database, None if settings.telemetry_dsn else folder.telemetry.parent)
     usage = UsageMeter(
         table,

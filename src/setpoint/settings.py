@@ -103,6 +103,13 @@ class Settings(BaseSettings):
         ge=5400,  # the live minutes and the hour before them, in which a counter's previous sample may lie
         description="How long samples stay in memory, in seconds; objectives are evaluated from there.",
     )
+    flush_s: int = Field(
+        900,
+        ge=1,
+        le=3600,
+        description="How often samples go from the journal to their final form, in seconds. They are stored before; "
+        "rarer is cheaper, and a start replays more.",
+    )
     evaluation_interval_s: float = Field(
         1.0, gt=0, description="How often objectives are evaluated, in seconds."
     )

@@ -15,9 +15,17 @@ from bench.server import free_port
 
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import StartupRefused, Unavailable
+from setpoint.telemetry import MetricBatch
+from setpoint.telemetry.blocks import DAY_MS, Blocks, DayState
+from setpoint.telemetry.chunk_samples import encoded
+from setpoint.telemetry.journal import Journal
+from setpoint.telemetry.model import ChunkColumns, ExemplarColumns, HistogramColumns, Metadata
+from tests.telemetry.engine import TABLES, Engine
+from tests.telemetry.naive import answer, series
 
 ROOT = Path(__file__).parent.parent.parent
 NOW_MS = int(time.time() * 1000)
+TODAY_MS = NOW_MS // DAY_MS * DAY_MS
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +55,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[TelemetryDatabase]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
-    for table in ("samples", "series"):
+    for table in ("exemplars", *TABLES):
         opened.command(f"TRUNCATE TABLE {table}")
     yield opened
     opened.close()
@@ -55,7 +63,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[TelemetryDatabase]:
 
 def _insert(database: TelemetryDatabase, count: int, start: int = 0) -> None:
     database.insert(
-        "samples",
+        "exemplars",
         {
             "fingerprint": np.arange(start, start + count, dtype=np.uint64),
             "ts_ms": np.full(count, NOW_MS, dtype=np.int64),
@@ -67,7 +75,7 @@ def _insert(database: TelemetryDatabase, count: int, start: int = 0) -> None:
 def test_what_goes_in_comes_out(database: TelemetryDatabase) -> None:
     _insert(database, 100)
     columns = database.query(
-        "SELECT fingerprint, ts_ms, value FROM samples "
+        "SELECT fingerprint, ts_ms, value FROM exemplars "
         "WHERE fingerprint IN {wanted:Array(UInt64)} ORDER BY fingerprint",
         wanted=[3, 99],
     )
@@ -88,35 +96,172 @@ def test_text_and_maps_come_back_whole(database: TelemetryDatabase) -> None:
 
 
 def test_an_empty_result_has_empty_columns(database: TelemetryDatabase) -> None:
-    columns = database.query("SELECT fingerprint FROM samples")
+    columns = database.query("SELECT fingerprint FROM exemplars")
     assert len(columns["fingerprint"]) == 0
 
 
 def test_an_unknown_column_of_a_result_is_an_error(database: TelemetryDatabase) -> None:
     _insert(database, 1)
     with pytest.raises(KeyError):
-        database.query("SELECT fingerprint FROM samples")["wrong"]
+        database.query("SELECT fingerprint FROM exemplars")["wrong"]
 
 
 def test_a_row_that_is_sent_again_replaces_itself(database: TelemetryDatabase) -> None:
     _insert(database, 10)
     _insert(database, 10)
-    assert database.query("SELECT count() AS rows FROM samples FINAL")["rows"].tolist() == [10]
+    assert database.query("SELECT count() AS rows FROM exemplars FINAL")["rows"].tolist() == [10]
 
 
 def test_a_refused_statement_is_unavailable_and_harmless(database: TelemetryDatabase) -> None:
     with pytest.raises(Unavailable, match="refused"):
         database.query("SELECT nothing FROM nowhere")
     with pytest.raises(Unavailable, match="refused"):
-        database.insert("samples", {"no_such_column": [1]})
+        database.insert("exemplars", {"no_such_column": [1]})
     _insert(database, 1)
-    assert database.query("SELECT count() AS rows FROM samples")["rows"].tolist() == [1]
+    assert database.query("SELECT count() AS rows FROM exemplars")["rows"].tolist() == [1]
 
 
 def test_threads_share_the_database(database: TelemetryDatabase) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda part: _insert(database, 50, part * 50), range(8)))
-    assert database.query("SELECT count() AS rows FROM samples FINAL")["rows"].tolist() == [400]
+    assert database.query("SELECT count() AS rows FROM exemplars FINAL")["rows"].tolist() == [400]
+
+
+def test_rows_travel_without_objects(database: TelemetryDatabase) -> None:
+    rows = b"".join(
+        number.to_bytes(8, "little") + bytes([len(text)]) + text
+        for number, text in ((1, b"\x00\xff\n'"), (2**64 - 1, b""))
+    )
+    database.command("CREATE TABLE IF NOT EXISTS passing (number UInt64, text String) ENGINE = Memory")
+    try:
+        database.insert_rows("passing", ("number", "text"), np.frombuffer(rows, np.uint8))
+        found = database.query_rows(
+            "SELECT number, text FROM passing WHERE number >= {least:UInt64} ORDER BY number", least=1
+        )
+        assert found == rows
+        assert database.query_rows("SELECT number, text FROM passing WHERE number = 5") == b""
+        with pytest.raises(Unavailable, match="refused"):
+            database.insert_rows("passing", ("number", "text"), np.frombuffer(rows[:-3], np.uint8))
+        with pytest.raises(Unavailable, match="refused"):
+            database.query_rows("SELECT nothing FROM nowhere")
+        assert database.query("SELECT count() AS rows FROM passing")["rows"].tolist() == [2]
+    finally:
+        database.command("DROP TABLE passing")
+
+
+def _chunks(first_ms: int, series: int = 3, samples: int = 5) -> ChunkColumns:
+    fingerprints = np.repeat(np.arange(series, dtype=np.uint64) << np.uint64(61), samples)
+    times = np.tile(first_ms + np.arange(samples, dtype=np.int64), series)
+    return encoded(fingerprints, times, np.arange(len(times), dtype=np.float64), DAY_MS)
+
+
+def test_chunks_come_back_sorted_and_by_range(database: TelemetryDatabase) -> None:
+    blocks = Blocks(database)
+    today, yesterday = _chunks(TODAY_MS), _chunks(TODAY_MS - 10)
+    blocks.insert(today, np.array([7, 8, 9], np.uint64))
+    blocks.insert(yesterday, 3)
+    ((done, total, found),) = blocks.recent(TODAY_MS - 100)
+    assert (done, total) == (30, 30)
+    assert found.fingerprints.tolist() == sorted(found.fingerprints.tolist())
+    assert found.generations.tolist() == [3, 7, 3, 8, 3, 9]
+    assert found.first_ms.tolist() == [TODAY_MS - 10, TODAY_MS] * 3
+    columns = found.columns(np.array([1, 3, 5]))
+    assert (columns.payload == today.payload).all()
+    assert (columns.offsets == today.offsets).all()
+    parts = [part for _, _, part in blocks.recent(TODAY_MS - 100, chunks_per_slice=1)]
+    assert len(parts) > 1
+    assert sum(len(part.counts) for part in parts) == 6
+    assert [len(part.counts) for _, _, part in blocks.recent(TODAY_MS - 1)] == [3]
+    database.insert("series", {"fingerprint": today.fingerprints[:1], "metric": ["m"], "labels": [{}]})
+    chosen = blocks.select("metric = {m:String}", {"m": "m"}, TODAY_MS - 6, TODAY_MS + 100)
+    assert chosen.generations.tolist() == [7]
+    assert blocks.select("1", {}, -(2**63), 2**63 - 1).generations.tolist() == [3, 7]
+
+
+def test_a_day_is_replaced_unless_something_was_added(database: TelemetryDatabase) -> None:
+    blocks, day = Blocks(database), TODAY_MS // DAY_MS
+    blocks.insert(_chunks(TODAY_MS), 5)
+    assert blocks.day_state(day) is None  # the flush has not ended
+    blocks.mark([5], NOW_MS)
+    state = blocks.day_state(day)
+    assert state == DayState(chunks=3, newest_generation=5)
+    database.command("CREATE TABLE staged AS blocks")
+    try:
+        blocks.insert(_chunks(TODAY_MS, samples=4), 5, "staged")
+        blocks.insert(_chunks(TODAY_MS + 100, series=1), 6)
+        assert not blocks.replace_day(day, "staged", state)
+        blocks.mark([6], NOW_MS)
+        again = blocks.day_state(day)
+        assert again is not None
+        assert blocks.replace_day(day, "staged", again)
+        assert blocks.read_day(day).counts.tolist() == [4, 4, 4]
+    finally:
+        database.command("DROP TABLE staged")
+
+
+def test_what_has_no_mark_is_deleted(database: TelemetryDatabase) -> None:
+    blocks = Blocks(database)
+    assert (blocks.newest_marked(), blocks.delete_unmarked()) == (0, 0)
+    blocks.insert(_chunks(TODAY_MS), 1)
+    blocks.insert(_chunks(TODAY_MS + 100), 2)
+    blocks.mark([1], NOW_MS)
+    assert (blocks.newest_marked(), blocks.delete_unmarked()) == (1, 3)
+    assert blocks.read_day(TODAY_MS // DAY_MS).generations.tolist() == [1, 1, 1]
+
+
+def test_the_journal_is_read_in_order_and_dropped_by_generation(database: TelemetryDatabase) -> None:
+    journal = Journal(database)
+    for number in range(4):
+        if number == 3:
+            assert len(journal.end()) == 1
+        refs = np.array([number, 0], np.int32)
+        journal.write(
+            refs, refs.astype(np.uint64) + np.uint64(10), np.array([number, NOW_MS]), np.array([0.5, number])
+        )
+    first, second = journal.open
+    assert journal.stored() == {first: 6, second: 2}
+    found = list(Journal(database).read(first, lambda fingerprints: fingerprints.astype(np.int32)))
+    assert [samples.refs.tolist() for samples in found] == [[10, 10], [11, 10], [12, 10]]
+    assert [samples.values.tolist() for samples in found] == [[0.5, 0], [0.5, 1], [0.5, 2]]
+    journal.drop([first])
+    assert journal.open == (second,)
+    again = Journal(database)
+    assert again.stored() == {second: 2}
+    again.write(refs, refs.astype(np.uint64), np.array([1, 2]), np.array([1.0, 2.0]))
+    assert again.open[0] > second
+
+
+def test_samples_and_what_comes_beside_them(database: TelemetryDatabase) -> None:
+    labels = {"__name__": "m", "pod": "é"}
+    first = Engine(database, NOW_MS)
+    payload = bytes(range(256))
+    one = np.zeros(1, np.int32)
+    first.send(
+        MetricBatch(
+            [series(labels)],
+            np.zeros(3, np.int32),
+            np.array([NOW_MS - 7_200_000, NOW_MS, NOW_MS + 1]),
+            np.array([1.0, 2.0, 3.0]),
+            HistogramColumns(one, np.array([NOW_MS]), [payload]),
+            ExemplarColumns(one, np.array([NOW_MS]), np.array([0.5]), [{"trace_id": "a"}]),
+            [Metadata("m", "gauge", "", "Help.")],
+        )
+    )
+    for after in ("journal", "restart", "flush", "restart"):
+        if after == "restart":
+            first.close()
+            first = Engine(database, NOW_MS)
+        if after == "flush":
+            first.flush()
+        found = answer(first.reader.select([], 0, NOW_MS + 10))
+        assert found == [(labels, [NOW_MS - 7_200_000, NOW_MS, NOW_MS + 1], [1.0, 2.0, 3.0])], after
+        assert first.store.counts().samples == 3
+    store = first.store
+    assert store.read_histograms([], 0, NOW_MS).columns.payloads == [payload]
+    assert store.read_exemplars([], 0, NOW_MS).columns.labels == [{"trace_id": "a"}]
+    assert store.read_metadata() == [Metadata("m", "gauge", "", "Help.")]
+    assert [service.series for service in store.services()] == [1]
+    first.close()
 
 
 def test_migrating_again_changes_nothing(database: TelemetryDatabase) -> None:

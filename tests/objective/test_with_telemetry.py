@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from setpoint.clock import SystemClock, VirtualClock
+from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
 from setpoint.objective import LedgerStore, ObjectiveBook
-from setpoint.telemetry import Head, Reader, SignalStore
 from setpoint.telemetry.model import MetricBatch, Series, fingerprint
 from tests.objective.test_book import slo
+from tests.telemetry.engine import Engine
 
 CODES = ("200", "500")
 INSTANCES = 3
@@ -32,24 +32,24 @@ def _batch(at_ms: int, values: dict[str, float]) -> MetricBatch:
 def test_history_on_disk_and_recent_samples_in_memory(telemetry_database: TelemetryDatabase) -> None:
     # Near the real time, because the database drops what is older than its retention.
     start_ms = (SystemClock().now_ms() // 60_000 - 5 * 60) * 60_000
-    signals, head, clock = SignalStore(telemetry_database), Head(1800 * 1000), VirtualClock(start_ms)
+    engine = Engine(telemetry_database, start_ms, horizon_ms=1800 * 1000)
     values = {"200": 0.0, "500": 0.0}
     batches = []
     for step in range(0, 4 * 3600 + 1, 15):
         batches.append(_batch(start_ms + step * 1000, values))
-        head.append(batches[-1])
         values["200"] += 30
         values["500"] += step % 600 == 0
-    signals.write_metrics(batches)
+    engine.send(*batches)
+    engine.flush()
+    clock = engine.clock
     end_ms = clock.advance(4 * 3600)
-    head.complete_from(start_ms - 1)
-    head.evict(end_ms)  # only the last half hour is in memory
+    engine.head.evict(end_ms)  # only the last half hour is in memory
     book = ObjectiveBook(
-        Reader(head, signals).select,
-        head.take_oldest_write_ms,
+        engine.reader.select,
+        engine.head.take_oldest_write_ms,
         LedgerStore(telemetry_database),
         clock,
-        oldest_sample_ms=signals.oldest_sample_ms,
+        oldest_sample_ms=engine.store.oldest_sample_ms,
     )
     book.apply([slo(window="1d")])
     assert book.status("checkout").total > 0
@@ -64,6 +64,7 @@ def test_history_on_disk_and_recent_samples_in_memory(telemetry_database: Teleme
     assert status.bad == 4 * 6 * INSTANCES
     assert status.gap_minutes == 0
     book.close()
+    engine.close()
     stored = LedgerStore(telemetry_database).read(slo(window="1d").spec.objective().ledger_key, 0)
     known = ~np.isnan(stored.total)
     assert stored.total[known].sum() == status.total

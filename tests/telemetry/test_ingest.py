@@ -10,36 +10,30 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from setpoint.clock import SystemClock, VirtualClock
+from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import InvalidInput, Unavailable
 from setpoint.telemetry import (
     Batch,
-    Head,
-    Ingest,
     LogBatch,
     MetricBatch,
     Series,
     SignalCounts,
-    SignalStore,
     SpanBatch,
 )
+from tests.telemetry.engine import Engine
 from tests.telemetry.naive import answer, batch, series
 from tests.telemetry.test_store import log_columns, span_columns
 
 NOW_MS = SystemClock().now_ms()
-HOUR_MS = 3_600_000
 LABELS = {"__name__": "requests_total", "job": "shop"}
 
 
-class Server:
-    """A store, a head and an ingest over them."""
+class Server(Engine):
+    """An engine whose writer can be held up."""
 
     def __init__(self, database: TelemetryDatabase, queue_limit_bytes: int = 1 << 20) -> None:
-        self.clock = VirtualClock(NOW_MS)
-        self.store = SignalStore(database)
-        self.head = Head(HOUR_MS)
-        self.ingest = Ingest(self.store, self.head, self.clock, queue_limit_bytes)
+        super().__init__(database, NOW_MS, queue_limit_bytes=queue_limit_bytes)
 
     @contextmanager
     def busy_writer(self) -> Iterator[None]:
@@ -68,7 +62,7 @@ class Server:
 def server(telemetry_database: TelemetryDatabase) -> Iterator[Server]:
     server = Server(telemetry_database)
     yield server
-    server.ingest.close()
+    server.close()
 
 
 def one(value: float, time_ms: int = NOW_MS) -> MetricBatch:
@@ -128,7 +122,7 @@ def test_a_full_queue_refuses_until_it_is_written(telemetry_database: TelemetryD
     server.ingest.submit(one(1.0, NOW_MS + 2), 400).result(20)
     assert server.ingest.stats.refused == 1
     assert server.head.sample_count == 4
-    server.ingest.close()
+    server.close()
 
 
 def test_a_batch_larger_than_the_limit_is_taken_when_nothing_waits(server: Server) -> None:
@@ -158,6 +152,7 @@ def test_a_poisonous_batch_fails_alone(server: Server, poison: str) -> None:
         assert future.result(20) is None
     counts = server.store.counts()
     assert (counts.spans, server.head.sample_count) == (2, 3)
+    server.flush()
     assert len(answer(server.store.read_samples([], 0, NOW_MS))) == 3
     assert server.ingest.stats.failed == 1
     server.ingest.submit(one(3.0, NOW_MS + 1), 100).result(20)
@@ -166,15 +161,16 @@ def test_a_poisonous_batch_fails_alone(server: Server, poison: str) -> None:
 def test_a_failed_batch_is_not_in_the_head_and_may_be_sent_again(
     server: Server, telemetry_database: TelemetryDatabase
 ) -> None:
-    telemetry_database.command("RENAME TABLE samples TO samples_away")
+    telemetry_database.command("RENAME TABLE journal TO journal_away")
     try:
         failed = server.ingest.submit(one(1.0), 100).exception(20)
     finally:
-        telemetry_database.command("RENAME TABLE samples_away TO samples")
+        telemetry_database.command("RENAME TABLE journal_away TO journal")
     assert isinstance(failed, Unavailable)
     assert "send them again" in failed.message
     assert server.head.sample_count == 0
     server.ingest.submit(one(1.0), 100).result(20)
+    server.flush()
     assert answer(server.head.select([], 0, NOW_MS)) == answer(server.store.read_samples([], 0, NOW_MS))
 
 
@@ -182,7 +178,7 @@ def test_close_drains_and_then_refuses(telemetry_database: TelemetryDatabase) ->
     server = Server(telemetry_database)
     with server.busy_writer():
         waiting = [server.ingest.submit(one(1.0, NOW_MS + number), 100) for number in range(50)]
-        closing = threading.Thread(target=server.ingest.close)
+        closing = threading.Thread(target=server.close)
         closing.start()
     closing.join(20)
     assert not closing.is_alive()
@@ -190,7 +186,7 @@ def test_close_drains_and_then_refuses(telemetry_database: TelemetryDatabase) ->
     assert server.store.counts().samples == 51
     with pytest.raises(Unavailable, match="stopping"):
         server.ingest.submit(one(1.0), 100)
-    server.ingest.close()
+    server.close()
 
 
 def test_columns_that_do_not_fit_are_refused_at_once(server: Server) -> None:
@@ -212,24 +208,44 @@ def test_an_empty_batch_is_stored_already(server: Server) -> None:
     assert server.ingest.submit(nothing, 0).done()
 
 
-def test_the_writer_evicts_what_the_head_no_longer_keeps(server: Server) -> None:
-    server.ingest.submit(one(1.0), 100).result(20)
+def test_the_writer_evicts_what_is_old_and_flushed(server: Server) -> None:
+    server.send(one(1.0))
     server.clock.advance(2 * 3600)
     later_ms = server.clock.now_ms()
-    server.ingest.submit(one(2.0, later_ms), 100).result(20)
-    server.ingest.close()
+    server.send(one(2.0, later_ms))
+    server.flush()
+    server.send(one(3.0, later_ms + 1))
+    server.close()
     assert answer(server.head.select([], 0, later_ms)) == [(LABELS, [later_ms], [2.0])]
-    assert server.store.counts().samples == 2
+    assert answer(server.reader.select([], 0, later_ms)) == [(LABELS, [NOW_MS, later_ms], [1.0, 2.0])]
+    assert server.store.counts().samples == 3
+
+
+def test_what_no_chunk_holds_is_not_evicted(server: Server, telemetry_database: TelemetryDatabase) -> None:
+    server.send(one(1.0))
+    telemetry_database.command("RENAME TABLE blocks TO blocks_away")
+    try:
+        for _ in range(3):
+            server.clock.advance(2 * 3600)
+            server.send(LogBatch(log_columns(1)))
+        assert answer(server.head.select([], 0, NOW_MS)) == [(LABELS, [NOW_MS], [1.0])]
+    finally:
+        telemetry_database.command("RENAME TABLE blocks_away TO blocks")
+    server.flush()
+    server.send(LogBatch(log_columns(1)))
+    assert answer(server.reader.select([], 0, NOW_MS)) == [(LABELS, [NOW_MS], [1.0])]
 
 
 def test_the_head_is_evicted_also_after_the_clock_was_set_back(server: Server) -> None:
     """It was ahead by a day when the last eviction was; the next one must not wait for that day."""
     server.clock.advance(24 * 3600)
-    server.ingest.submit(LogBatch(log_columns(1)), 100).result(20)
+    server.send(LogBatch(log_columns(1)))
     server.clock.advance(-24 * 3600)
-    server.ingest.submit(one(1.0), 100).result(20)
+    server.send(one(1.0))
     server.clock.advance(2 * 3600)
     later_ms = server.clock.now_ms()
-    server.ingest.submit(one(2.0, later_ms), 100).result(20)
-    server.ingest.close()
+    server.send(one(2.0, later_ms))
+    server.flush()
+    server.send(one(3.0, later_ms + 1))
+    server.close()
     assert answer(server.head.select([], 0, later_ms)) == [(LABELS, [later_ms], [2.0])]

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
@@ -22,6 +21,9 @@ from setpoint.telemetry import (
     SignalStore,
     SpanBatch,
 )
+from setpoint.telemetry.model import ExemplarColumns, HistogramColumns, Metadata
+from setpoint.telemetry.series_table import SeriesTable
+from tests.telemetry.engine import HOUR_MS, Engine, stored
 from tests.telemetry.naive import NAMES, VALUES, Naive, answer, batch, matchers, series
 
 # Near the present, because the tables forget what is older than their retention.
@@ -74,9 +76,10 @@ def log_columns(count: int = 1) -> dict[str, list[Any]]:
     }
 
 
-def test_samples_come_back_with_their_labels(store: SignalStore) -> None:
+def test_samples_come_back_with_their_labels(telemetry_database: TelemetryDatabase) -> None:
     other = {"__name__": "requests_total", "job": "cart", "path": 'it\'s \\ "here"\n\té'}
-    store.write_metrics([batch([(LABELS, NOW_MS, 1.5), (other, NOW_MS, 2.0), (LABELS, NOW_MS + 1, 2.5)])])
+    written = [(LABELS, NOW_MS, 1.5), (other, NOW_MS, 2.0), (LABELS, NOW_MS + 1, 2.5)]
+    store = stored(telemetry_database, NOW_MS, [batch(written)])
     assert answer(store.read_samples([], NOW_MS - 1, NOW_MS + 1)) == [
         (other, [NOW_MS], [2.0]),
         (LABELS, [NOW_MS, NOW_MS + 1], [1.5, 2.5]),
@@ -87,25 +90,26 @@ def test_samples_come_back_with_their_labels(store: SignalStore) -> None:
 def test_nothing_stored_is_an_empty_answer(store: SignalStore) -> None:
     assert answer(store.read_samples([], 0, NOW_MS)) == []
     assert store.oldest_sample_ms() is None
-    assert list(store.read_recent(0)) == []
     assert store.counts() == SignalCounts(series=0, samples=0, spans=0, logs=0)
     assert store.services() == []
+    assert store.read_metadata() == []
+    assert store.read_exemplars([], 0, NOW_MS).labels == ()
+    assert store.read_histograms([], 0, NOW_MS).labels == ()
 
 
-def test_the_last_written_of_equal_timestamps_stays(store: SignalStore) -> None:
-    store.write_metrics([batch([(LABELS, NOW_MS, 1.0)]), batch([(LABELS, NOW_MS, 2.0)])])
-    assert answer(store.read_samples([], 0, NOW_MS)) == [(LABELS, [NOW_MS], [2.0])]
-    for value in (3.0, 0.5, 4.0):
-        store.write_metrics([batch([(LABELS, NOW_MS, value)])])
-        assert answer(store.read_samples([], 0, NOW_MS)) == [(LABELS, [NOW_MS], [value])]
+def test_the_last_written_of_equal_timestamps_stays(telemetry_database: TelemetryDatabase) -> None:
+    first = [batch([(LABELS, NOW_MS, 1.0)]), batch([(LABELS, NOW_MS, 2.0), (LABELS, NOW_MS + 1, 7.0)])]
+    for value, written in ((2.0, first), *((v, [batch([(LABELS, NOW_MS, v)])]) for v in (3.0, 0.5, 4.0))):
+        store = stored(telemetry_database, NOW_MS, written)
+        found = answer(store.read_samples([], 0, NOW_MS + 10))
+        assert found == [(LABELS, [NOW_MS, NOW_MS + 1], [value, 7.0])]
 
 
-def test_stale_markers_keep_their_bits(store: SignalStore) -> None:
+def test_stale_markers_keep_their_bits(telemetry_database: TelemetryDatabase) -> None:
     stale = np.array([STALE_BITS], np.uint64).view(np.float64)
-    store.write_metrics([MetricBatch([series(LABELS)], np.zeros(1, np.int32), np.array([NOW_MS]), stale)])
+    one = MetricBatch([series(LABELS)], np.zeros(1, np.int32), np.array([NOW_MS]), stale)
+    store = stored(telemetry_database, NOW_MS, [one])
     assert store.read_samples([], 0, NOW_MS).values.view(np.uint64).tolist() == [STALE_BITS]
-    (restored,) = store.read_recent(0)
-    assert restored.values.view(np.uint64).tolist() == [STALE_BITS]
 
 
 def test_a_series_is_written_once_by_a_process(
@@ -120,8 +124,9 @@ def test_a_series_is_written_once_by_a_process(
     finally:
         telemetry_database.command("RENAME TABLE series_away TO series")
     assert store.counts().samples == 2
-    # Another process (or this one, restarted) writes it again, which changes no answer.
+    # Another process that never read it writes it again, which changes no answer.
     SignalStore(telemetry_database).write_metrics([batch([(LABELS, NOW_MS + 5, 1.0)])])
+    store = stored(telemetry_database, NOW_MS, [])
     assert len(store.read_samples([], 0, NOW_MS + 10).labels) == 1
     assert store.services()[0].series == 1
 
@@ -131,12 +136,13 @@ def test_a_series_is_written_once_by_a_process(
 def test_matchers_mean_the_same_in_store_head_and_prometheus(
     telemetry_database: TelemetryDatabase, query: list[Matcher]
 ) -> None:
-    store, head, naive = SignalStore(telemetry_database), Head(1000), Naive()
+    head, naive = Head(1000), Naive()
     universe = [{name: value} for name in NAMES for value in VALUES]
     universe += [{"__name__": a, "job": b} for a in VALUES[1:5] for b in VALUES[1:5]]
     written = [(labels, NOW_MS, float(number)) for number, labels in enumerate(universe)]
+    store = SignalStore(telemetry_database)
     if not store.counts().samples:
-        store.write_metrics([batch(written)])
+        store = stored(telemetry_database, NOW_MS, [batch(written)])
     head.append(batch(written))
     naive.write(written)
     expected = naive.select(query, 0, NOW_MS)
@@ -150,40 +156,74 @@ def test_a_bad_expression_is_the_users_fault_and_not_the_engines(store: SignalSt
         store.read_samples([Matcher("job", "=~", expression)], 0, NOW_MS)
 
 
-def test_a_label_cannot_smuggle_sql(store: SignalStore) -> None:
-    store.write_metrics([batch([(LABELS, NOW_MS, 1.0)])])
+def test_a_label_cannot_smuggle_sql(telemetry_database: TelemetryDatabase) -> None:
+    store = stored(telemetry_database, NOW_MS, [batch([(LABELS, NOW_MS, 1.0)])])
     hostile = "x'] = '' OR 1 = 1 OR labels['x"
     assert answer(store.read_samples([Matcher(hostile, "=", "y' OR '1' = '1")], 0, NOW_MS)) == []
     assert len(store.read_samples([Matcher(hostile, "=", "")], 0, NOW_MS).labels) == 1
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(chunk=st.integers(1, 40), since=st.integers(-1, 30))
-def test_recent_samples_come_in_chunks_and_none_is_lost(
-    telemetry_database: TelemetryDatabase, chunk: int, since: int
-) -> None:
-    store, naive = SignalStore(telemetry_database), Naive()
-    written = [
-        ({**LABELS, "pod": str(pod)}, NOW_MS + offset, float(offset * 10 + pod))
-        for pod in range(4)
-        for offset in range(0, 30, pod + 1)
+def test_what_comes_beside_samples_is_found_by_its_series(store: SignalStore) -> None:
+    other = {**LABELS, "job": "cart"}
+    exemplars = ExemplarColumns(
+        np.array([1, 0, 1], np.int32),
+        np.array([NOW_MS, NOW_MS + 1, NOW_MS + 2]),
+        np.array([0.5, 1.5, 2.5]),
+        [{"trace_id": "a"}, {"trace_id": "b", "user": "é"}, {}],
+    )
+    payloads = [bytes(range(256)), b"text", b"\xff"]
+    histograms = HistogramColumns(
+        np.array([0, 1, 1], np.int32), np.array([NOW_MS, NOW_MS, NOW_MS + 1]), payloads
+    )
+    beside = MetricBatch(
+        [series(LABELS), series(other)],
+        np.empty(0, np.int32),
+        np.empty(0, np.int64),
+        np.empty(0),
+        histograms,
+        exemplars,
+        [Metadata("requests_total", "counter", "", "All."), Metadata("up", "gauge", "", "")],
+    )
+    for _ in range(2):
+        store.write_metrics([beside])
+    found = store.read_exemplars([Matcher("__name__", "=", "requests_total")], NOW_MS, NOW_MS + 2)
+    told = [
+        (found.labels[row]["job"], at, value, labels)
+        for row, at, value, labels in zip(
+            found.columns.rows,
+            found.columns.timestamps_ms.tolist(),
+            found.columns.values.tolist(),
+            found.columns.labels,
+            strict=True,
+        )
     ]
-    if not store.counts().samples:
-        store.write_metrics([batch(written)])
-    naive.write(written)
-    head = Head(10**6)
-    for part in store.read_recent(NOW_MS + since, chunk):
-        assert 0 < len(part.timestamps_ms) <= chunk
-        head.restore(part)
-    expected = naive.select([], NOW_MS + since, NOW_MS + 1000)
-    assert answer(head.select([], 0, NOW_MS + 1000)) == expected
-    assert store.count_recent(NOW_MS + since) == sum(len(found) for _, found, _ in expected)
+    assert sorted(told, key=lambda one: one[1]) == [
+        ("cart", NOW_MS, 0.5, {"trace_id": "a"}),
+        ("shop", NOW_MS + 1, 1.5, {"trace_id": "b", "user": "é"}),
+        ("cart", NOW_MS + 2, 2.5, {}),
+    ]
+    assert store.read_exemplars([], NOW_MS + 1, NOW_MS + 1).labels == (LABELS,)
+    kept = store.read_histograms([Matcher("job", "=", "cart")], NOW_MS - 1, NOW_MS + 1)
+    assert (kept.labels, list(kept.columns.payloads)) == ((other,), payloads[1:])
+    assert store.read_histograms([], NOW_MS, NOW_MS + 1).columns.timestamps_ms.tolist() == [NOW_MS + 1]
+    assert store.read_metadata("up") == [Metadata("up", "gauge", "", "")]
+    changed = MetricBatch(
+        [],
+        np.empty(0, np.int32),
+        np.empty(0, np.int64),
+        np.empty(0),
+        metadata=[Metadata("up", "gauge", "", "Is it?")],
+    )
+    store.write_metrics([changed])
+    assert [said.help for said in store.read_metadata()] == ["All.", "Is it?"]
 
 
-def test_recent_series_carry_what_was_said_of_them(store: SignalStore) -> None:
-    store.write_metrics([batch([(LABELS, NOW_MS, 1.0)])])
-    (part,) = store.read_recent(NOW_MS - 1)
-    assert list(part.series) == [series(LABELS)]
+def test_a_series_that_the_table_refuses_is_left_out(telemetry_database: TelemetryDatabase) -> None:
+    table = SeriesTable(lambda series, sender: "no" if series.labels["job"] == "cart" else None)
+    store = SignalStore(telemetry_database, table)
+    bad = {**LABELS, "job": "cart"}
+    store.write_metrics([batch([(bad, NOW_MS, 1.0), (LABELS, NOW_MS, 2.0), (bad, NOW_MS, 3.0)])])
+    assert store.counts() == SignalCounts(series=1, samples=1, spans=0, logs=0)
 
 
 def test_spans_and_logs_come_back_and_a_resent_one_replaces_itself(
@@ -203,20 +243,33 @@ def test_spans_and_logs_come_back_and_a_resent_one_replaces_itself(
     assert set(logs["body"]) == {"line one\nline two"}
 
 
-def test_counts_and_services(store: SignalStore) -> None:
-    store.write_metrics(
-        [batch([(LABELS, NOW_MS - 60_000, 1.0), ({"__name__": "up"}, NOW_MS, 1.0)], "catalog")]
+def test_counts_and_services_are_the_same_before_a_flush_and_after_it_and_after_a_start(
+    telemetry_database: TelemetryDatabase,
+) -> None:
+    engine = Engine(telemetry_database, NOW_MS)
+    engine.send(
+        batch([(LABELS, NOW_MS - 60_000, 1.0), ({"__name__": "up"}, NOW_MS, 1.0)], "catalog"),
+        batch([({"__name__": "old"}, NOW_MS - 2 * HOUR_MS, 1.0)], "attic"),
+        SpanBatch(span_columns(3)),
+        LogBatch(log_columns(2)),
     )
-    store.write_spans([SpanBatch(span_columns(3))])
-    store.write_logs([LogBatch(log_columns(2))])
-    assert store.counts() == SignalCounts(series=2, samples=2, spans=3, logs=2)
-    assert store.services() == [
-        ServiceSignals("catalog", series=2, spans=0, logs=0, last_seen_ms=NOW_MS),
-        ServiceSignals("checkout", series=0, spans=3, logs=0, last_seen_ms=NOW_MS + 5),
-        ServiceSignals("payment", series=0, spans=0, logs=2, last_seen_ms=NOW_MS),
-    ]
-    assert store.services(since_ms=NOW_MS)[0] == ServiceSignals("catalog", 2, 0, 0, last_seen_ms=0)
-    assert store.oldest_sample_ms() == NOW_MS - 60_000
+    for after in ("journal", "flush", "start"):
+        if after == "flush":
+            engine.flush()
+        if after == "start":
+            engine.close()
+            engine = Engine(telemetry_database, NOW_MS)
+        store = engine.store
+        assert store.counts() == SignalCounts(series=3, samples=3, spans=3, logs=2)
+        assert store.services() == [
+            ServiceSignals("attic", series=1, spans=0, logs=0, last_seen_ms=NOW_MS - 2 * HOUR_MS),
+            ServiceSignals("catalog", series=2, spans=0, logs=0, last_seen_ms=NOW_MS),
+            ServiceSignals("checkout", series=0, spans=3, logs=0, last_seen_ms=NOW_MS + 5),
+            ServiceSignals("payment", series=0, spans=0, logs=2, last_seen_ms=NOW_MS),
+        ], after
+        assert store.services(since_ms=NOW_MS)[1] == ServiceSignals("catalog", 2, 0, 0, last_seen_ms=0)
+        assert store.oldest_sample_ms() == NOW_MS - 2 * HOUR_MS
+    engine.close()
 
 
 def test_uneven_columns_are_refused_and_store_nothing(store: SignalStore) -> None:

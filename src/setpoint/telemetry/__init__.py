@@ -16,7 +16,8 @@ from setpoint.telemetry.model import (
     SpanBatch,
     fingerprint,
 )
-from setpoint.telemetry.read import Reader, rebuild_head
+from setpoint.telemetry.read import Reader
+from setpoint.telemetry.rebuild import rebuild_head
 from setpoint.telemetry.register import register
 from setpoint.telemetry.store import ServiceSignals, SignalCounts, SignalStore
 

@@ -23,7 +23,7 @@ from setpoint.errors import SetpointError
 from setpoint.telemetry.block_rows import columns_of, count_rows, gathered, rows_of
 from setpoint.telemetry.model import ChunkColumns
 
-__all__ = ["DAY_MS", "Blocks", "DayState", "StoredChunks", "warm"]
+__all__ = ["DAY_MS", "Blocks", "DayState", "StoredChunks", "day_start_ms", "warm"]
 
 DAY_MS = 86_400_000
 
@@ -32,6 +32,11 @@ _COLUMNS = ("fingerprint", "first_ms", "last_ms", "samples", "generation", "payl
 _MATCHERS = "/* matchers */"
 _DAYS_PER_INSERT = 50
 """ClickHouse refuses a block that falls into more than 100 partitions."""
+
+
+def day_start_ms(instant_ms: int) -> int:
+    """When the UTC day of an instant began: a chunk with samples since the instant does not begin earlier."""
+    return max(instant_ms // DAY_MS * DAY_MS, -(2**63))
 
 
 class StoredChunks(NamedTuple):
@@ -173,7 +178,7 @@ class Blocks:
                 **parameters,
                 "start_ms": start_ms,
                 "end_ms": end_ms,
-                "day_ms": start_ms // DAY_MS * DAY_MS,
+                "day_ms": day_start_ms(start_ms),
             },
         )
 
@@ -184,7 +189,7 @@ class Blocks:
 
         `total` is the number of their samples (whole chunks), `done` how many have come.
         """
-        day_ms = since_ms // DAY_MS * DAY_MS
+        day_ms = day_start_ms(since_ms)
         found = self._db.query(_QUERIES["count_chunks_since"], since_ms=since_ms, day_ms=day_ms)
         chunks, total, done = int(found["chunks"][0]), int(found["samples"][0]), 0
         # Fingerprints are hashes, so equal ranges of them hold about equally many series.

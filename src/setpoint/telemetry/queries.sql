@@ -1,12 +1,3 @@
--- name: read_samples
--- Samples of the series that satisfy the matchers; FINAL keeps the last written of equal timestamps.
-SELECT fingerprint, ts_ms, value
-FROM samples FINAL
-WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
-  AND ts_ms > {start_ms:Int64} AND ts_ms <= {end_ms:Int64}
-ORDER BY fingerprint, ts_ms
-SETTINGS do_not_merge_across_partitions_select_final = 1;
-
 -- name: read_labels
 -- Labels of the series that satisfy the matchers.
 SELECT fingerprint, labels
@@ -14,39 +5,37 @@ FROM series
 WHERE /* matchers */
 LIMIT 1 BY fingerprint;
 
--- name: count_recent
--- How many samples `read_recent` will return at most (resent ones counted twice).
-SELECT count() AS samples FROM samples WHERE ts_ms > {since_ms:Int64};
-
--- name: read_recent
--- The next samples after a time in the order of the table, from a series and a timestamp on.
-SELECT fingerprint, ts_ms, value
-FROM samples FINAL
-WHERE ts_ms > {since_ms:Int64}
-  AND (fingerprint > {after:UInt64} OR (fingerprint = {after:UInt64} AND ts_ms > {after_ms:Int64}))
-ORDER BY fingerprint, ts_ms
-LIMIT {chunk:UInt64}
-SETTINGS do_not_merge_across_partitions_select_final = 1;
-
 -- name: read_recent_series
--- The series whose identities lie in a range and that have samples after a time.
+-- The series of a range of fingerprints that have chunks with samples after a time.
 SELECT fingerprint, labels, service, resource, scope, type, unit, help
-FROM series FINAL
+FROM series
 WHERE fingerprint BETWEEN {first:UInt64} AND {last:UInt64}
   AND fingerprint IN (
-    SELECT fingerprint FROM samples
-    WHERE fingerprint BETWEEN {first:UInt64} AND {last:UInt64} AND ts_ms > {since_ms:Int64}
-  );
+    SELECT fingerprint FROM blocks
+    WHERE fingerprint BETWEEN {first:UInt64} AND {last:UInt64}
+      AND first_ms >= {day_ms:Int64} AND last_ms > {since_ms:Int64}
+  )
+LIMIT 1 BY fingerprint;
+
+-- name: read_named_series
+-- The series with these fingerprints.
+SELECT fingerprint, labels, service, resource, scope, type, unit, help
+FROM series
+WHERE fingerprint IN {wanted:Array(UInt64)}
+LIMIT 1 BY fingerprint;
 
 -- name: oldest_sample
--- The first timestamp stored; answered from the metadata of the parts.
-SELECT count() AS samples, min(ts_ms) AS oldest_ms FROM samples;
+-- The first timestamp in a chunk; answered from the metadata of the parts.
+SELECT count() AS chunks, min(first_ms) AS oldest_ms FROM blocks;
 
 -- name: count_rows
--- Rows of each signal's table; a resent row counts twice until the engine has merged it away.
+-- Rows of each signal's table, and samples in chunks or only in the journal; a resent row counts twice until the engine
+-- has merged it away.
+WITH (SELECT max(generation) FROM flushes) AS marked
 SELECT
     (SELECT count() FROM series) AS series,
-    (SELECT count() FROM samples) AS samples,
+    (SELECT sum(samples) FROM blocks WHERE generation <= marked)
+        + (SELECT sum(samples) FROM journal WHERE generation > marked) AS samples,
     (SELECT count() FROM spans) AS spans,
     (SELECT count() FROM logs) AS logs;
 
@@ -59,7 +48,10 @@ FROM (
     UNION ALL
     SELECT service, 0, 0, 0, max(recent.last_ms)
     FROM (
-        SELECT fingerprint, max(ts_ms) AS last_ms FROM samples WHERE ts_ms > {since_ms:Int64} GROUP BY fingerprint
+        SELECT fingerprint, max(blocks.last_ms) AS last_ms
+        FROM blocks
+        WHERE first_ms >= {day_ms:Int64} AND blocks.last_ms > {since_ms:Int64}
+        GROUP BY fingerprint
     ) AS recent
     INNER JOIN (SELECT fingerprint, any(service) AS service FROM series GROUP BY fingerprint) AS known
         ON recent.fingerprint = known.fingerprint

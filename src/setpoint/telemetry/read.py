@@ -1,4 +1,4 @@
-"""The way out: one `Select` over head and store, and the head filled from the store at start.
+"""The way out: one `Select` over head and store.
 
 `app` hands `Reader.select` to the query language. A range that the head covers never touches the database,
 which keeps it off the path that evaluates objectives; an older range is read from both and joined at the
@@ -7,7 +7,7 @@ instant from which the head is complete.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from setpoint.telemetry.head import Head
 from setpoint.telemetry.model import Labels, Matcher, SampleColumns
 from setpoint.telemetry.store import SignalStore
 
-__all__ = ["Reader", "rebuild_head"]
+__all__ = ["Reader"]
 
 
 class Reader:
@@ -62,26 +62,3 @@ def _piece(parts: Sequence[tuple[SampleColumns, int]]) -> tuple[Labels, np.ndarr
         np.concatenate([part.timestamps_ms[within] for part, within in slices]),
         np.concatenate([part.values[within] for part, within in slices]),
     )
-
-
-def rebuild_head(
-    store: SignalStore,
-    head: Head,
-    now_ms: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> int:
-    """Fill `head` with the stored samples of its horizon before `now_ms` and declare it complete from there.
-
-    Calls `progress(done, total)` after each chunk, in samples. Ingest may run meanwhile. Returns the number
-    of samples.
-    """
-    since_ms = now_ms - head.horizon_ms
-    total = store.count_recent(since_ms)
-    done = 0
-    for batch in store.read_recent(since_ms):
-        head.restore(batch)
-        done += len(batch.timestamps_ms)
-        if progress is not None:
-            progress(done, max(total, done))
-    head.complete_from(since_ms)
-    return done

@@ -1,51 +1,56 @@
 """Signals in the telemetry database: what `ingest` writes, and what `read` and the status page ask for.
 
-Many batches become one block per table, because the engine wants few large inserts. Series are written
-before their samples, so a sample in the database always has its labels there; a fingerprint is written once
-by each process.
+Samples go to the journal, one row per group, and reach the table of chunks with the next flush; until then the head
+answers for them, or `LateSamples` for what is too old for the head. Series are written before their samples, so a
+sample in the database always has its labels there. Spans and logs become one block per table and group, because the
+engine wants few large inserts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from setpoint.database import Columns, TelemetryDatabase, load_queries
+from setpoint.database import TelemetryDatabase, load_queries
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.columns import Piece, gather, label_key, runs
+from setpoint.telemetry.blocks import Blocks, day_start_ms
+from setpoint.telemetry.chunk_samples import SeriesSamples, decoded, joined, merged
+from setpoint.telemetry.columns import gather, label_key
+from setpoint.telemetry.conditions import condition_of
+from setpoint.telemetry.convert import convert_samples
+from setpoint.telemetry.head import Head
+from setpoint.telemetry.journal import Journal
+from setpoint.telemetry.late import LateSamples
 from setpoint.telemetry.match import refuse_invalid
 from setpoint.telemetry.model import (
+    Labels,
     LogBatch,
     Matcher,
+    Metadata,
     MetricBatch,
+    RefBatch,
     SampleColumns,
-    Series,
     SpanBatch,
 )
+from setpoint.telemetry.ref_batches import by_ref, columns_of
+from setpoint.telemetry.series_store import SeriesStore
+from setpoint.telemetry.series_table import SeriesTable
+from setpoint.telemetry.side_store import SideStore, StoredExemplars, StoredHistograms
 
 __all__ = ["ServiceSignals", "SignalCounts", "SignalStore"]
 
 _QUERIES = load_queries("setpoint.telemetry")
-_MATCHERS = "/* matchers */"
 _INT64 = np.iinfo(np.int64)
-_FINGERPRINTS_KEPT = 1_000_000
-"""Fingerprints remembered as written; beyond that all are forgotten and written again, which is harmless."""
-
-_CONDITIONS = {
-    "=": "{label} = {{{value}:String}}",
-    "!=": "{label} != {{{value}:String}}",
-    "=~": "match({label}, concat('^(?:', {{{value}:String}}, ')$'))",
-    "!~": "NOT match({label}, concat('^(?:', {{{value}:String}}, ')$'))",
-}
+_UNCOVERED_MS = 2**61
+"""`Head.covers_from_ms` is beyond this until the head was rebuilt: then it is asked for everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignalCounts:
-    """Rows of each signal's table (a resent row counts twice until the engine has merged it away)."""
+    """Rows of each signal's table, and samples (a resent one counts twice until it was merged away)."""
 
     series: int
     samples: int
@@ -64,29 +69,109 @@ class ServiceSignals:
     last_seen_ms: int
 
 
+class _Oldest:
+    """The oldest timestamp of what was not flushed yet. Written by one thread, `flushed` by another."""
+
+    def __init__(self) -> None:
+        self._arriving: int | None = None
+        self._flushing: int | None = None
+
+    @property
+    def value(self) -> int | None:
+        known = [instant for instant in (self._flushing, self._arriving) if instant is not None]
+        return min(known, default=None)
+
+    def note(self, instant_ms: int) -> None:
+        if self._arriving is None or instant_ms < self._arriving:
+            self._arriving = instant_ms
+
+    def cut(self) -> None:
+        self._flushing, self._arriving = self.value, None
+
+    def flushed(self) -> None:
+        self._flushing = None
+
+
 class SignalStore:
-    """Metrics, spans and logs in `db`. Reads may come from any thread, writes from one."""
+    """Metrics, spans and logs in `db`. Reads may come from any thread, writes from one.
 
-    def __init__(self, db: TelemetryDatabase) -> None:
+    `table` is the series table of the head that is fed with the same batches.
+    """
+
+    def __init__(self, db: TelemetryDatabase, table: SeriesTable | None = None) -> None:
         self._db = db
-        self._written: set[int] = set()
+        self.table = table or SeriesTable()
+        self.blocks = Blocks(db)
+        self.journal = Journal(db)
+        self.late = LateSamples()
+        self.series = SeriesStore(db, self.table)
+        self.side = SideStore(db, self.table, self.series)
+        self._oldest = _Oldest()
+        self._oldest_in_head = _Oldest()
 
-    def write_metrics(self, batches: Sequence[MetricBatch]) -> None:
-        """Store the samples of `batches` (and the series that are new to this process) as one block.
+    # ---- writing -----------------------------------------------------------------------------------------
 
-        Of equal timestamps of a series the later in `batches` stays. Raises Unavailable when the engine
-        refuses.
+    def write_metrics(self, batches: Sequence[RefBatch | MetricBatch]) -> None:
+        """Store what `batches` bring: new series, what comes beside samples, and the samples as one group.
+
+        Samples are safe when it returns; `read_samples` finds them after the next flush. Of equal timestamps of a
+        series the later in `batches` stays. Raises Unavailable when the engine refuses.
         """
-        unknown: dict[int, Series] = {}
-        for batch in batches:
-            for series in batch.series:
-                if series.fingerprint not in self._written:
-                    unknown[series.fingerprint] = series
-        if unknown:
-            self._write_series(list(unknown.values()))
-        columns = _sample_columns(batches)
-        if len(columns["ts_ms"]):
-            self._db.insert("samples", columns)
+        rows = [by_ref(batch, self.table) for batch in batches]
+        try:
+            self._write(rows)
+        finally:
+            for batch, row in zip(batches, rows, strict=True):
+                if row is not batch:
+                    row.lease.release()
+
+    def _write(self, batches: Sequence[RefBatch]) -> None:
+        named = [
+            part.rows for batch in batches for part in (batch.exemplars, batch.histograms) if part is not None
+        ]
+        refs, times, values = columns_of(batches)
+        self.series.write(np.concatenate((refs, *named)))
+        self.side.write(batches)
+        if not len(refs):
+            return
+        self.journal.write(refs, self.table.fingerprints(refs), times, values)
+
+    def remember(self, batch: RefBatch, head: Head) -> None:
+        """Put samples that are in the journal where they are found until the next flush: into the head, and into
+        `late` what is too old for it.
+        """
+        times = batch.timestamps_ms
+        if not len(times):
+            return
+        covers_from_ms, oldest_ms = head.covers_from_ms, int(times.min())
+        self._oldest.note(oldest_ms)
+        if oldest_ms <= covers_from_ms < _UNCOVERED_MS:
+            late = times <= covers_from_ms
+            self.late.add(self.table.fingerprints(batch.refs[late]), times[late], batch.values[late])
+            if not late.all():
+                self._oldest_in_head.note(int(times[~late].min()))
+        else:
+            self._oldest_in_head.note(oldest_ms)
+        head.append(batch)
+        self.series.seen(batch.refs, times)
+
+    def end_generation(self) -> tuple[int, ...]:
+        """What was written until now is what the next flush stores; returns its generations of the journal."""
+        self.late.cut()
+        self._oldest.cut()
+        self._oldest_in_head.cut()
+        return self.journal.end()
+
+    def flushed(self) -> None:
+        """What was written until the last `end_generation` is in chunks."""
+        self.late.flushed()
+        self._oldest.flushed()
+        self._oldest_in_head.flushed()
+
+    @property
+    def oldest_in_head_ms(self) -> int | None:
+        """The oldest timestamp of a sample that the head must keep because no chunk holds it yet, or None."""
+        return self._oldest_in_head.value
 
     def write_spans(self, batches: Sequence[SpanBatch]) -> None:
         """Store spans as one block. Raises InvalidInput for uneven columns, Unavailable when refused."""
@@ -95,105 +180,6 @@ class SignalStore:
     def write_logs(self, batches: Sequence[LogBatch]) -> None:
         """Store log records as one block; errors as `write_spans`."""
         self._write_columns("logs", [batch.columns for batch in batches])
-
-    def read_samples(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
-        """The samples with start_ms < t <= end_ms, series in the order of their labels, empty ones left out.
-
-        Raises InvalidInput for a bad expression, Unavailable when the engine does not answer.
-        """
-        refuse_invalid(matchers)
-        condition, parameters = _condition(matchers)
-        samples = self._db.query(
-            _QUERIES["read_samples"].replace(_MATCHERS, condition),
-            start_ms=_as_int64(start_ms),
-            end_ms=_as_int64(end_ms),
-            **parameters,
-        )
-        if not len(samples["ts_ms"]):
-            return SampleColumns.empty()
-        # Labels after samples: series are written first, so every fingerprint that was just read is found.
-        rows = self._db.query(_QUERIES["read_labels"].replace(_MATCHERS, condition), **parameters)
-        labels = dict(zip(rows["fingerprint"].tolist(), rows["labels"].tolist(), strict=True))
-        pieces: list[Piece] = [
-            (
-                labels[int(samples["fingerprint"][start])],
-                samples["ts_ms"][start:end],
-                samples["value"][start:end],
-            )
-            for start, end in runs(samples["fingerprint"])
-        ]
-        pieces.sort(key=lambda piece: label_key(piece[0]))
-        return gather(pieces)
-
-    def count_recent(self, since_ms: int) -> int:
-        """How many samples `read_recent` will yield at most."""
-        return int(self._db.query(_QUERIES["count_recent"], since_ms=_as_int64(since_ms))["samples"][0])
-
-    def read_recent(self, since_ms: int, chunk: int = 500_000) -> Iterator[MetricBatch]:
-        """The samples later than `since_ms` with their series, in batches of up to `chunk` samples.
-
-        A series may continue in the next batch; within a batch its samples stand together, in order of time.
-        """
-        after, after_ms = 0, _INT64.min
-        while True:
-            samples = self._db.query(
-                _QUERIES["read_recent"],
-                since_ms=_as_int64(since_ms),
-                after=after,
-                after_ms=int(after_ms),
-                chunk=chunk,
-            )
-            fingerprints, times = samples["fingerprint"], samples["ts_ms"]
-            if not len(times):
-                return
-            first, after, after_ms = int(fingerprints[0]), int(fingerprints[-1]), int(times[-1])
-            known = self._read_series(first, after, since_ms)
-            found = runs(fingerprints)
-            series = [known[int(fingerprints[start])] for start, _ in found]
-            lengths = [end - start for start, end in found]
-            index = np.repeat(np.arange(len(found), dtype=np.int32), lengths)
-            yield MetricBatch(series, index, times, samples["value"])
-            if len(times) < chunk:
-                return
-
-    def oldest_sample_ms(self) -> int | None:
-        """The oldest timestamp of a stored sample, or None."""
-        row = self._db.query(_QUERIES["oldest_sample"])
-        return int(row["oldest_ms"][0]) if row["samples"][0] else None
-
-    def counts(self) -> SignalCounts:
-        """Rows per signal."""
-        row = self._db.query(_QUERIES["count_rows"])
-        return SignalCounts(**{name: int(column[0]) for name, column in row.items()})
-
-    def services(self, since_ms: int = 0) -> list[ServiceSignals]:
-        """What each service has sent, by name; metrics count as seen only when later than `since_ms`.
-
-        Give a recent `since_ms` on a large database: without it every sample is read.
-        """
-        rows = self._db.query(_QUERIES["count_by_service"], since_ms=_as_int64(since_ms))
-        names = ("service", "series", "spans", "logs", "last_seen_ms")
-        columns = [rows[name].tolist() for name in names]
-        return [ServiceSignals(*row) for row in zip(*columns, strict=True)]
-
-    def _write_series(self, series: Sequence[Series]) -> None:
-        self._db.insert(
-            "series",
-            {
-                "fingerprint": np.array([one.fingerprint for one in series], np.uint64),
-                "metric": [one.labels.get("__name__", "") for one in series],
-                "labels": [dict(one.labels) for one in series],
-                "service": [one.service for one in series],
-                "resource": [dict(one.resource) for one in series],
-                "scope": [one.scope for one in series],
-                "type": [one.type for one in series],
-                "unit": [one.unit for one in series],
-                "help": [one.help for one in series],
-            },
-        )
-        if len(self._written) + len(series) > _FINGERPRINTS_KEPT:
-            self._written.clear()
-        self._written.update(one.fingerprint for one in series)
 
     def _write_columns(self, table: str, parts: Sequence[Mapping[str, Sequence[Any]]]) -> None:
         names = list(parts[0]) if parts else []
@@ -208,44 +194,89 @@ class SignalStore:
         if names and joined[names[0]]:
             self._db.insert(table, joined)
 
-    def _read_series(self, first: int, last: int, since_ms: int) -> dict[int, Series]:
-        rows = self._db.query(
-            _QUERIES["read_recent_series"], first=first, last=last, since_ms=_as_int64(since_ms)
+    def convert_samples(self, now_ms: int) -> int:
+        """Make chunks of the rows that an earlier version stored, once; see `convert`."""
+        return convert_samples(self._db, self.blocks, now_ms)
+
+    # ---- reading -----------------------------------------------------------------------------------------
+
+    def read_samples(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
+        """The samples with start_ms < t <= end_ms that were flushed, or came too late for the head; series in the
+        order of their labels, empty ones left out.
+
+        Raises InvalidInput for a bad expression, Unavailable when the engine does not answer, CorruptChunk.
+        """
+        refuse_invalid(matchers)
+        start_ms, end_ms = _as_int64(start_ms), _as_int64(end_ms)
+        condition, parameters = condition_of(matchers)
+        # Late samples first: what a flush moves from there meanwhile is found in the table, at worst in both.
+        late = self.late.runs(start_ms, end_ms)
+        stored = self.blocks.select(condition, parameters, start_ms, end_ms)
+        # Labels after samples: series are written first, so every fingerprint that was just read is found.
+        labels = self.series.labels(
+            condition, parameters, np.concatenate((stored.fingerprints, late.fingerprints))
         )
-        return {series.fingerprint: series for series in _series(rows)}
+        if not labels:
+            return SampleColumns.empty()
+        chunks = stored.columns()
+        runs = joined(
+            decoded(chunks.fingerprints, stored.generations, stored.counts, chunks.payload, chunks.offsets),
+            late.of(np.fromiter(labels, np.uint64)),
+        )
+        return _labelled(merged(runs, start_ms, end_ms), labels)
+
+    def read_exemplars(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredExemplars:
+        """The exemplars with start_ms <= t <= end_ms of the matching series; errors as `read_samples`."""
+        return self.side.read_exemplars(matchers, _as_int64(start_ms), _as_int64(end_ms))
+
+    def read_histograms(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredHistograms:
+        """The native histograms with start_ms < t <= end_ms of the matching series; errors as `read_samples`."""
+        return self.side.read_histograms(matchers, _as_int64(start_ms), _as_int64(end_ms))
+
+    def read_metadata(self, metric: str | None = None) -> list[Metadata]:
+        """What senders said of metric families, or of one, by name."""
+        return self.side.read_metadata(metric)
+
+    def oldest_sample_ms(self) -> int | None:
+        """The oldest timestamp of a stored sample, or None."""
+        row = self._db.query(_QUERIES["oldest_sample"])
+        known = [int(row["oldest_ms"][0])] if row["chunks"][0] else []
+        unflushed = self._oldest.value
+        return min(known if unflushed is None else [*known, unflushed], default=None)
+
+    def counts(self) -> SignalCounts:
+        """Rows per signal."""
+        row = self._db.query(_QUERIES["count_rows"])
+        return SignalCounts(**{name: int(column[0]) for name, column in row.items()})
+
+    def services(self, since_ms: int = 0) -> list[ServiceSignals]:
+        """What each service has sent, by name; metrics count as seen only when later than `since_ms`.
+
+        Give a recent `since_ms` on a large database: without it every chunk is looked at.
+        """
+        since_ms = _as_int64(since_ms)
+        rows = self._db.query(_QUERIES["count_by_service"], since_ms=since_ms, day_ms=day_start_ms(since_ms))
+        seen_ms = {name: at_ms for name, at_ms in self.series.last_seen_ms().items() if at_ms > since_ms}
+        columns = [rows[name].tolist() for name in ("service", "series", "spans", "logs", "last_seen_ms")]
+        return [
+            ServiceSignals(name, series, spans, logs, max(last_ms, seen_ms.get(name, 0)))
+            for name, series, spans, logs, last_ms in zip(*columns, strict=True)
+        ]
 
 
-def _series(rows: Columns) -> list[Series]:
-    names = ("fingerprint", "labels", "service", "resource", "scope", "type", "unit", "help")
-    return [Series(*row) for row in zip(*(rows[name].tolist() for name in names), strict=True)]
-
-
-def _sample_columns(batches: Sequence[MetricBatch]) -> dict[str, npt.NDArray[Any]]:
-    fingerprints = [
-        np.array([series.fingerprint for series in batch.series], np.uint64)[batch.series_index]
-        for batch in batches
-    ]
-    return {
-        "fingerprint": np.concatenate(fingerprints or [np.empty(0, np.uint64)]),
-        "ts_ms": np.concatenate([batch.timestamps_ms for batch in batches] or [np.empty(0, np.int64)]),
-        "value": np.concatenate([batch.values for batch in batches] or [np.empty(0, np.float64)]),
-    }
-
-
-def _condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, str]]:
-    """Matchers as an SQL condition and its parameters; a label that a map lacks reads as the empty string."""
-    terms = ["1"]
-    parameters: dict[str, str] = {}
-    for number, matcher in enumerate(matchers):
-        name, value = f"name_{number}", f"value_{number}"
-        if matcher.name == "__name__":
-            label = "metric"
-        else:
-            label = f"labels[{{{name}:String}}]"
-            parameters[name] = matcher.name
-        parameters[value] = matcher.value
-        terms.append(_CONDITIONS[matcher.op].format(label=label, value=value))
-    return " AND ".join(terms), parameters
+def _labelled(samples: SeriesSamples, labels: Mapping[int, Labels]) -> SampleColumns:
+    """`samples` with their labels, in the order of the labels."""
+    bounds = samples.offsets.tolist()
+    named = [labels[fingerprint] for fingerprint in samples.fingerprints.tolist()]
+    order = sorted(range(len(named)), key=lambda place: label_key(named[place]))
+    return gather(
+        (
+            named[place],
+            samples.timestamps_ms[bounds[place] : bounds[place + 1]],
+            samples.values[bounds[place] : bounds[place + 1]],
+        )
+        for place in order
+    )
 
 
 def _as_int64(instant_ms: int) -> int:

@@ -13,6 +13,7 @@ from setpoint.telemetry import (
     journal_codec,
     rollup_codec,
     rollup_store,
+    series_store,
     series_table,
 )
 from setpoint.telemetry.receive import metric_warm, remote_write_scan
@@ -24,7 +25,7 @@ __all__ = ["warm"]
 def warm() -> None:
     """Compile the kernels of telemetry, or load them from the cache."""
     for module in (
-        series_table, codec, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store, exposition,
+        series_table, series_store, codec, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store, exposition,
         remote_write_scan, metric_warm,
     ):  # fmt: skip
         module.warm()

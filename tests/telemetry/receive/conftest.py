@@ -20,13 +20,14 @@ def doors(telemetry_database: TelemetryDatabase) -> Iterator[Doors]:
     clock = SystemClock()
     table = SeriesTable()
     head = Head(3_600_000, table)
-    ingest = Ingest(SignalStore(telemetry_database), head, clock, 64 << 20)
+    store = SignalStore(telemetry_database, table)
+    ingest = Ingest(store, head, clock, 64 << 20)
     receiver = Receiver(ingest, clock, table, last=last_samples(head.select))
     grpc_server = OtlpGrpcServer("127.0.0.1:0", receiver, LIMIT_BYTES)
     grpc_server.start()
     try:
         with serving(receiver) as port:
-            yield Doors(port, f"127.0.0.1:{grpc_server.port}", telemetry_database, ingest)
+            yield Doors(port, f"127.0.0.1:{grpc_server.port}", telemetry_database, store, ingest)
     finally:
         grpc_server.stop(0)
         ingest.close()

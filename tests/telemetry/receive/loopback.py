@@ -12,8 +12,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from setpoint.database import TelemetryDatabase
+from setpoint.telemetry import Ingest, SignalStore
 from setpoint.telemetry.receive import routes
-from setpoint.telemetry.receive.receiver import Receiver, SubmitsBatches
+from setpoint.telemetry.receive.receiver import Receiver
 
 __all__ = ["LIMIT_BYTES", "Doors", "serving"]
 
@@ -27,7 +28,8 @@ class Doors:
     port: int
     grpc_address: str
     database: TelemetryDatabase
-    ingest: SubmitsBatches
+    store: SignalStore
+    ingest: Ingest
 
     @property
     def url(self) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from setpoint.clock import VirtualClock
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.model import LogBatch, MetricBatch, SpanBatch
+from setpoint.telemetry.model import LogBatch, MetricBatch, RefBatch, SpanBatch
 from setpoint.telemetry.receive.json_encoding import parse
 from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Receiver, Signal
 from tests.telemetry.receive.messages import NOW_MS, NOW_NS, full_request
@@ -44,7 +44,7 @@ class _Collected:
     def __init__(self) -> None:
         self.batches: list[Any] = []
 
-    def submit(self, batch: MetricBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
+    def submit(self, batch: RefBatch | MetricBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
         self.batches.append(batch)
         future: Future[None] = Future()
         future.set_result(None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
@@ -26,6 +27,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
+from setpoint.telemetry import Matcher, SampleColumns
 from tests.telemetry.receive.loopback import Doors
 from tests.telemetry.receive.messages import add_metric, metrics_request
 
@@ -99,12 +101,19 @@ def test_spans(doors: Doors, exporters: Exporters) -> None:
 
 def samples(doors: Doors, metric: str) -> list[tuple[dict[str, str], float]]:
     """(labels, value) of every sample of `metric`, by time."""
-    found = doors.database.query(
-        "SELECT labels, value FROM samples FINAL INNER JOIN series FINAL USING fingerprint "
-        "WHERE metric = {metric:String} ORDER BY ts_ms, labels['le']",
-        metric=metric,
-    )
-    return list(zip(found["labels"].tolist(), found["value"].tolist(), strict=True))
+    found = _stored(doors, metric)
+    rows = [
+        (found.timestamps_ms[place], dict(labels), float(found.values[place]))
+        for number, labels in enumerate(found.labels)
+        for place in range(found.offsets[number], found.offsets[number + 1])
+    ]
+    rows.sort(key=lambda row: (row[0], row[1].get("le", "")))
+    return [(labels, value) for _, labels, value in rows]
+
+
+def _stored(doors: Doors, metric: str) -> SampleColumns:
+    doors.ingest.flush().result(20)
+    return doors.store.read_samples([Matcher("__name__", "=", metric)], 0, 2**62)
 
 
 def test_metrics(doors: Doors, exporters: Exporters) -> None:
@@ -191,8 +200,4 @@ def test_the_stale_marker_keeps_its_bits_in_the_database(doors: Doors) -> None:
         headers={"content-type": "application/x-protobuf"},
     )
     assert answer.status_code == 200
-    found = doors.database.query(
-        "SELECT hex(reinterpretAsUInt64(value)) AS bits FROM samples INNER JOIN series USING fingerprint "
-        "WHERE metric = 'gone'"
-    )
-    assert found["bits"].tolist() == ["7FF0000000000002"]
+    assert _stored(doors, "gone").values.view(np.uint64).tolist() == [0x7FF0000000000002]

@@ -42,7 +42,7 @@ Signal = Literal["traces", "metrics", "logs"]
 class SubmitsBatches(Protocol):
     """What the receiver needs of `Ingest`."""
 
-    def submit(self, batch: MetricBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
+    def submit(self, batch: RefBatch | MetricBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
         """Queue a batch; the future resolves when it is stored. Raises Unavailable when the queue is full."""
         ...
 

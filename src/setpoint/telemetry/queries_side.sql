@@ -1,0 +1,23 @@
+-- name: read_exemplars
+-- Exemplars of the series that satisfy the matchers, in a range.
+SELECT fingerprint, ts_ms, value, labels
+FROM exemplars FINAL
+WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
+  AND ts_ms >= {start_ms:Int64} AND ts_ms <= {end_ms:Int64}
+ORDER BY fingerprint, ts_ms, value;
+
+-- name: read_histograms
+-- Native histograms of the series that satisfy the matchers, in a range; in hexadecimal, as bytes are no text.
+SELECT fingerprint, ts_ms, hex(payload) AS payload
+FROM histograms FINAL
+WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
+  AND ts_ms > {start_ms:Int64} AND ts_ms <= {end_ms:Int64}
+ORDER BY fingerprint, ts_ms;
+
+-- name: read_metadata
+-- What senders said of metric families.
+SELECT metric, type, unit, help FROM metadata FINAL ORDER BY metric;
+
+-- name: read_metadata_of
+-- What senders said of a metric family.
+SELECT metric, type, unit, help FROM metadata FINAL WHERE metric = {metric:String};

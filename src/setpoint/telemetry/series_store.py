@@ -1,0 +1,141 @@
+"""The table `series`: which series were ever stored, their labels, and when each service was last heard of.
+
+A row is written before the first samples of its series, so that a stored sample always has its labels there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.database import Columns, TelemetryDatabase, load_queries
+from setpoint.telemetry.blocks import day_start_ms
+from setpoint.telemetry.compiled import compiled
+from setpoint.telemetry.model import Labels, Series
+from setpoint.telemetry.series_table import SeriesTable
+
+__all__ = ["SeriesStore", "warm"]
+
+_QUERIES = load_queries("setpoint.telemetry")
+_COLUMNS = ("fingerprint", "labels", "service", "resource", "scope", "type", "unit", "help")
+_MATCHERS = "/* matchers */"
+_NEVER_MS = -(2**62)
+_NAMED_AT_MOST = 10_000
+"""Fingerprints that are listed in a query; more would not fit into the address of a request over HTTP."""
+
+
+class SeriesStore:
+    """The stored series. Reads may come from any thread, `write` and `seen` from one."""
+
+    def __init__(self, db: TelemetryDatabase, table: SeriesTable) -> None:
+        self._db = db
+        self._table = table
+        self._lock = threading.Lock()
+        self._services: dict[str, int] = {}
+        self._service_of = np.full(0, -1, np.int32)
+        self._last_ms = np.full(0, _NEVER_MS, np.int64)
+
+    # ---- writing -----------------------------------------------------------------------------------------
+
+    def write(self, refs: npt.NDArray[np.int32]) -> None:
+        """Store the series of those `refs` that are not stored yet. Raises Unavailable when refused."""
+        refs = self._table.unwritten(refs)
+        if not len(refs):
+            return
+        series = [self._table.series(ref) for ref in refs.tolist()]
+        self._db.insert(
+            "series",
+            {
+                "fingerprint": np.array([one.fingerprint for one in series], np.uint64),
+                "metric": [one.labels.get("__name__", "") for one in series],
+                "labels": [dict(one.labels) for one in series],
+                "service": [one.service for one in series],
+                "resource": [dict(one.resource) for one in series],
+                "scope": [one.scope for one in series],
+                "type": [one.type for one in series],
+                "unit": [one.unit for one in series],
+                "help": [one.help for one in series],
+            },
+        )
+        self.learn(refs, series)
+        self._table.mark_written(refs)
+
+    def learn(self, refs: npt.NDArray[np.int32], series: Sequence[Series]) -> None:
+        """Note which services the series of `refs`, just stored or read, belong to."""
+        with self._lock:
+            if len(refs) and int(refs.max()) >= len(self._service_of):
+                grown = np.full(int(refs.max()) * 5 // 4 + 1024, -1, np.int32)
+                grown[: len(self._service_of)] = self._service_of
+                self._service_of = grown
+            places = [self._services.setdefault(one.service, len(self._services)) for one in series]
+            self._service_of[refs] = places
+            missing = len(self._services) - len(self._last_ms)
+            if missing:
+                self._last_ms = np.append(self._last_ms, np.full(missing, _NEVER_MS, np.int64))
+
+    def seen(self, refs: npt.NDArray[np.int32], timestamps_ms: npt.NDArray[np.int64]) -> None:
+        """Note that samples with these timestamps came."""
+        with self._lock:
+            _note_seen(self._service_of, self._last_ms, refs, timestamps_ms)
+
+    # ---- reading -----------------------------------------------------------------------------------------
+
+    def last_seen_ms(self) -> dict[str, int]:
+        """The newest timestamp that this process has seen of each service."""
+        with self._lock:
+            newest = self._last_ms.tolist()
+            return {
+                name: newest[place] for name, place in self._services.items() if newest[place] > _NEVER_MS
+            }
+
+    def labels(
+        self, condition: str, parameters: dict[str, Any], fingerprints: npt.NDArray[np.uint64]
+    ) -> dict[int, Labels]:
+        """Labels by fingerprint of the series that satisfy an SQL condition, at least of those in `fingerprints`."""
+        wanted = np.unique(fingerprints)
+        if not len(wanted):
+            return {}
+        if len(wanted) <= _NAMED_AT_MOST:
+            condition = f"({condition}) AND fingerprint IN {{wanted:Array(UInt64)}}"
+            parameters = {**parameters, "wanted": wanted.tolist()}
+        rows = self._db.query(_QUERIES["read_labels"].replace(_MATCHERS, condition), **parameters)
+        return dict(zip(rows["fingerprint"].tolist(), rows["labels"].tolist(), strict=True))
+
+    def recent(self, since_ms: int, first: int, last: int) -> list[Series]:
+        """The series with chunks later than `since_ms`, of a range of fingerprints."""
+        rows = self._db.query(
+            _QUERIES["read_recent_series"],
+            since_ms=since_ms,
+            day_ms=day_start_ms(since_ms),
+            first=first,
+            last=last,
+        )
+        return _series(rows)
+
+    def named(self, fingerprints: npt.NDArray[np.uint64]) -> Iterator[list[Series]]:
+        """The series with these fingerprints, some thousand at a time."""
+        for start in range(0, len(fingerprints), _NAMED_AT_MOST):
+            part = fingerprints[start : start + _NAMED_AT_MOST].tolist()
+            yield _series(self._db.query(_QUERIES["read_named_series"], wanted=part))
+
+
+def _series(rows: Columns) -> list[Series]:
+    return [Series(*row) for row in zip(*(rows[name].tolist() for name in _COLUMNS), strict=True)]
+
+
+@compiled
+def _note_seen(service_of: Any, last_ms: Any, refs: Any, times: Any) -> None:
+    for place in range(len(refs)):
+        ref = refs[place]
+        if ref < len(service_of) and service_of[ref] >= 0:
+            service = service_of[ref]
+            last_ms[service] = max(last_ms[service], times[place])
+
+
+def warm() -> None:
+    """Compile the kernel, or load it from the cache."""
+    _note_seen(np.zeros(1, np.int32), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1, np.int64))

@@ -1,0 +1,157 @@
+"""What comes beside samples, in the database: exemplars, native histograms, and what senders say of a metric family.
+
+`store` writes them with the batch that brought them; the Prometheus API reads them. One that is sent again replaces
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.database import Columns, TelemetryDatabase, load_queries
+from setpoint.telemetry.conditions import condition_of
+from setpoint.telemetry.match import refuse_invalid
+from setpoint.telemetry.model import ExemplarColumns, HistogramColumns, Labels, Matcher, Metadata, RefBatch
+from setpoint.telemetry.series_store import SeriesStore
+from setpoint.telemetry.series_table import SeriesTable
+
+__all__ = ["SideStore", "StoredExemplars", "StoredHistograms"]
+
+_QUERIES = load_queries("setpoint.telemetry")
+_MATCHERS = "/* matchers */"
+_METADATA_KEPT = 100_000
+"""Families remembered as written; beyond that all are forgotten and written again, which is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExemplars:
+    """Exemplars of n series; `columns.rows` point into `labels`, by series and time."""
+
+    labels: tuple[Labels, ...]
+    columns: ExemplarColumns
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistograms:
+    """Native histograms of n series; `columns.rows` point into `labels`, by series and time."""
+
+    labels: tuple[Labels, ...]
+    columns: HistogramColumns
+
+
+class SideStore:
+    """Exemplars, histograms, metadata. Reads may come from any thread, writes from one."""
+
+    def __init__(self, db: TelemetryDatabase, table: SeriesTable, series: SeriesStore) -> None:
+        self._db = db
+        self._table = table
+        self._series = series
+        self._metadata: dict[str, Metadata] = {}
+
+    def write(self, batches: Sequence[RefBatch]) -> None:
+        """Store what `batches` bring beside samples, a block per table. Raises Unavailable when refused."""
+        exemplars = [batch.exemplars for batch in batches if batch.exemplars and len(batch.exemplars.rows)]
+        histograms = [
+            batch.histograms for batch in batches if batch.histograms and len(batch.histograms.rows)
+        ]
+        if exemplars:
+            self._db.insert(
+                "exemplars",
+                {
+                    **self._keys(exemplars),
+                    "value": np.concatenate([one.values for one in exemplars]),
+                    "labels": [dict(labels) for one in exemplars for labels in one.labels],
+                },
+            )
+        if histograms:
+            self._db.insert(
+                "histograms",
+                {
+                    **self._keys(histograms),
+                    "payload": [payload for one in histograms for payload in one.payloads],
+                },
+            )
+        self._write_metadata(batches)
+
+    def _keys(
+        self, parts: Sequence[ExemplarColumns] | Sequence[HistogramColumns]
+    ) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "fingerprint": self._table.fingerprints(np.concatenate([part.rows for part in parts])),
+            "ts_ms": np.concatenate([part.timestamps_ms for part in parts]),
+        }
+
+    def _write_metadata(self, batches: Sequence[RefBatch]) -> None:
+        news = {
+            said.metric: said
+            for batch in batches
+            for said in batch.metadata
+            if self._metadata.get(said.metric) != said
+        }
+        if not news:
+            return
+        self._db.insert(
+            "metadata",
+            {
+                name: [getattr(said, name) for said in news.values()]
+                for name in ("metric", "type", "unit", "help")
+            },
+        )
+        if len(self._metadata) + len(news) > _METADATA_KEPT:
+            self._metadata.clear()
+        self._metadata.update(news)
+
+    # ---- reading -----------------------------------------------------------------------------------------
+
+    def read_exemplars(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredExemplars:
+        """The exemplars with start_ms <= t <= end_ms of the series that satisfy the matchers.
+
+        Raises InvalidInput for a bad expression, Unavailable when the engine does not answer.
+        """
+        rows, labels = self._read("read_exemplars", matchers, start_ms, end_ms)
+        return StoredExemplars(
+            labels,
+            ExemplarColumns(
+                rows["row"].astype(np.int32),
+                rows["ts_ms"].astype(np.int64),
+                rows["value"].astype(np.float64),
+                rows["labels"].tolist(),
+            ),
+        )
+
+    def read_histograms(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredHistograms:
+        """The native histograms with start_ms < t <= end_ms; errors as `read_exemplars`."""
+        rows, labels = self._read("read_histograms", matchers, start_ms, end_ms)
+        payloads = [bytes.fromhex(payload) for payload in rows["payload"].tolist()]
+        return StoredHistograms(
+            labels,
+            HistogramColumns(rows["row"].astype(np.int32), rows["ts_ms"].astype(np.int64), payloads),
+        )
+
+    def read_metadata(self, metric: str | None = None) -> list[Metadata]:
+        """What senders said of metric families, or of one, by name."""
+        name = "read_metadata" if metric is None else "read_metadata_of"
+        parameters = {} if metric is None else {"metric": metric}
+        rows = self._db.query(_QUERIES[name], **parameters)
+        columns = (rows[name].tolist() for name in ("metric", "type", "unit", "help"))
+        return [Metadata(*row) for row in zip(*columns, strict=True)]
+
+    def _read(
+        self, query: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> tuple[Columns, tuple[Labels, ...]]:
+        """The rows with a column `row`, and the labels that it points into."""
+        refuse_invalid(matchers)
+        condition, parameters = condition_of(matchers)
+        rows = self._db.query(
+            _QUERIES[query].replace(_MATCHERS, condition), start_ms=start_ms, end_ms=end_ms, **parameters
+        )
+        fingerprints, places = np.unique(rows["fingerprint"], return_inverse=True)
+        labels = self._series.labels(condition, parameters, fingerprints)
+        if len(fingerprints):
+            rows["row"] = places
+        return rows, tuple(labels[fingerprint] for fingerprint in fingerprints.tolist())
