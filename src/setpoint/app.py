@@ -115,7 +115,6 @@ def wire(
     timeline = Timeline(state_database, clock)
     registry = default_registry()
     resources = ResourceStore(state_database, timeline, clock, registry)
-    signals = SignalStore(telemetry_database)
     arrivals = Arrivals(clock)
     protection = Protection(Limits.of(settings), clock, on_admitted=arrivals.note)
     table = SeriesTable(admit=protection.admit)
