@@ -33,7 +33,7 @@ scrape_configs:
     body_size_limit: 10MB
     params: {module: [http, 2]}
     basic_auth: {username: u, password_file: secret.txt}
-    tls_config: {ca_file: ca.pem, server_name: api.internal}
+    tls_config: {server_name: api.internal}
     file_sd_configs: [{files: ["targets/*.yml"]}]
     http_sd_configs: [{url: "http://sd/targets", refresh_interval: 30s}]
     dns_sd_configs: [{names: [_api._tcp.internal]}, {names: [db], type: a, port: 9100}]

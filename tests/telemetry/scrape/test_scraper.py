@@ -67,15 +67,17 @@ def test_a_failed_scrape_stores_up_0_and_ends_the_series(tmp_path: Path, web: We
     target = web().says("a 1\n")
     with Running(tmp_path, config(f"j {target.address}")) as running:
         running.pass_time()
-        target.says("broken {\n")
-        running.told("line 1: the labels of a series are not closed")
+        target.says("c 1\nbroken {\n")
+        running.told("line 2: the labels of a series are not closed")
         target.says("a 2\n", status=503)
         running.told("the target answered HTTP status 503 Service Unavailable")
         target.says("a 3\n")
         running.pass_time()
         assert running.stored.values("a") == [1, "stale", 3]
         assert running.stored.values("up") == [1, 0, 0, 1]
-        assert running.stored.values("scrape_samples_scraped") == [1, 0, 0, 1]
+        assert running.stored.values("scrape_samples_scraped") == [1, 1, 0, 1], (
+            "what was read before the fault"
+        )
         assert running.target().health == "up"
         target.close()
         running.told("cannot connect")

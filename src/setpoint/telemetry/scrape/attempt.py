@@ -17,6 +17,7 @@ import numpy as np
 from setpoint.clock import Clock
 from setpoint.errors import InvalidInput, SetpointError, TooLarge, Unavailable
 from setpoint.telemetry.model import RefBatch
+from setpoint.telemetry.scrape.exposition import BadBody
 from setpoint.telemetry.scrape.fetch import Answer
 from setpoint.telemetry.scrape.pool import LastScrape, TargetState
 from setpoint.telemetry.scrape.series import REPORTED, STALE, Draft
@@ -71,22 +72,25 @@ class Attempts:
     async def _attempt(self, state: TargetState, at_ms: int, began_s: float) -> LastScrape:
         target, spec = state.target, state.target.job.spec
         limit_bytes = spec.body_size_limit or self._body_limit_bytes
-        draft, error, size_bytes = None, state.pool.over_limit(), 0
+        draft, error, size_bytes, scraped, kept = None, state.pool.over_limit(), 0, 0, 0
         if not error:
             try:
                 headers = state.pool.headers | {_TIMEOUT_HEADER: f"{target.timeout_ms / 1000:g}"}
                 fetching = state.pool.fetcher.get(target.url, headers, target.timeout_ms, limit_bytes)
                 async with fetching as answer:
                     draft, size_bytes = await self._in_thread(_read, state, answer, limit_bytes, at_ms)
+                scraped, kept = draft.scraped, draft.kept
             except TooLarge as fault:
                 error, size_bytes = fault.message, -1
+            except BadBody as fault:
+                error, scraped, kept = fault.message, fault.scraped, fault.kept
             except (InvalidInput, Unavailable) as fault:
                 error = fault.message
         if draft is None:
             draft = await self._in_thread(state.series.empty, at_ms)
         duration_s = asyncio.get_running_loop().time() - began_s
         reported = (
-            0.0 if error else 1.0, duration_s, draft.scraped, draft.kept, draft.added,
+            0.0 if error else 1.0, duration_s, scraped, kept, draft.added,
             target.timeout_ms / 1000, spec.sample_limit, size_bytes,
         )  # fmt: skip
         try:
@@ -94,7 +98,7 @@ class Attempts:
             await self._store(state, draft)
         except SetpointError as fault:
             error = error or f"not stored: {fault.message}"
-        return LastScrape(at_ms, duration_s, error, draft.note, draft.scraped, draft.kept, size_bytes)
+        return LastScrape(at_ms, duration_s, error, draft.note, scraped, kept, size_bytes)
 
     async def end(self, state: TargetState, at_ms: int, others: Sequence[TargetState]) -> None:
         """Mark the series of a target that has gone as ended at `at_ms`, except those that `others` have now:

@@ -21,6 +21,7 @@ from setpoint.telemetry.scrape import scan
 __all__ = [
     "NO_TIME",
     "SAMPLES_MAX",
+    "BadBody",
     "Samples",
     "broken",
     "is_openmetrics",
@@ -117,7 +118,17 @@ def is_openmetrics(content_type: str, fallback: str | None) -> bool:
     )
 
 
-def broken(body: bytes, position: int, message: str) -> InvalidInput:
+class BadBody(InvalidInput):
+    """A body that is refused as a whole; `scraped` samples came before the fault, and `kept` of them are left
+    by relabelling.
+    """
+
+    def __init__(self, message: str, scraped: int = 0, kept: int | None = None) -> None:
+        self.scraped, self.kept = scraped, scraped if kept is None else kept
+        super().__init__(message)
+
+
+def broken(body: bytes, position: int, message: str, scraped: int = 0) -> BadBody:
     """The error for a fault at a place of a body: line, message, and what stands there."""
     line = body.count(b"\n", 0, position) + 1
     start = body.rfind(b"\n", 0, position) + 1
@@ -125,7 +136,7 @@ def broken(body: bytes, position: int, message: str) -> InvalidInput:
     shown = body[start : end if end >= 0 else len(body)].decode("utf-8", "replace")
     shown = "".join(character if character.isprintable() else "�" for character in shown[: _SHOWN_CHARS + 1])
     shown = shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + "…"
-    return InvalidInput(f"line {line}: {message}: {shown}" if shown else f"line {line}: {message}")
+    return BadBody(f"line {line}: {message}: {shown}" if shown else f"line {line}: {message}", scraped)
 
 
 def read_samples(body: bytes, *, openmetrics: bool, secret: npt.NDArray[np.uint64]) -> Samples:
@@ -152,7 +163,7 @@ def read_samples(body: bytes, *, openmetrics: bool, secret: npt.NDArray[np.uint6
         else:
             values[row] = _read_value(body, start, end)
     if status != scan.OK:
-        raise broken(body, min(position, max(0, len(body) - 1)), _SENTENCES[status])
+        raise broken(body, min(position, max(0, len(body) - 1)), _SENTENCES[status], found)
     return Samples(
         body,
         keys[:found],

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.telemetry.model import Labels, Series, fingerprint
-from setpoint.telemetry.scrape.exposition import broken, read_labels
+from setpoint.telemetry.scrape.exposition import Samples, broken, read_labels
 from setpoint.telemetry.scrape.relabel import relabel
 from setpoint.telemetry.scrape.target import Target
 
@@ -32,14 +32,13 @@ class Lines:
         digest = hashlib.blake2b(repr(meaning).encode(), key=seed.tobytes(), digest_size=32).digest()
         self.secret: npt.NDArray[np.uint64] = np.frombuffer(digest, np.uint64)
 
-    def series(self, body: bytes, start: int, end: int, *, openmetrics: bool) -> Series | None:
-        """The series whose bytes are `start:end` of a body, or None when relabelling drops it. Raises
-        InvalidInput with the line.
-        """
+    def series(self, samples: Samples, row: int, *, openmetrics: bool) -> Series | None:
+        """The series of a line, or None when relabelling drops it. Raises BadBody."""
+        start, end = int(samples.spans[row, 0]), int(samples.spans[row, 1])
         try:
-            labels = self._final(read_labels(body[start:end], openmetrics=openmetrics))
+            labels = self._final(read_labels(samples.body[start:end], openmetrics=openmetrics))
         except ValueError as error:
-            raise broken(body, start, str(error)) from error
+            raise broken(samples.body, start, str(error), row) from error
         return None if labels is None else series_of(labels)
 
     def _final(self, labels: dict[str, str]) -> dict[str, str] | None:

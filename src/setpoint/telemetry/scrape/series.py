@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.errors import InvalidInput
 from setpoint.telemetry.model import ExemplarColumns, Labels, Lease, Metadata, RefBatch, Series
 from setpoint.telemetry.protect import Protection
 from setpoint.telemetry.scrape.created import CREATED, zeros
 from setpoint.telemetry.scrape.exposition import (
     NO_TIME,
+    BadBody,
     Samples,
     is_openmetrics,
     key_of,
@@ -239,14 +239,10 @@ class TargetSeries:
         refs[unknown[is_dropped]] = _DROPPED
         unknown = unknown[~is_dropped]
         new: dict[tuple[int, int], tuple[Series | None, list[int]]] = {}
-        places = zip(
-            unknown.tolist(), samples.keys[unknown].tolist(), samples.spans[unknown].tolist(), strict=True
-        )
-        for row, (high, low), (start, end) in places:
+        for row, (high, low) in zip(unknown.tolist(), samples.keys[unknown].tolist(), strict=True):
             known = new.get((high, low))
             if known is None:
-                series = self._lines.series(samples.body, start, end, openmetrics=openmetrics)
-                known = new[high, low] = (series, [])
+                known = new[high, low] = (self._lines.series(samples, row, openmetrics=openmetrics), [])
             known[1].append(row)
         for series, rows in new.values():
             if series is None:
@@ -254,7 +250,8 @@ class TargetSeries:
         draft.kept = int((refs != _DROPPED).sum())
         limit = self._spec.sample_limit
         if limit and draft.kept > limit:
-            raise InvalidInput(f"sample_limit exceeded: {draft.kept:,} samples, {limit:,} are allowed")
+            message = f"sample_limit exceeded: {draft.kept:,} samples, {limit:,} are allowed"
+            raise BadBody(message, len(refs), draft.kept)
         named = [(series, rows) for series, rows in new.values() if series is not None]
         if named:
             keys = samples.keys[[rows[0] for _, rows in named]]
