@@ -46,7 +46,7 @@ class SeriesStore:
         refs = self._table.unwritten(refs)
         if not len(refs):
             return
-        series = [self._table.series(ref) for ref in refs.tolist()]
+        series = self._table.series_of(refs)
         self._db.insert(
             "series",
             {
