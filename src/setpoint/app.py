@@ -24,6 +24,7 @@ from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
 from setpoint.telemetry.protect import Limits, Protection
 from setpoint.telemetry.receive import Receiver, last_samples
+from setpoint.telemetry.scrape import Scraper, own_job
 from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.sizes import SizeMeter
 from setpoint.telemetry.usage import Arrivals, UsageMeter
@@ -52,6 +53,7 @@ class App:
     head: Head
     ingest: Ingest
     otlp: Receiver
+    scraper: Scraper
     protection: Protection
     table: SeriesTable
     usage: UsageMeter
@@ -62,10 +64,11 @@ class App:
     started_ms: int
 
     def start(self, stop: threading.Event) -> list[threading.Thread]:
-        """Start the background loops (evaluation of objectives, usage); they end soon after `stop` is set."""
+        """Start the background loops (evaluation, usage, scraping); they end soon after `stop` is set."""
         loops = {
             "evaluation": partial(self.objectives.run, stop),
             "usage": partial(self.usage.run, stop, self.sizes.refresh),
+            "scraper": partial(self.scraper.run, stop),
         }
         threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in loops.items()]
         for thread in threads:
@@ -161,6 +164,7 @@ def wire(
         head=head,
         ingest=ingest,
         otlp=Receiver(ingest, clock, table, protection, last_samples(head.select)),
+        scraper=_make_scraper(settings, clock, table, ingest, protection),
         protection=protection,
         table=table,
         usage=usage,
@@ -169,6 +173,20 @@ def wire(
         objectives=objectives,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
+    )
+
+
+def _make_scraper(
+    settings: Settings, clock: Clock, table: SeriesTable, ingest: Ingest, protection: Protection
+) -> Scraper:
+    return Scraper(
+        settings.scrape_config,
+        table,
+        ingest.submit,
+        clock,
+        own=own_job(settings.listen_address, settings.effective_token),
+        body_limit_bytes=settings.body_limit_mb << 20,
+        protection=protection,
     )
 
 

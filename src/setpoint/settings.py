@@ -68,6 +68,10 @@ class Settings(BaseSettings):
         description="Bearer token that every request must carry; required when an address is not loopback.",
     )
     token_file: Path | None = Field(None, description="File that holds the token, instead of the variable.")
+    scrape_config: Path | None = Field(
+        None,
+        description="A prometheus.yml whose scrape_configs name what Setpoint scrapes; read again when it changes.",
+    )
     telemetry_memory_mb: int = Field(
         256,
         ge=64,

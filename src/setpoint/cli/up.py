@@ -18,6 +18,7 @@ _EPILOG = """[bold]Examples[/]
   setpoint up
   setpoint up --data /var/lib/setpoint --listen 127.0.0.1:8080
   setpoint up --listen 0.0.0.0:7070 --token-file /etc/setpoint/token
+  setpoint up --scrape-config /etc/prometheus/prometheus.yml
 
 Every flag is also a variable: --otlp-grpc is SETPOINT_OTLP_GRPC.
 The token is never a flag: give SETPOINT_TOKEN or --token-file.
@@ -59,6 +60,10 @@ def up(
     listen: ListenOption = None,
     otlp_grpc: OtlpGrpcOption = None,
     otlp_http: OtlpHttpOption = None,
+    scrape_config: Annotated[
+        Path | None,
+        typer.Option(help="A prometheus.yml: scrape what its scrape_configs name.", metavar="FILE"),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File that holds the token every request must carry.")
     ] = None,
@@ -78,6 +83,7 @@ def up(
             "listen": listen,
             "otlp_grpc": otlp_grpc,
             "otlp_http": otlp_http,
+            "scrape_config": scrape_config.absolute() if scrape_config else None,
             "token_file": token_file.absolute() if token_file else None,
         }
     )

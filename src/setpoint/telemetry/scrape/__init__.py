@@ -4,4 +4,9 @@
 body, `exposition` and `series` make samples of it, `scraper` keeps the rhythm.
 """
 
-__all__: list[str] = []
+from setpoint.telemetry.scrape.exposition import warm
+from setpoint.telemetry.scrape.own import own_job
+from setpoint.telemetry.scrape.scraper import Scraper
+from setpoint.telemetry.scrape.status import Health, JobStatus, ScrapeStatus, TargetStatus
+
+__all__ = ["Health", "JobStatus", "ScrapeStatus", "Scraper", "TargetStatus", "own_job", "warm"]

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import socket
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -238,9 +241,17 @@ class Fetcher:
         )
 
 
-def _plain(error: Exception) -> str:
-    """What a library says, on one line; its kind where it says nothing."""
-    if isinstance(error, ExceptionGroup):  # anyio: each address of a name is a task of its own
-        return _plain(error.exceptions[0])
-    text = " ".join(str(error).split())
-    return text[:300] or type(error).__name__
+def _plain(error: BaseException) -> str:
+    """What went wrong, on one line: what the system said, which lies below what libraries make of it."""
+    while isinstance(error, BaseExceptionGroup):  # anyio: each address of a name is a task of its own
+        error = error.exceptions[0]
+    said = error
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.errno:
+            said = below
+        below = below.__cause__ or below.__context__
+    if isinstance(said, OSError) and said.errno and not isinstance(said, (ssl.SSLError, socket.gaierror)):
+        return os.strerror(said.errno).lower()
+    told = (said.strerror or "").lower() if isinstance(said, socket.gaierror) else str(said)
+    return " ".join(told.split())[:300] or type(said).__name__

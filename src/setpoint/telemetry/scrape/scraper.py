@@ -163,6 +163,8 @@ class Scraper:
         _raise_file_limit()
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(_RESOLVERS, "scrape-resolver"))
+        for warning in self._configured.loaded.warnings:
+            _log.info("%s", warning)
         try:
             await self._apply()
             self._add_looking()
