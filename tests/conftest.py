@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from setpoint.database import StateDatabase, TelemetryDatabase
+from setpoint.telemetry.journal import Journal
 from tests.postgresql import PostgresqlServer
 
 _TABLES = (
-    "series", "spans", "logs", "ledger", "journal", "blocks", "flushes", "exemplars", "histograms",
+    "series", "spans", "logs", "ledger", "blocks", "flushes", "exemplars", "histograms",
     "metadata", "rollups", "blocks_staged", "series_unused",
 )  # fmt: skip
 
@@ -42,6 +43,8 @@ def telemetry_database(_telemetry_engine: TelemetryDatabase) -> TelemetryDatabas
     """An empty telemetry database (chdb); one engine per worker, because a process can open only one path."""
     for table in _TABLES:
         _telemetry_engine.command(f"TRUNCATE TABLE {table}")
+    journal = Journal(_telemetry_engine)
+    journal.drop(list(journal.stored()))
     return _telemetry_engine
 
 

@@ -20,7 +20,7 @@ from setpoint.telemetry.blocks import DAY_MS, Blocks, DayState
 from setpoint.telemetry.chunk_samples import encoded
 from setpoint.telemetry.journal import Journal
 from setpoint.telemetry.model import ChunkColumns, ExemplarColumns, HistogramColumns, Metadata
-from tests.telemetry.engine import TABLES, Engine
+from tests.telemetry.engine import Engine, clear
 from tests.telemetry.naive import answer, series
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,8 +55,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[TelemetryDatabase]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
-    for table in ("exemplars", *TABLES):
-        opened.command(f"TRUNCATE TABLE {table}")
+    clear(opened)
     yield opened
     opened.close()
 

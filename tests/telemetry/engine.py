@@ -8,10 +8,19 @@ from concurrent.futures import wait
 from setpoint.clock import VirtualClock
 from setpoint.database import TelemetryDatabase
 from setpoint.telemetry import Batch, Head, Ingest, Reader, SignalStore, rebuild_head
+from setpoint.telemetry.journal import Journal
 from setpoint.telemetry.series_table import SeriesTable
 
 HOUR_MS = 3_600_000
-TABLES = ("series", "journal", "blocks", "flushes", "exemplars", "histograms", "metadata")
+TABLES = ("series", "blocks", "flushes", "exemplars", "histograms", "metadata")
+
+
+def clear(database: TelemetryDatabase) -> None:
+    """Empty the tables of metrics."""
+    for table in TABLES:
+        database.command(f"TRUNCATE TABLE {table}")
+    journal = Journal(database)
+    journal.drop(list(journal.stored()))
 
 
 class Engine:
@@ -42,6 +51,11 @@ class Engine:
         wait(futures, 30)
         for future in futures:
             future.result(0)
+
+    @property
+    def journal_table(self) -> str:
+        """The table that groups are written to; there was one since the last flush."""
+        return f"journal_{self.store.journal.open[-1]}"
 
     def flush(self) -> None:
         """Have everything that is acknowledged in chunks."""

@@ -161,14 +161,16 @@ def test_a_poisonous_batch_fails_alone(server: Server, poison: str) -> None:
 def test_a_failed_batch_is_not_in_the_head_and_may_be_sent_again(
     server: Server, telemetry_database: TelemetryDatabase
 ) -> None:
-    telemetry_database.command("RENAME TABLE journal TO journal_away")
+    server.send(batch([({"__name__": "first"}, NOW_MS, 1.0)]))
+    table = server.journal_table
+    telemetry_database.command(f"RENAME TABLE {table} TO journal_away")
     try:
         failed = server.ingest.submit(one(1.0), 100).exception(20)
     finally:
-        telemetry_database.command("RENAME TABLE journal_away TO journal")
+        telemetry_database.command(f"RENAME TABLE journal_away TO {table}")
     assert isinstance(failed, Unavailable)
     assert "send them again" in failed.message
-    assert server.head.sample_count == 0
+    assert server.head.sample_count == 1
     server.ingest.submit(one(1.0), 100).result(20)
     server.flush()
     assert answer(server.head.select([], 0, NOW_MS)) == answer(server.store.read_samples([], 0, NOW_MS))

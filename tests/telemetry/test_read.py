@@ -12,7 +12,7 @@ from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import Unavailable
 from setpoint.telemetry import Matcher
-from tests.telemetry.engine import TABLES, Engine
+from tests.telemetry.engine import Engine, clear
 from tests.telemetry.naive import Naive, Sample, answer, batch
 
 NOW_MS = SystemClock().now_ms()
@@ -49,8 +49,7 @@ def test_equals_a_dictionary_whatever_was_flushed_or_started_anew(
     asked: list[tuple[list[Matcher], int, int]],
 ) -> None:
     """A number moves the clock forward by so many ms and evicts; after every step the answer is the same."""
-    for table in TABLES:
-        telemetry_database.command(f"TRUNCATE TABLE {table}")
+    clear(telemetry_database)
     naive, moved_ms = Naive(), 0
     engine = Engine(telemetry_database, NOW_MS, HORIZON_MS)
     try:

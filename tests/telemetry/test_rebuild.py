@@ -103,11 +103,13 @@ def test_a_damaged_group_of_the_journal_costs_only_itself(
     for number in range(3):
         engine.send(batch(ramp(number, number + 1, 1)))
     engine.close()
-    row = telemetry_database.query("SELECT generation FROM journal LIMIT 1")
-    telemetry_database.command("ALTER TABLE journal DELETE WHERE seq = 1 SETTINGS mutations_sync = 2")
-    telemetry_database.insert(
-        "journal", {"generation": row["generation"], "seq": [1], "samples": [3], "block": [b"no block"]}
+    table = engine.journal_table
+    telemetry_database.command(f"RENAME TABLE {table} TO whole")
+    telemetry_database.command(
+        f"CREATE TABLE {table} ENGINE = Log AS "
+        "SELECT generation, seq, samples, if(seq = 1, 'no block', block) AS block FROM whole"
     )
+    telemetry_database.command("DROP TABLE whole SYNC")
     with caplog.at_level(logging.ERROR):
         engine = Engine(telemetry_database, NOW_MS)
     assert "group 1 of the journal" in caplog.text

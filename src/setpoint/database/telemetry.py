@@ -72,6 +72,11 @@ class TelemetryDatabase:
                 f"the telemetry database cannot be used: {error}; check telemetry_dsn"
             ) from error
 
+    @property
+    def is_embedded(self) -> bool:
+        """True for the engine in this process, False for a server."""
+        return self._dsn.startswith("chdb://")
+
     def query(self, statement: str, **parameters: Any) -> Columns:
         """Run a query (parameters as `{name:Type}`) and return its columns. Raises Unavailable on failure."""
         try:

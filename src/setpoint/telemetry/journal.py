@@ -1,7 +1,11 @@
-"""The table `journal`: what was acknowledged and is not in `blocks` yet, one row per group commit.
+"""The journal: what was acknowledged and is not in `blocks` yet, one row per group commit.
 
-The writer appends to the newest generation; a flush begins another one, and when its chunks are stored and marked the
-older ones are dropped, whole partitions at once. What has no marker when the server starts is replayed (`rebuild`).
+The writer appends to the newest generation, which is a table of its own; a flush begins another one, and when its
+chunks are stored and marked the older tables are dropped. What has no mark when the server starts is replayed
+(`rebuild`).
+
+The embedded engine appends to a StripeLog: no parts and no merges, half the cost of a small group (decision 0014); it
+truncates what a killed process left unfinished. A server keeps a MergeTree, which it can replicate.
 
 Generations are numbered in steps, so that the chunks of one flush have numbers of their own, ascending in the order in
 which they were written, all above those of the generation before and none above the generation that is marked.
@@ -10,6 +14,7 @@ which they were written, all above those of the generation before and none above
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -31,8 +36,12 @@ GENERATION_STEP = 1 << 16
 
 _QUERIES = load_queries("setpoint.telemetry")
 _COLUMNS = ("generation", "seq", "samples", "block")
-_ROWS_AT_ONCE = 1_000
-_SAMPLES_AT_ONCE = 2_000_000
+_JOURNAL = "/* journal */"
+_NAME = re.compile(r"journal_([0-9]+)")
+_EMBEDDED = "StripeLog"
+_SERVED = "MergeTree ORDER BY seq SETTINGS old_parts_lifetime = 30, max_bytes_to_merge_at_max_space_in_pool = 1048576"
+_ROWS_AT_ONCE = 5_000
+_SAMPLES_AT_ONCE = 4_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +76,13 @@ class Journal:
 
     def _begin(self) -> None:
         if self._newest is None:
-            self._newest = int(self._db.query(_QUERIES["newest_generation"])["generation"][0])
+            found = self._db.query(_QUERIES["newest_generation"])
+            self._newest = max(int(found["generation"][0]), *self._tables(), 0)
         self._newest = (self._newest // GENERATION_STEP + 1) * GENERATION_STEP
+        engine = _EMBEDDED if self._db.is_embedded else _SERVED
+        self._db.command(
+            f"CREATE TABLE {_table(self._newest)} {_QUERIES['journal_columns']} ENGINE = {engine}"
+        )
         with self._guard:
             self._open = (*self._open, self._newest)
         self._generation, self._seq = self._newest, 0
@@ -86,7 +100,9 @@ class Journal:
             self._begin()
         block = self._encoder.encode(refs, fingerprints, timestamps_ms, values)
         try:
-            self._db.insert_rows("journal", _COLUMNS, _row(self._generation, self._seq, len(refs), block))
+            self._db.insert_rows(
+                _table(self._generation), _COLUMNS, _row(self._generation, self._seq, len(refs), block)
+            )
         except BaseException:
             self._encoder.start_anew()  # the next block must not build on one that may not be there
             raise
@@ -95,9 +111,17 @@ class Journal:
         self._samples += len(refs)
 
     def stored(self) -> dict[int, int]:
-        """The generations in the table, ascending, and how many samples each holds."""
-        found = self._db.query(_QUERIES["journal_generations"])
-        return dict(zip(found["generation"].tolist(), found["samples"].tolist(), strict=True))
+        """The generations in the database, ascending, and how many samples each holds."""
+        generations = self._tables()
+        if not generations:
+            return {}
+        found = self._db.query(_QUERIES["count_journal"])
+        samples = dict(zip(found["generation"].tolist(), found["samples"].tolist(), strict=True))
+        return {generation: samples.get(generation, 0) for generation in generations}
+
+    def _tables(self) -> list[int]:
+        names = self._db.query(_QUERIES["list_journals"])["name"].tolist()
+        return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
 
     def read(self, generation: int, resolve: Resolve) -> Iterator[JournalSamples]:
         """The groups of a generation in the order in which they were written.
@@ -107,7 +131,7 @@ class Journal:
         decoder = JournalDecoder(resolve)
         for first, last in self._ranges(generation):
             rows = self._db.query_rows(
-                _QUERIES["read_journal"], generation=generation, first=first, last=last
+                _QUERIES["read_journal"].replace(_JOURNAL, _table(generation)), first=first, last=last
             )
             for seq, block in _parsed(rows):
                 try:
@@ -117,7 +141,7 @@ class Journal:
 
     def _ranges(self, generation: int) -> Iterator[tuple[int, int]]:
         """First and last number of rows that are read together, so that memory stays bounded."""
-        found = self._db.query(_QUERIES["list_journal"], generation=generation)
+        found = self._db.query(_QUERIES["list_journal"].replace(_JOURNAL, _table(generation)))
         first, rows, samples = None, 0, 0
         for seq, count in zip(found["seq"].tolist(), found["samples"].tolist(), strict=True):
             if first is not None and (rows == _ROWS_AT_ONCE or samples + count > _SAMPLES_AT_ONCE):
@@ -137,9 +161,13 @@ class Journal:
     def drop(self, generations: Sequence[int]) -> None:
         """Delete whole generations. Raises Unavailable when the database refuses; it may be called again."""
         for generation in generations:
-            self._db.command(f"ALTER TABLE journal DROP PARTITION {generation:d}")
+            self._db.command(f"DROP TABLE IF EXISTS {_table(generation)} SYNC")
             with self._guard:
                 self._open = tuple(number for number in self._open if number != generation)
+
+
+def _table(generation: int) -> str:
+    return f"journal_{generation:d}"
 
 
 def _row(generation: int, seq: int, samples: int, block: bytes) -> npt.NDArray[np.uint8]:

@@ -29,13 +29,13 @@ LIMIT 1 BY fingerprint;
 SELECT count() AS chunks, min(first_ms) AS oldest_ms FROM blocks;
 
 -- name: count_rows
--- Rows of each signal's table, and samples in chunks or only in the journal; a resent row counts twice until the engine
--- has merged it away.
-WITH (SELECT max(generation) FROM flushes) AS marked
+-- Rows of each signal's table, samples in chunks, and which generations these are of; a resent row counts twice until
+-- the engine has merged it away.
+WITH (SELECT max(generation) FROM flushes) AS newest
 SELECT
+    newest AS marked,
     (SELECT count() FROM series) AS series,
-    (SELECT sum(samples) FROM blocks WHERE generation <= marked)
-        + (SELECT sum(samples) FROM journal WHERE generation > marked) AS samples,
+    (SELECT sum(samples) FROM blocks WHERE generation <= newest) AS samples,
     (SELECT count() FROM spans) AS spans,
     (SELECT count() FROM logs) AS logs;
 

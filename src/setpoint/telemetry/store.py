@@ -246,8 +246,11 @@ class SignalStore:
 
     def counts(self) -> SignalCounts:
         """Rows per signal."""
-        row = self._db.query(_QUERIES["count_rows"])
-        return SignalCounts(**{name: int(column[0]) for name, column in row.items()})
+        row = {name: int(column[0]) for name, column in self._db.query(_QUERIES["count_rows"]).items()}
+        marked = row.pop("marked")
+        waiting = (samples for generation, samples in self.journal.stored().items() if generation > marked)
+        row["samples"] += sum(waiting)
+        return SignalCounts(**row)
 
     def services(self, since_ms: int = 0) -> list[ServiceSignals]:
         """What each service has sent, by name; metrics count as seen only when later than `since_ms`.

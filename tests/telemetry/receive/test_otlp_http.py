@@ -28,7 +28,7 @@ from tests.telemetry.receive.messages import add_metric, full_request, metrics_r
 from tests.telemetry.receive.test_json_encoding import otlp_json
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-TABLE = {"traces": "spans", "metrics": "journal", "logs": "logs"}
+TABLE = {"traces": "spans", "metrics": "merge(currentDatabase(), '^journal_[0-9]+$')", "logs": "logs"}
 
 
 def post(doors: Doors, signal: str, body: bytes, **headers: str) -> httpx.Response:

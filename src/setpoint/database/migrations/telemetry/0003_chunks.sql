@@ -1,16 +1,3 @@
--- The journal: what was acknowledged and is not in `blocks` yet, one row per group commit. A generation ends with each
--- flush; its partition is dropped when its samples are in `blocks` and its marker is in `flushes`. Blocks are compressed
--- already, and live too short for large merges to pay.
-CREATE TABLE IF NOT EXISTS setpoint.journal (
-    generation UInt64,
-    seq UInt64,
-    samples UInt32,
-    block String CODEC(NONE)
-) ENGINE = MergeTree
-PARTITION BY generation
-ORDER BY seq
-SETTINGS old_parts_lifetime = 30, max_bytes_to_merge_at_max_space_in_pool = 1048576;
-
 -- Samples: one row per chunk, which holds up to a day of one series in the encoding of `telemetry/codec.py`. A partition
 -- is a UTC day (its number since 1970). Chunks of one series may overlap: of equal timestamps the later generation counts.
 CREATE TABLE IF NOT EXISTS setpoint.blocks (
