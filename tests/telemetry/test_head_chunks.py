@@ -116,6 +116,11 @@ class Model:
 
     def write(self, written: list[Sample], kind: str) -> None:
         if kind == "restore":
+            # Of what cannot be seen the head does not tell whether it is here, so either may be stored.
+            for labels, time_ms, _ in written:
+                if time_ms not in self.live.samples.get(tuple(sorted(labels.items())), {}):
+                    self.sent.pop((series(labels).fingerprint, time_ms), None)
+                    self.due.pop((series(labels).fingerprint, time_ms), None)
             held = {(key, time_ms) for key, found in self.adopted.samples.items() for time_ms in found}
             self.head.restore(batch(written))
             new = [one for one in written if (tuple(sorted(one[0].items())), one[1]) not in held]

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from setpoint.telemetry.codec import encode_chunks
 from setpoint.telemetry.model import ChunkColumns, Labels, Matcher, MetricBatch, RefBatch, SampleColumns
 from setpoint.telemetry.recent.gather import Taken, take
-from setpoint.telemetry.recent.late import LateSamples, sorted_pieces
+from setpoint.telemetry.recent.late import LateSamples, joined, sorted_pieces
 from setpoint.telemetry.recent.open_blocks import NEVER_MS, OpenBlocks, Pieces, Samples, offsets_of
 from setpoint.telemetry.recent.open_kernels import FULL, LATE, OLD, overlapping
 from setpoint.telemetry.recent.segment import Segment, Summary
@@ -275,9 +275,8 @@ class Head:
                 pieces = self._open.copy_out(refs[start : start + _SEALED_AT_ONCE])
             self._install(pieces)
         self._seal_late()
-        if self._old:
-            self._seal_old()
         with self._lock:
+            self._seal_old()
             self._segments.seal()
             self._open.renew()
 
@@ -322,19 +321,14 @@ class Head:
             self._install(pieces, late=True)
 
     def _seal_old(self) -> None:
-        old = self._old
-        everything = Samples(
-            np.concatenate([part.refs for part in old]),
-            np.concatenate([part.times for part in old]),
-            np.concatenate([part.values for part in old]),
-        )
-        pieces = sorted_pieces(everything)
+        """Make chunks, for the store only, of the samples that were too old; the lock is held."""
+        if not self._old:
+            return
+        pieces = sorted_pieces(joined(self._old))
         columns, summary = _encoded(pieces)
-        with self._lock:
-            self._segments.current(self._open.capacity).add(
-                columns, pieces.refs, summary=summary, is_chained=False
-            )
-            self._old = []
+        segment = self._segments.current(self._open.capacity)
+        segment.add(columns, pieces.refs, summary=summary, is_chained=False)
+        self._old = []
 
     # ---- samples out -------------------------------------------------------------------------------------
 
@@ -446,10 +440,11 @@ class Head:
     def _hide(self, floor_ms: int) -> None:
         """Keep the samples at or before `floor_ms` from being seen again."""
         self._dropped_ms = max(self._dropped_ms, self._segments.hide(floor_ms))
-        for gone in (self._open.trim(floor_ms), self._late.keep_after(floor_ms)):
-            self._dropped_ms = max(self._dropped_ms, int(gone.times.max(initial=NEVER_MS)))
-            if self._keeps and len(gone):
-                self._old.append(gone)
+        gone = joined([self._open.trim(floor_ms), self._late.keep_after(floor_ms)])
+        self._dropped_ms = max(self._dropped_ms, int(gone.times.max(initial=NEVER_MS)))
+        if self._keeps:
+            self._old.insert(0, gone)
+            self._seal_old()  # before what may now be appended again
 
     def _settle_late(self) -> None:
         """Find series that had late samples once and have none any more: they are cheaper to read."""

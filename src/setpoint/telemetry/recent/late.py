@@ -12,7 +12,7 @@ import numpy.typing as npt
 from setpoint.telemetry.recent import open_kernels as kernels
 from setpoint.telemetry.recent.open_blocks import Pieces, Samples
 
-__all__ = ["LateSamples", "sorted_pieces"]
+__all__ = ["LateSamples", "joined", "sorted_pieces"]
 
 _SAMPLE_BYTES = 20
 _LONGEST = 1024
@@ -41,7 +41,7 @@ class LateSamples:
     def all(self) -> Samples:
         """All samples, sorted by ref and time."""
         if self._sorted is None:
-            self._sorted = _sorted(_joined(self._parts))
+            self._sorted = _sorted(joined(self._parts))
         return self._sorted
 
     def clear(self) -> None:
@@ -88,7 +88,8 @@ def sorted_pieces(samples: Samples) -> Pieces:
     return Pieces(samples.refs[offsets[:-1]], offsets, samples.times, samples.values)
 
 
-def _joined(parts: list[Samples]) -> Samples:
+def joined(parts: list[Samples]) -> Samples:
+    """`parts` one after the other."""
     parts = [Samples.none(), *parts]
     return Samples(
         np.concatenate([part.refs for part in parts]),
