@@ -28,7 +28,7 @@ _ANSWERS_MAX = 1024
 _REFS_MAX = 1 << 22
 _LABELS_MAX = 1 << 18
 _TRIES = 3
-_LOOKED_THROUGH = 4096
+_LOOKED_THROUGH = 32_768
 """So many new series are looked through under the lock, or a quarter of the answer; beyond it is made anew."""
 
 Key = tuple[Matcher, ...]
@@ -125,17 +125,17 @@ class Answers:
                 refs = refs[stays]
                 labels = labels and tuple(compress(labels, stays.tolist()))
         if len(new):
-            refs, labels = self._with_new(key, new, refs, labels)
+            refs, labels = self._with_new(key, new, answer.added, refs, labels)
         answer = _Answer(refs, labels, rows.added, rows.removed)
         self._keep(key, answer)
         return answer
 
     def _with_new(
-        self, key: Key, new: Refs, refs: Refs, labels: tuple[Labels, ...] | None
+        self, key: Key, new: Refs, since: int, refs: Refs, labels: tuple[Labels, ...] | None
     ) -> tuple[Refs, tuple[Labels, ...] | None]:
         """`refs` and `labels` with those of the series `new` that match in their places."""
         catalogue = self._catalogue
-        search = Search(key, among=new)
+        search = Search(key, new, since)
         search.begin(catalogue)
         search.test()
         found = search.end(catalogue)

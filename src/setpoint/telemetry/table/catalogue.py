@@ -44,11 +44,13 @@ class Catalogue:
         pairs, added = self.pairs.intern(ids[new.names], ids[new.values])
         self.symbols.hold(self.pairs.names[added])
         self.symbols.hold(self.pairs.values[added])
-        origins = self._origins.hold(new.origins)
+        origins = self._origins.hold(new.origins, new.origin_places)
         self._hold_services(origins)
         owners = np.empty((count, 2), np.int64)
-        owners[:, 0] = (self.senders.hold([sender] * count) << 32) | origins
-        owners[:, 1] = (self._families.hold(new.families) << 32) | (STORED if stored else 0)
+        owners[:, 0] = (self.senders.hold([sender], np.zeros(count, np.int32)) << 32) | origins
+        owners[:, 1] = self._families.hold(new.families, new.family_places) << 32
+        if stored:
+            owners[:, 1] |= STORED
         labels = pairs[new.labels]
         refs = self.rows.add(new.fingerprints, owners, labels, new.bounds)
         self.pairs.append(labels, new.bounds, refs)

@@ -5,7 +5,7 @@ Few at a time compared with series, so a dictionary is small enough.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -29,9 +29,11 @@ class Counted(Generic[_Key]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def hold(self, keys: Iterable[_Key]) -> npt.NDArray[np.int64]:
-        """The numbers of `keys`, each counted as one more use, int64[n]."""
-        return np.fromiter(map(self._hold, keys), np.int64)
+    def hold(self, keys: Sequence[_Key], places: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """The numbers of `keys[places[i]]`, each counted as one more use, int64[n]; every key is named."""
+        counts = np.bincount(places, minlength=len(keys)).tolist()
+        numbers = np.array([self._hold(*one) for one in zip(keys, counts, strict=True)], np.int64)
+        return numbers[places]
 
     def release(self, numbers: npt.NDArray[Any]) -> list[tuple[int, _Key]]:
         """Count one use less of each of `numbers`; returns those that nothing uses any more."""
@@ -48,7 +50,7 @@ class Counted(Generic[_Key]):
                 freed.append((number, key))
         return freed
 
-    def _hold(self, key: _Key) -> int:
+    def _hold(self, key: _Key, count: int) -> int:
         number = self._numbers.get(key)
         if number is None:
             if self._free:
@@ -60,5 +62,5 @@ class Counted(Generic[_Key]):
                 self.keys.append(key)
                 self._uses.append(0)
             self._numbers[key] = number
-        self._uses[number] += 1
+        self._uses[number] += count
         return number

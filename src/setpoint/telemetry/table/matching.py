@@ -26,6 +26,10 @@ from setpoint.telemetry.table.symbols import Ids, Texts, encode
 
 __all__ = ["Search"]
 
+_FEW = 8
+"""Pairs that are compared one by one; with more of them every pair gets a byte of flags."""
+
+_MANY = 1 << 62
 _AT_ONCE = 8
 """Conditions tested in one walk over the rows: as many as a byte has bits."""
 
@@ -66,11 +70,12 @@ class _Open:
 @dataclass(slots=True)
 class Search:
     """One question to a catalogue: `begin`, `test` (needs no lock), `end`. `among` are the refs to choose
-    from, None for all. Raises InvalidInput for a bad expression.
+    from (None: all), those that came after `since` were added. Raises InvalidInput for a bad expression.
     """
 
     matchers: Sequence[Matcher]
     among: Refs | None = None
+    since: int = 0
     _conditions: list[_Condition] = field(default_factory=list)
     _open: list[_Open] = field(default_factory=list)
 
@@ -101,20 +106,16 @@ class Search:
     def _candidates(self, catalogue: Catalogue) -> Refs | None:
         """The refs that satisfy the conditions so far; None when there are none to satisfy."""
         refs, conditions = self.among, self._conditions
-        if refs is None:
-            counts = [
-                int(catalogue.pairs.counts[one.pairs].sum()) if one.required else -1 for one in conditions
-            ]
-            rarest = min(
-                (place for place, count in enumerate(counts) if count >= 0),
-                key=counts.__getitem__,
-                default=None,
-            )
-            if rarest is not None:
-                refs = catalogue.pairs.refs(conditions[rarest].pairs)
-                conditions = conditions[:rarest] + conditions[rarest + 1 :]
-            elif conditions:
-                refs = catalogue.rows.all()
+        pairs, rows = catalogue.pairs, catalogue.rows
+        counts = [int(pairs.counts[one.pairs].sum()) if one.required else _MANY for one in conditions]
+        rarest = min(range(len(counts)), key=counts.__getitem__, default=0)
+        if counts and counts[rarest] < (_MANY if refs is None else len(refs)):
+            refs = pairs.refs(conditions[rarest].pairs)
+            if self.since:
+                refs = refs[~rows.older_than(refs, self.since)]
+            conditions = conditions[:rarest] + conditions[rarest + 1 :]
+        elif refs is None and conditions:
+            refs = rows.all()
         if refs is not None:
             for first in range(0, len(conditions), _AT_ONCE):
                 refs = _filter(catalogue, refs, conditions[first : first + _AT_ONCE])
@@ -122,15 +123,20 @@ class Search:
 
 
 def _filter(catalogue: Catalogue, refs: Refs, conditions: Sequence[_Condition]) -> Refs:
-    flags = np.zeros(catalogue.pairs.id_count, np.uint8)
     required = forbidden = 0
     for place, one in enumerate(conditions):
-        bit = 1 << place
-        flags[one.pairs] |= bit
         if one.required:
-            required |= bit
+            required |= 1 << place
         else:
-            forbidden |= bit
+            forbidden |= 1 << place
+    sizes = [len(one.pairs) for one in conditions]
+    if sum(sizes) <= _FEW:
+        asked = np.concatenate([one.pairs for one in conditions])
+        bits = np.repeat(1 << np.arange(len(sizes)), sizes)
+        return catalogue.rows.filter_few(refs, asked, bits, required, forbidden)
+    flags = np.zeros(catalogue.pairs.id_count, np.uint8)
+    for place, one in enumerate(conditions):
+        flags[one.pairs] |= 1 << place
     return catalogue.rows.filter(refs, flags, required, forbidden)
 
 

@@ -8,10 +8,10 @@ loops under the lock see arrays of bytes and numbers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from setpoint.telemetry.model import Series
 from setpoint.telemetry.table.symbols import Ids, encode
 
 __all__ = ["Family", "Origin", "Prepared", "prepare", "sort_labels"]
+
+_Key = TypeVar("_Key")
 
 Family = tuple[str, str, str]
 """Type, unit and help of a series."""
@@ -38,7 +40,8 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """n series as columns. `blob` and `offsets` hold the distinct texts; pair j is the texts `names[j]` and
-    `values[j]`; series i has the pairs `labels[bounds[i]:bounds[i + 1]]`, in the order of their names.
+    `values[j]`; series i has the pairs `labels[bounds[i]:bounds[i + 1]]`, in the order of their names, the
+    origin `origins[origin_places[i]]`, and its family likewise.
     """
 
     fingerprints: npt.NDArray[np.uint64]
@@ -49,50 +52,59 @@ class Prepared:
     labels: Ids
     bounds: npt.NDArray[np.int64]
     origins: Sequence[Origin]
+    origin_places: Ids
     families: Sequence[Family]
+    family_places: Ids
 
 
 def prepare(series: Sequence[Series]) -> Prepared:
     """Columns of `series`."""
-    numbers: defaultdict[tuple[str, str], int] = defaultdict()
-    numbers.default_factory = numbers.__len__
-    pairs = chain.from_iterable(one.labels.items() for one in series)
-    labels = np.fromiter(map(numbers.__getitem__, pairs), np.int32)
+    pairs: defaultdict[tuple[str, str], int] = _numbering()
+    labels = _numbers(pairs, chain.from_iterable(one.labels.items() for one in series))
     bounds = np.zeros(len(series) + 1, np.int64)
     np.cumsum(np.fromiter((len(one.labels) for one in series), np.int64, len(series)), out=bounds[1:])
-    texts: defaultdict[str, int] = defaultdict()
-    texts.default_factory = texts.__len__
-    names = np.fromiter((texts[name] for name, _ in numbers), np.int32, len(numbers))
+    texts: defaultdict[str, int] = _numbering()
+    names = _numbers(texts, (name for name, _ in pairs))
     ranks = np.empty(len(texts), np.int32)
     ranks[[texts[name] for name in sorted(texts)]] = np.arange(len(texts))
-    values = np.fromiter((texts[value] for _, value in numbers), np.int32, len(numbers))
+    values = _numbers(texts, (value for _, value in pairs))
     sort_labels(labels, bounds, ranks[names])
-    blob, offsets = encode(list(texts))
-    origins = _origins(series)
+    families: defaultdict[Family, int] = _numbering()
+    family_places = _numbers(families, ((one.type, one.unit, one.help) for one in series))
+    # The series of a batch mostly share the mapping of their resource.
+    mappings: defaultdict[tuple[str, int, str], int] = _numbering()
+    keys = [(one.service, id(one.resource) if one.resource else 0, one.scope) for one in series]
+    mapping_places = _numbers(mappings, keys)
+    origins: defaultdict[Origin, int] = _numbering()
+    _, first = np.unique(mapping_places, return_index=True)
+    origin_numbers = _numbers(origins, (_origin(series[place]) for place in first.tolist()))
     return Prepared(
         np.fromiter((one.fingerprint for one in series), np.uint64, len(series)),
-        blob,
-        offsets,
+        *encode(list(texts)),
         names,
         values,
         labels,
         bounds,
-        origins,
-        [(one.type, one.unit, one.help) for one in series],
+        list(origins),
+        origin_numbers[mapping_places],
+        list(families),
+        family_places,
     )
 
 
-def _origins(series: Sequence[Series]) -> list[Origin]:
-    """The origin of each series; those of one batch mostly share the mapping of their resource."""
-    known: dict[tuple[str, int, str], Origin] = {}
-    found = []
-    for one in series:
-        key = (one.service, id(one.resource) if one.resource else 0, one.scope)
-        origin = known.get(key)
-        if origin is None:
-            origin = known[key] = Origin(one.service, tuple(sorted(one.resource.items())), one.scope)
-        found.append(origin)
-    return found
+def _origin(series: Series) -> Origin:
+    return Origin(series.service, tuple(sorted(series.resource.items())), series.scope)
+
+
+def _numbering() -> defaultdict[Any, int]:
+    """A dictionary that gives each new key the next number."""
+    numbering: defaultdict[Any, int] = defaultdict()
+    numbering.default_factory = numbering.__len__
+    return numbering
+
+
+def _numbers(numbering: defaultdict[_Key, int], keys: Iterable[_Key]) -> Ids:
+    return np.fromiter(map(numbering.__getitem__, keys), np.int32)
 
 
 @compiled

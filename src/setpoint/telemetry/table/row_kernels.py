@@ -21,6 +21,7 @@ __all__ = [
     "alive",
     "all_refs",
     "copy_rows",
+    "filter_few",
     "filter_labels",
     "find_rows",
     "gather_labels",
@@ -219,6 +220,27 @@ def filter_labels(
         seen = np.uint8(0)
         for k in range(words[start + FAMILY] & COUNT):
             seen |= flags[pairs[at + k]]
+        if (seen & required) == required and (seen & forbidden) == 0:
+            found[used] = ref
+            used += 1
+    return found[:used].copy()
+
+
+@compiled
+def filter_few(
+    refs: Any, asked: Any, bits: Any, required: Any, forbidden: Any, starts: Any, words: Any, pairs: Any
+) -> Any:
+    """As `filter_labels`, where only the few pairs `asked` have flags: `bits`, int64 each."""
+    found = np.empty(len(refs), np.int32)
+    used = 0
+    for ref in refs:
+        start = starts[ref]
+        at = 2 * (start + LABELS)
+        seen = np.int64(0)
+        for k in range(words[start + FAMILY] & COUNT):
+            for j in range(len(asked)):
+                if pairs[at + k] == asked[j]:
+                    seen |= bits[j]
         if (seen & required) == required and (seen & forbidden) == 0:
             found[used] = ref
             used += 1

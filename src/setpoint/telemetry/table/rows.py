@@ -50,6 +50,7 @@ class Rows:
         self._free_count = 0
         self._log = np.empty(0, np.int32)  # refs of the additions from number `added - _log_count` on
         self._log_count = 0
+        self._since = ((-1, -1, -1), np.empty(0, np.int32))
 
     def __len__(self) -> int:
         return int(self._counters[kernels.LIVE])
@@ -143,9 +144,12 @@ class Rows:
         count = self.added - added
         if count > self._log_count:
             return None
-        log = self._log[self._log_count - count : self._log_count]
-        found: Refs = kernels.added_since(log, added, self._starts, self.capacity, self._words)
-        return found
+        asked = (added, self.added, self.removed)
+        if self._since[0] != asked:  # many answers that were made at one moment ask this, one after another
+            log = self._log[self._log_count - count : self._log_count]
+            found = kernels.added_since(log, added, self._starts, self.capacity, self._words)
+            self._since = (asked, found)
+        return self._since[1]
 
     def fingerprints(self, refs: Refs) -> npt.NDArray[np.uint64]:
         """The fingerprints of live refs."""
@@ -172,6 +176,15 @@ class Rows:
         """Those of the live `refs` whose labels have the flags (by pair id) `required`, none `forbidden`."""
         found: Refs = kernels.filter_labels(
             refs, flags, required, forbidden, self._starts, self._words, self._pairs
+        )
+        return found
+
+    def filter_few(
+        self, refs: Refs, asked: Ids, bits: npt.NDArray[np.int64], required: int, forbidden: int
+    ) -> Refs:
+        """As `filter`, where only the few pairs `asked` have flags: `bits`."""
+        found: Refs = kernels.filter_few(
+            refs, asked, bits, required, forbidden, self._starts, self._words, self._pairs
         )
         return found
 
