@@ -29,7 +29,7 @@ import numpy.typing as npt
 from setpoint.telemetry.codec import encode_chunks
 from setpoint.telemetry.model import ChunkColumns, Labels, Matcher, MetricBatch, RefBatch, SampleColumns
 from setpoint.telemetry.recent.gather import Taken, take
-from setpoint.telemetry.recent.late import LateSamples, joined, sorted_pieces
+from setpoint.telemetry.recent.late import LateSamples, in_order, joined, sorted_pieces
 from setpoint.telemetry.recent.open_blocks import NEVER_MS, OpenBlocks, Pieces, Samples, offsets_of
 from setpoint.telemetry.recent.open_kernels import FULL, LATE, OLD, overlapping
 from setpoint.telemetry.recent.segment import Segment, Summary
@@ -220,7 +220,7 @@ class Head:
             if self._newest_ms is None or newest > self._newest_ms:
                 self._newest_ms = newest
             if not replace:
-                samples = _last_of_each(samples)
+                samples = in_order(samples)
             fates, dropped_ms = self._open.push(samples, self._floor_ms)
             self._dropped_ms = max(self._dropped_ms, dropped_ms)
             if self._keeps and dropped_ms > NEVER_MS:
@@ -500,12 +500,3 @@ def _samples(batch: RefBatch | MetricBatch, refs: npt.NDArray[np.int32]) -> Samp
         np.require(batch.timestamps_ms, np.int64, _LAYOUT),
         np.require(batch.values, np.float64, _LAYOUT),
     )
-
-
-def _last_of_each(samples: Samples) -> Samples:
-    """Sorted by ref and time, of equal ones only the last."""
-    order = np.lexsort((samples.times, samples.refs))
-    ordered = samples.take(order)
-    stays = np.ones(len(ordered), np.bool_)
-    stays[:-1] = (ordered.refs[1:] != ordered.refs[:-1]) | (ordered.times[1:] != ordered.times[:-1])
-    return ordered.take(stays)

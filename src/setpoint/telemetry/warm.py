@@ -17,6 +17,7 @@ from setpoint.telemetry import (
     series_table,
 )
 from setpoint.telemetry.receive import metric_warm, remote_write_scan
+from setpoint.telemetry.recent import warm as head
 from setpoint.telemetry.scrape import exposition
 
 __all__ = ["warm"]
@@ -25,7 +26,7 @@ __all__ = ["warm"]
 def warm() -> None:
     """Compile the kernels of telemetry, or load them from the cache."""
     for module in (
-        series_table, series_store, codec, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store, exposition,
-        remote_write_scan, metric_warm,
+        series_table, series_store, codec, head, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store,
+        exposition, remote_write_scan, metric_warm,
     ):  # fmt: skip
         module.warm()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from setpoint.telemetry.recent import open_kernels as kernels
 from setpoint.telemetry.recent.open_blocks import Pieces, Samples
 
-__all__ = ["LateSamples", "joined", "sorted_pieces"]
+__all__ = ["LateSamples", "in_order", "joined", "sorted_pieces"]
 
 _SAMPLE_BYTES = 20
 _LONGEST = 1024
@@ -41,7 +41,7 @@ class LateSamples:
     def all(self) -> Samples:
         """All samples, sorted by ref and time."""
         if self._sorted is None:
-            self._sorted = _sorted(joined(self._parts))
+            self._sorted = in_order(joined(self._parts))
         return self._sorted
 
     def clear(self) -> None:
@@ -83,7 +83,7 @@ class LateSamples:
 
 def sorted_pieces(samples: Samples) -> Pieces:
     """Samples, in any order, as runs that may become chunks."""
-    samples = _sorted(samples)
+    samples = in_order(samples)
     offsets = kernels.split(samples.refs, samples.times, _LONGEST)
     return Pieces(samples.refs[offsets[:-1]], offsets, samples.times, samples.values)
 
@@ -98,7 +98,7 @@ def joined(parts: list[Samples]) -> Samples:
     )
 
 
-def _sorted(samples: Samples) -> Samples:
+def in_order(samples: Samples) -> Samples:
     """Sorted by ref and time, of equal ones only the last."""
     ordered = samples.take(np.lexsort((samples.times, samples.refs)))
     stays = np.ones(len(ordered), np.bool_)
