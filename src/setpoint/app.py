@@ -28,6 +28,7 @@ from setpoint.telemetry.scrape import Scraper, own_job
 from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.sizes import SizeMeter
 from setpoint.telemetry.usage import Arrivals, UsageMeter
+from setpoint.telemetry.warm import warm as warm_telemetry
 from setpoint.timeline import SUMMARY_MAX, Timeline
 
 __all__ = ["App", "build", "default_registry", "wire"]
@@ -97,6 +98,7 @@ def build(settings: Settings, clock: Clock) -> App:
     """
     started_ms = clock.now_ms()
     folder = DataFolder(settings.data)
+    warm_telemetry()
     kernels.warm()
     state_database = StateDatabase(settings.state_dsn or f"sqlite:///{folder.state}")
     telemetry_database = TelemetryDatabase(

@@ -187,9 +187,12 @@ class SeriesTable:
 
     def remove(self, refs: npt.ArrayLike) -> Refs:
         """Take out series (called by `Head.evict` only); those that a live lease holds stay. Returns the refs
-        that were removed and may be given to other series from now on.
+        that were removed and may be given to other series from now on. Answers to matchers that nobody asked
+        for since the last twenty calls are given up.
         """
         asked = _refs(refs)
+        with self._lock:
+            self._answers.age()
         removed = [np.empty(0, np.int32)]
         for first in range(0, len(asked), _REMOVED_AT_ONCE):
             with self._lock:
@@ -334,15 +337,23 @@ class SeriesTable:
         found[known] = texts.decode()
         return found.tolist()
 
-    def label_names(self) -> list[str]:
-        """Every label name in use, sorted."""
-        with self._lock:
-            return self._catalogue.texts_of_name(None)
+    def label_names(self, matchers: Sequence[Matcher] = ()) -> list[str]:
+        """Every label name of the series that satisfy `matchers`, sorted. Raises InvalidInput."""
+        return self._texts(matchers, None)
 
-    def label_values(self, name: str) -> list[str]:
-        """Every value of the label `name` in use, sorted."""
+    def label_values(self, name: str, matchers: Sequence[Matcher] = ()) -> list[str]:
+        """Every value that the label `name` has in the series that satisfy `matchers`, sorted. Raises
+        InvalidInput for a bad expression.
+        """
+        return self._texts(matchers, name)
+
+    def _texts(self, matchers: Sequence[Matcher], name: str | None) -> list[str]:
+        refs = self.match(matchers) if matchers else None
         with self._lock:
-            return self._catalogue.texts_of_name(name)
+            if refs is not None:
+                refs = refs[self._catalogue.rows.alive(refs)]
+            texts = self._catalogue.texts_of_name(refs, name)
+        return sorted(texts.decode())
 
     @property
     def memory_bytes(self) -> dict[str, int]:

@@ -27,6 +27,9 @@ __all__ = ["Answers"]
 _ANSWERS_MAX = 1024
 _REFS_MAX = 1 << 22
 _LABELS_MAX = 1 << 18
+_ROUNDS_MAX = 20
+"""Rounds (evictions, mostly half a minute each) after which an answer that nobody asks is given up."""
+
 _TRIES = 3
 _LOOKED_THROUGH = 32_768
 """So many new series are looked through under the lock, or a quarter of the answer; beyond it is made anew."""
@@ -36,12 +39,15 @@ Key = tuple[Matcher, ...]
 
 @dataclass(slots=True)
 class _Answer:
-    """`refs` sorted by labels, and their labels if somebody asked, as of `added` and `removed` series."""
+    """`refs` sorted by labels, and their labels if somebody asked, as of `added` and `removed` series; last
+    asked in round `asked`.
+    """
 
     refs: Refs
     labels: tuple[Labels, ...] | None
     added: int
     removed: int
+    asked: int = 0
 
 
 class Answers:
@@ -53,6 +59,7 @@ class Answers:
         self._kept: OrderedDict[Key, _Answer] = OrderedDict()
         self._refs = 0
         self._labels = 0
+        self._round = 0
 
     def refs(self, matchers: Sequence[Matcher]) -> Refs:
         """The refs that satisfy `matchers`, in the order of their labels."""
@@ -68,6 +75,15 @@ class Answers:
     def memory_bytes(self) -> int:
         """Bytes held (an estimate: a mapping of ten labels takes about 400)."""
         return 4 * self._refs + 400 * self._labels + 500 * len(self._kept)
+
+    def age(self) -> None:
+        """Give up what was not asked for long; called, with the lock held, at each eviction."""
+        self._round += 1
+        while self._kept:
+            key = next(iter(self._kept))
+            if self._kept[key].asked > self._round - _ROUNDS_MAX:
+                return
+            self._forget(key)
 
     def _ask(self, key: Key, with_labels: bool) -> _Answer:
         for _ in range(_TRIES):
@@ -113,6 +129,7 @@ class Answers:
             return None
         if (answer.added, answer.removed) == (rows.added, rows.removed):
             self._kept.move_to_end(key)
+            answer.asked = self._round
             return answer
         new = rows.added_since(answer.added)
         if new is None or len(new) > max(_LOOKED_THROUGH, len(answer.refs) // 4):
@@ -164,6 +181,7 @@ class Answers:
         self._forget(key)
         if answer.labels is not None and len(answer.labels) > _LABELS_MAX:
             answer = replace(answer, labels=None)
+        answer.asked = self._round
         self._kept[key] = answer
         self._refs += len(answer.refs)
         self._labels += len(answer.labels or ())

@@ -18,7 +18,7 @@ from setpoint.telemetry.table.pairs import Pairs
 from setpoint.telemetry.table.prepare import Family, Origin, Prepared
 from setpoint.telemetry.table.row_kernels import STORED
 from setpoint.telemetry.table.rows import Refs, Rows
-from setpoint.telemetry.table.symbols import Ids, Symbols, encode
+from setpoint.telemetry.table.symbols import Ids, Symbols, Texts, encode
 
 __all__ = ["Catalogue"]
 
@@ -129,15 +129,20 @@ class Catalogue:
         lengths[live] = symbols[self.pairs.names[live]] + symbols[self.pairs.values[live]]
         return self.rows.sum_lengths(refs, lengths)
 
-    def texts_of_name(self, name: str | None) -> list[str]:
-        """Every label name, or every value of the label `name`, sorted."""
-        live = self.pairs.live()
-        if name is None:
-            found = np.unique(self.pairs.names[live])
+    def texts_of_name(self, refs: Refs | None, name: str | None) -> Texts:
+        """Every label name (`name` None), or every value of the label `name`, of live refs (None: all)."""
+        symbol = -1 if name is None else int(self.symbols.find([name])[0])
+        if name is not None and symbol < 0:
+            pairs = np.empty(0, np.int32)
+        elif refs is None:
+            pairs = self.pairs.live() if name is None else self.pairs.of_name(symbol)
+        elif name is None:
+            pairs = self.rows.labels(refs, self.pairs.id_count)[2]
         else:
-            symbol = int(self.symbols.find([name])[0])
-            found = self.pairs.values[self.pairs.of_name(symbol)] if symbol >= 0 else live[:0]
-        return sorted(self.symbols.texts(found).decode())
+            pairs = np.unique(self.rows.pair_of_name(refs, symbol, self.pairs.names))
+            pairs = pairs[pairs >= 0]
+        symbols = self.pairs.names[pairs] if name is None else self.pairs.values[pairs]
+        return self.symbols.texts(np.unique(symbols))
 
     @property
     def memory_bytes(self) -> dict[str, int]:
