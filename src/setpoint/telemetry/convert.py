@@ -1,7 +1,8 @@
 """Once after an update: the rows of the table `samples`, one per sample, become chunks, and the table is dropped.
 
-`rebuild` calls it before anything else. Killed in between, it begins again: its chunks are those of generation 0, which
-no flush writes, and the table is dropped only when that generation is marked.
+`rebuild` calls it before anything else. Killed in between, it begins again: its chunks are those of generation 1,
+before any that a flush marks (0 is that of compacted chunks), and the table is dropped only when that generation is
+marked.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _QUERIES = load_queries("setpoint.telemetry")
 _SAMPLES_AT_ONCE = 500_000
+_GENERATION = 1
 
 
 def convert_samples(db: TelemetryDatabase, blocks: Blocks, now_ms: int) -> int:
@@ -29,7 +31,7 @@ def convert_samples(db: TelemetryDatabase, blocks: Blocks, now_ms: int) -> int:
         _log.info("samples of an earlier version are stored anew, %s rows; this happens once", f"{total:,}")
         db.command(_QUERIES["delete_converted"])
         _convert(db, blocks, total)
-        blocks.mark([0], now_ms)
+        blocks.mark([_GENERATION], now_ms)
     db.command("DROP TABLE samples")
     return total
 
@@ -46,6 +48,6 @@ def _convert(db: TelemetryDatabase, blocks: Blocks, total: int) -> None:
         )
         if not len(rows["fingerprint"]):
             continue
-        blocks.insert(encoded(rows["fingerprint"], rows["ts_ms"], rows["value"], DAY_MS), 0)
+        blocks.insert(encoded(rows["fingerprint"], rows["ts_ms"], rows["value"], DAY_MS), _GENERATION)
         done += len(rows["fingerprint"])
         _log.info("stored anew: %s of %s samples", f"{done:,}", f"{total:,}")

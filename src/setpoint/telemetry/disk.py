@@ -108,9 +108,9 @@ class DiskBudget:
         self._db.command(f"ALTER TABLE {part.table} DROP PARTITION {part.name}")
         eviction = Eviction(_SIGNALS[part.table], part.days[0] * DAY_MS, part.bytes, part.rows)
         _log.warning(
-            "disk budget: dropped the %s of UTC day %s (%.1f MB)",
+            "disk budget: dropped the %s of %s (%.1f MB)",
             eviction.signal,
-            part.name,
+            rfc3339(eviction.day_ms)[:10],
             part.bytes / 1e6,
         )
         self._on_eviction(eviction)

@@ -8,11 +8,11 @@ SELECT count() AS samples FROM samples;
 
 -- name: is_converted
 -- Whether all of it is in chunks.
-SELECT count() AS marks FROM flushes WHERE generation = 0;
+SELECT count() AS marks FROM flushes WHERE generation = 1;
 
 -- name: delete_converted
 -- Delete what a conversion left behind that never ended.
-ALTER TABLE blocks DELETE WHERE generation = 0 SETTINGS mutations_sync = 2;
+ALTER TABLE blocks DELETE WHERE generation = 1 SETTINGS mutations_sync = 2;
 
 -- name: read_old_samples
 -- Samples of a range of fingerprints; FINAL keeps the last written of equal timestamps.
