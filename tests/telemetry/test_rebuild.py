@@ -177,7 +177,7 @@ def test_a_conversion_that_was_killed_begins_again(telemetry_database: Telemetry
     naive = Naive()
     samples = _fill_old_table(telemetry_database)
     naive.write(samples)
-    SignalStore(telemetry_database).blocks.insert(chunks_of(samples[:100], DAY_MS), 0)
+    SignalStore(telemetry_database).blocks.insert(chunks_of(samples[:100], DAY_MS), 1)
     telemetry_database.command("RENAME TABLE flushes TO flushes_away")
     telemetry_database.command("CREATE VIEW flushes AS SELECT * FROM flushes_away")
     try:
