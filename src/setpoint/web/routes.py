@@ -28,7 +28,7 @@ from setpoint.web import (
 from setpoint.web.access import Access
 from setpoint.web.page import HERE
 from setpoint.web.requests import RequestCounter, Requests
-from setpoint.web.telemetry import otlp_routes
+from setpoint.web.telemetry import otlp_routes, remote_write_doors
 
 __all__ = ["create_app"]
 
@@ -53,6 +53,9 @@ def create_app(app: App) -> FastAPI:
     application.router.routes.extend(otlp_routes(app))
     application.mount("/static", StaticFiles(directory=HERE / "static"))
     application.add_middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM_BYTES, compresslevel=4)
-    application.add_middleware(Access, token=token, address=app.settings.listen_address, clock=app.clock)
-    application.add_middleware(RequestCounter, requests=application.state.requests)
+    doors = remote_write_doors(app)
+    application.add_middleware(
+        Access, token=token, address=app.settings.listen_address, clock=app.clock, direct=doors
+    )
+    application.add_middleware(RequestCounter, requests=application.state.requests, doors=doors)
     return application
