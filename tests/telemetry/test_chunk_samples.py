@@ -94,8 +94,9 @@ def test_late_samples_are_found_until_they_are_flushed(
     assert late.count == sum(len(samples) for samples in added[cut_after:])
     late.flushed()
     assert _found(late.runs(*wide), *wide) == left
-    wanted = np.array([2], np.uint64)
-    assert _found(late.runs(*wide).of(wanted), *wide) == {s: held for s, held in left.items() if s == 2}
+    runs = late.runs(*wide)
+    second = runs.chosen(np.flatnonzero(runs.fingerprints == 2), runs.fingerprints)
+    assert _found(second, *wide) == {s: held for s, held in left.items() if s == 2}
 
 
 def test_chunks_end_where_a_span_does() -> None:

@@ -20,6 +20,7 @@ from setpoint.telemetry import (
     SignalCounts,
     SignalStore,
     SpanBatch,
+    stored_samples,
 )
 from setpoint.telemetry.model import ExemplarColumns, HistogramColumns, Metadata
 from setpoint.telemetry.series_table import SeriesTable
@@ -148,6 +149,47 @@ def test_matchers_mean_the_same_in_store_head_and_prometheus(
     expected = naive.select(query, 0, NOW_MS)
     assert answer(store.read_samples(query, 0, NOW_MS)) == expected
     assert answer(head.select(query, 0, NOW_MS)) == expected
+
+
+def test_more_samples_than_fit_are_refused_before_they_are_read(
+    telemetry_database: TelemetryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = [({**LABELS, "pod": str(pod)}, NOW_MS + at, 1.0) for pod in range(3) for at in range(100)]
+    store = stored(telemetry_database, NOW_MS, [batch(written)])
+    monkeypatch.setattr(stored_samples, "SAMPLES_MAX", 200)
+    with pytest.raises(InvalidInput, match="about 300 samples"):
+        store.read_samples([], 0, NOW_MS + 1000)
+    assert len(store.read_samples([], NOW_MS - 1, NOW_MS + 49).values) == 150
+    assert len(store.read_samples([Matcher("pod", "!=", "1")], 0, NOW_MS + 1000).values) == 200
+    telemetry_database.command("TRUNCATE TABLE blocks")
+    late = [(labels, time_ms - 2 * HOUR_MS, value) for labels, time_ms, value in written]
+    engine = Engine(telemetry_database, NOW_MS)
+    engine.send(batch(late))
+    with pytest.raises(InvalidInput, match="ask for fewer series"):
+        engine.reader.select([], 0, NOW_MS)
+    engine.close()
+
+
+@pytest.mark.parametrize("decoded_at_once", [1, 120, 10**6])
+def test_however_many_series_are_decoded_at_once_the_answer_is_the_same(
+    telemetry_database: TelemetryDatabase, monkeypatch: pytest.MonkeyPatch, decoded_at_once: int
+) -> None:
+    monkeypatch.setattr(stored_samples, "_DECODED_AT_ONCE", decoded_at_once)
+    naive, parts = Naive(), []
+    for start in (0, 40, 20):
+        samples = [
+            ({**LABELS, "pod": str(pod)}, NOW_MS + start + at, float(start + pod))
+            for pod in range(0, 12, 1 + start // 20)
+            for at in range(30)
+        ]
+        naive.write(samples)
+        parts.append(batch(samples))
+        store = stored(telemetry_database, NOW_MS, parts[-1:])
+    assert store.blocks.newest_marked() > 0
+    for query in ([], [Matcher("pod", "=~", "1.*|4")], [Matcher("pod", "=", "none")]):
+        for start_ms, end_ms in ((0, NOW_MS + 99), (NOW_MS + 15, NOW_MS + 45), (NOW_MS + 69, NOW_MS + 99)):
+            expected = naive.select(query, start_ms, end_ms)
+            assert answer(store.read_samples(query, start_ms, end_ms)) == expected
 
 
 @pytest.mark.parametrize("expression", ["(", "a(?=b)", "[z-a]"])

@@ -182,6 +182,12 @@ class Blocks:
             },
         )
 
+    def estimate(self, condition: str, parameters: Mapping[str, Any], start_ms: int, end_ms: int) -> float:
+        """About how many samples in (start_ms, end_ms] `select` would find: chunks count by how far they lie within."""
+        statement = _QUERIES["estimate_samples"].replace(_MATCHERS, condition)
+        range_ms = {"start_ms": start_ms, "end_ms": end_ms, "day_ms": day_start_ms(start_ms)}
+        return float(self._db.query(statement, **parameters, **range_ms)["samples"][0])
+
     def recent(
         self, since_ms: int, chunks_per_slice: int = 200_000
     ) -> Iterator[tuple[int, int, StoredChunks]]:

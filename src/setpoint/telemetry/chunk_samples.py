@@ -32,14 +32,13 @@ class Runs(NamedTuple):
     timestamps_ms: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
 
-    def of(self, fingerprints: npt.NDArray[np.uint64]) -> Runs:
-        """The runs of these series."""
-        kept = np.flatnonzero(np.isin(self.fingerprints, fingerprints))
+    def chosen(self, kept: npt.NDArray[np.int64], names: npt.NDArray[np.integer]) -> Runs:
+        """The runs at positions `kept`; `names` int64[n] stand in the place of fingerprints."""
         lengths = np.diff(self.offsets)[kept]
         offsets = np.append(0, np.cumsum(lengths))
         places = np.repeat(self.offsets[:-1][kept] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return Runs(
-            self.fingerprints[kept],
+            names[kept].astype(np.uint64),
             self.generations[kept],
             offsets,
             self.timestamps_ms[places],

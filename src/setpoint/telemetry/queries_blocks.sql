@@ -5,6 +5,16 @@ FROM blocks
 WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
   AND first_ms >= {day_ms:Int64} AND first_ms <= {end_ms:Int64} AND last_ms > {start_ms:Int64};
 
+-- name: estimate_samples
+-- About how many samples of a range `read_chunks` finds: chunks count by how far they lie within.
+SELECT sum(
+    samples * (toFloat64(least(last_ms, {end_ms:Int64})) - greatest(first_ms - 1, {start_ms:Int64}))
+    / (last_ms - first_ms + 1)
+) AS samples
+FROM blocks
+WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
+  AND first_ms >= {day_ms:Int64} AND first_ms <= {end_ms:Int64} AND last_ms > {start_ms:Int64};
+
 -- name: count_chunks_since
 -- How many chunks `read_chunks_since` returns over all fingerprints, and their samples.
 SELECT count() AS chunks, sum(samples) AS samples

@@ -17,8 +17,6 @@ import numpy as np
 from setpoint.database import TelemetryDatabase, load_queries
 from setpoint.errors import InvalidInput
 from setpoint.telemetry.blocks import Blocks, day_start_ms
-from setpoint.telemetry.chunk_samples import SeriesSamples, decoded, joined, merged
-from setpoint.telemetry.columns import gather, label_key
 from setpoint.telemetry.conditions import condition_of
 from setpoint.telemetry.convert import convert_samples
 from setpoint.telemetry.head import Head
@@ -26,7 +24,6 @@ from setpoint.telemetry.journal import Journal
 from setpoint.telemetry.late import LateSamples
 from setpoint.telemetry.match import refuse_invalid
 from setpoint.telemetry.model import (
-    Labels,
     LogBatch,
     Matcher,
     Metadata,
@@ -39,6 +36,7 @@ from setpoint.telemetry.ref_batches import by_ref, columns_of
 from setpoint.telemetry.series_store import SeriesStore
 from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.side_store import SideStore, StoredExemplars, StoredHistograms
+from setpoint.telemetry.stored_samples import labelled_samples, refuse_excess
 
 __all__ = ["ServiceSignals", "SignalCounts", "SignalStore"]
 
@@ -204,26 +202,21 @@ class SignalStore:
         """The samples with start_ms < t <= end_ms that were flushed, or came too late for the head; series in the
         order of their labels, empty ones left out.
 
-        Raises InvalidInput for a bad expression, Unavailable when the engine does not answer, CorruptChunk.
+        Raises InvalidInput for a bad expression or too many samples, Unavailable when the engine does not answer,
+        CorruptChunk.
         """
         refuse_invalid(matchers)
         start_ms, end_ms = _as_int64(start_ms), _as_int64(end_ms)
         condition, parameters = condition_of(matchers)
         # Late samples first: what a flush moves from there meanwhile is found in the table, at worst in both.
         late = self.late.runs(start_ms, end_ms)
+        refuse_excess(self.blocks.estimate(condition, parameters, start_ms, end_ms))
         stored = self.blocks.select(condition, parameters, start_ms, end_ms)
         # Labels after samples: series are written first, so every fingerprint that was just read is found.
         labels = self.series.labels(
             condition, parameters, np.concatenate((stored.fingerprints, late.fingerprints))
         )
-        if not labels:
-            return SampleColumns.empty()
-        chunks = stored.columns()
-        runs = joined(
-            decoded(chunks.fingerprints, stored.generations, stored.counts, chunks.payload, chunks.offsets),
-            late.of(np.fromiter(labels, np.uint64)),
-        )
-        return _labelled(merged(runs, start_ms, end_ms), labels)
+        return labelled_samples(stored, late, labels, start_ms, end_ms)
 
     def read_exemplars(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredExemplars:
         """The exemplars with start_ms <= t <= end_ms of the matching series; errors as `read_samples`."""
@@ -265,21 +258,6 @@ class SignalStore:
             ServiceSignals(name, series, spans, logs, max(last_ms, seen_ms.get(name, 0)))
             for name, series, spans, logs, last_ms in zip(*columns, strict=True)
         ]
-
-
-def _labelled(samples: SeriesSamples, labels: Mapping[int, Labels]) -> SampleColumns:
-    """`samples` with their labels, in the order of the labels."""
-    bounds = samples.offsets.tolist()
-    named = [labels[fingerprint] for fingerprint in samples.fingerprints.tolist()]
-    order = sorted(range(len(named)), key=lambda place: label_key(named[place]))
-    return gather(
-        (
-            named[place],
-            samples.timestamps_ms[bounds[place] : bounds[place + 1]],
-            samples.values[bounds[place] : bounds[place + 1]],
-        )
-        for place in order
-    )
 
 
 def _as_int64(instant_ms: int) -> int:
