@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from setpoint.clock import VirtualClock
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.model import LogBatch, MetricBatch, RefBatch, SpanBatch
+from setpoint.telemetry.model import LogBatch, RefBatch, SpanBatch
 from setpoint.telemetry.receive.json_encoding import parse
 from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Receiver, Signal
+from setpoint.telemetry.series_table import SeriesTable
 from tests.telemetry.receive.messages import NOW_MS, NOW_NS, full_request
 
 _IDS = {"traceId", "spanId", "parentSpanId"}
@@ -44,17 +45,17 @@ class _Collected:
     def __init__(self) -> None:
         self.batches: list[Any] = []
 
-    def submit(self, batch: RefBatch | MetricBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
+    def submit(self, batch: RefBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
         self.batches.append(batch)
         future: Future[None] = Future()
         future.set_result(None)
         return future
 
 
-def comparable(batch: Any) -> Any:
-    if isinstance(batch, MetricBatch):
-        arrays = (batch.series_index, batch.timestamps_ms, batch.values)
-        return list(batch.series), [array.tobytes() for array in arrays]
+def comparable(batch: Any, table: SeriesTable) -> Any:
+    if isinstance(batch, RefBatch):
+        arrays = (batch.refs, batch.timestamps_ms, batch.values)
+        return table.series_of(batch.refs), [array.tobytes() for array in arrays], list(batch.metadata)
     return batch.columns
 
 
@@ -68,10 +69,13 @@ def test_json_and_protobuf_of_a_message_give_the_same_batch(signal: Signal) -> N
         (json.dumps(document).encode(), True),
         (json.dumps(document, indent=1, ensure_ascii=False).encode(), True),
     ]
+    found = []
     for body, is_json in bodies:
-        Receiver(collected, VirtualClock(NOW_MS)).receive(signal, body, is_json=is_json).stored.result()
-    first, *others = (comparable(batch) for batch in collected.batches)
-    assert len(others) == 2
+        table = SeriesTable()
+        receiver = Receiver(collected, VirtualClock(NOW_MS), table)
+        receiver.receive(signal, body, is_json=is_json).stored.result()
+        found.append(comparable(collected.batches.pop(), table))
+    first, *others = found
     assert all(other == first for other in others)
 
 
@@ -196,7 +200,9 @@ def test_nesting_beyond_protobufs_limit_is_refused_and_below_it_decoded() -> Non
     with pytest.raises(InvalidInput, match="nested deeper"):
         parse(nested(60), SERVICES["traces"].request())
     request = parse(nested(40), SERVICES["traces"].request())
-    receipt = Receiver(_Collected(), VirtualClock(NOW_MS)).receive("traces", request.SerializeToString())
+    receipt = Receiver(_Collected(), VirtualClock(NOW_MS), SeriesTable()).receive(
+        "traces", request.SerializeToString()
+    )
     assert receipt.stored.done()
 
 

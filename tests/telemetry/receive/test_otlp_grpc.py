@@ -16,6 +16,7 @@ from setpoint.clock import SystemClock
 from setpoint.errors import StartupRefused, Unavailable
 from setpoint.telemetry.receive import OtlpGrpcServer
 from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Receiver, Signal
+from setpoint.telemetry.series_table import SeriesTable
 from tests.telemetry.receive.loopback import LIMIT_BYTES, Doors
 from tests.telemetry.receive.messages import full_request
 from tests.telemetry.receive.test_otlp_http import TABLE, partial_request, rows
@@ -82,7 +83,7 @@ class _Refusing:
 
 
 def test_back_pressure_is_unavailable_with_retry_info() -> None:
-    server = OtlpGrpcServer("127.0.0.1:0", Receiver(_Refusing(), SystemClock()), LIMIT_BYTES)
+    server = OtlpGrpcServer("127.0.0.1:0", Receiver(_Refusing(), SystemClock(), SeriesTable()), LIMIT_BYTES)
     server.start()
     try:
         with calling(f"127.0.0.1:{server.port}", "logs") as call:
@@ -96,7 +97,9 @@ def test_back_pressure_is_unavailable_with_retry_info() -> None:
 
 
 def test_a_long_error_of_the_database_still_says_retry() -> None:
-    server = OtlpGrpcServer("127.0.0.1:0", Receiver(_Refusing("\U0001f600" * 100_000), SystemClock()), LIMIT_BYTES)
+    server = OtlpGrpcServer(
+        "127.0.0.1:0", Receiver(_Refusing("\U0001f600" * 100_000), SystemClock(), SeriesTable()), LIMIT_BYTES
+    )
     server.start()
     try:
         with calling(f"127.0.0.1:{server.port}", "logs") as call:
@@ -115,7 +118,9 @@ def test_a_request_of_empty_messages_is_resource_exhausted(doors: Doors) -> None
 
 
 def test_a_token_is_demanded_where_one_is_set(doors: Doors) -> None:
-    server = OtlpGrpcServer("127.0.0.1:0", Receiver(doors.ingest, SystemClock()), LIMIT_BYTES, token="sesam")
+    server = OtlpGrpcServer(
+        "127.0.0.1:0", Receiver(doors.ingest, SystemClock(), doors.store.table), LIMIT_BYTES, token="sesam"
+    )
     server.start()
     body = full_request("traces").SerializeToString()
     try:
@@ -137,14 +142,16 @@ def test_a_taken_port_is_said_at_start() -> None:
         holder.listen()
         address = f"127.0.0.1:{holder.getsockname()[1]}"
         with pytest.raises(StartupRefused, match=f"cannot listen on {address}.*--otlp-grpc"):
-            OtlpGrpcServer(address, Receiver(_Refusing(), SystemClock()), LIMIT_BYTES).start()
+            OtlpGrpcServer(address, Receiver(_Refusing(), SystemClock(), SeriesTable()), LIMIT_BYTES).start()
 
 
 def test_a_second_server_cannot_share_the_port() -> None:
-    first = OtlpGrpcServer("127.0.0.1:0", Receiver(_Refusing(), SystemClock()), LIMIT_BYTES)
+    first = OtlpGrpcServer("127.0.0.1:0", Receiver(_Refusing(), SystemClock(), SeriesTable()), LIMIT_BYTES)
     first.start()
     try:
         with pytest.raises(StartupRefused):
-            OtlpGrpcServer(f"127.0.0.1:{first.port}", Receiver(_Refusing(), SystemClock()), LIMIT_BYTES).start()
+            OtlpGrpcServer(
+                f"127.0.0.1:{first.port}", Receiver(_Refusing(), SystemClock(), SeriesTable()), LIMIT_BYTES
+            ).start()
     finally:
         first.stop(0)

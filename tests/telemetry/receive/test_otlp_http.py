@@ -20,9 +20,10 @@ from starlette.applications import Starlette
 
 from setpoint.clock import SystemClock
 from setpoint.errors import Unavailable
-from setpoint.telemetry import Batch
+from setpoint.telemetry.model import LogBatch, RefBatch, SpanBatch
 from setpoint.telemetry.receive import routes
 from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Receiver, Signal, SubmitsBatches
+from setpoint.telemetry.series_table import SeriesTable
 from tests.telemetry.receive.loopback import LIMIT_BYTES, Doors, serving
 from tests.telemetry.receive.messages import add_metric, full_request, metrics_request
 from tests.telemetry.receive.test_json_encoding import otlp_json
@@ -234,14 +235,14 @@ class _NotesThreads:
         self._ingest = ingest
         self.threads: set[int] = set()
 
-    def submit(self, batch: Batch, size_bytes: int) -> Future[None]:
+    def submit(self, batch: RefBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
         self.threads.add(threading.get_ident())
         return self._ingest.submit(batch, size_bytes)
 
 
 def test_the_event_loop_decodes_nothing(doors: Doors) -> None:
     noted = _NotesThreads(doors.ingest)
-    application = Starlette(routes=routes(Receiver(noted, SystemClock()), LIMIT_BYTES))
+    application = Starlette(routes=routes(Receiver(noted, SystemClock(), doors.store.table), LIMIT_BYTES))
 
     async def send() -> None:
         transport = httpx.ASGITransport(application)
@@ -276,7 +277,7 @@ def test_back_pressure_tells_when_to_come_back(at_once: bool, content_type: str)
     body = (
         request.SerializeToString() if content_type == PROTOBUF else json.dumps(otlp_json(request)).encode()
     )
-    with serving(Receiver(_Refusing(at_once), SystemClock())) as port:
+    with serving(Receiver(_Refusing(at_once), SystemClock(), SeriesTable())) as port:
         url = f"http://127.0.0.1:{port}/v1/logs"
         answer = httpx.post(url, content=body, headers={"content-type": content_type})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")

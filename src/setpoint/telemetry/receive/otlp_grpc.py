@@ -34,9 +34,7 @@ with them what says that it may retry.
 class OtlpGrpcServer:
     """A gRPC server for OTLP at `address` (`HOST:PORT`; port 0 chooses one, see `port` after `start`)."""
 
-    def __init__(
-        self, address: str, receiver: Receiver, limit_bytes: int, token: str = ""
-    ) -> None:
+    def __init__(self, address: str, receiver: Receiver, limit_bytes: int, token: str = "") -> None:
         """`limit_bytes` bounds a message after decompression; with a `token`, calls must carry it as
         bearer.
         """

@@ -15,7 +15,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
@@ -23,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from setpoint.clock import Clock
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.model import LogBatch, MetricBatch, RefBatch, SpanBatch
+from setpoint.telemetry.model import LogBatch, RefBatch, SpanBatch
 from setpoint.telemetry.protect import Protection
 from setpoint.telemetry.receive.decode_logs import decode_logs
 from setpoint.telemetry.receive.decode_metrics import MetricDecoder
@@ -42,7 +41,7 @@ Signal = Literal["traces", "metrics", "logs"]
 class SubmitsBatches(Protocol):
     """What the receiver needs of `Ingest`."""
 
-    def submit(self, batch: RefBatch | MetricBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
+    def submit(self, batch: RefBatch | SpanBatch | LogBatch, size_bytes: int) -> Future[None]:
         """Queue a batch; the future resolves when it is stored. Raises Unavailable when the queue is full."""
         ...
 
@@ -79,6 +78,9 @@ SERVICES: Mapping[Signal, Service] = MappingProxyType(
         ),
     }
 )
+_SAMPLE_BYTES = 20
+"""Of the columns of a batch; a histogram's point can be more samples than bytes."""
+
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
 
 
@@ -102,16 +104,14 @@ class Receiver:
         self,
         ingest: SubmitsBatches,
         clock: Clock,
-        table: SeriesTable | None = None,
+        table: SeriesTable,
         protection: Protection | None = None,
         last: LastSamples | None = None,
     ) -> None:
         """`table` is the ingest's series table, `last` finds stored samples (`SeriesMemory`)."""
         self._ingest = ingest
         self._clock = clock
-        self._table = table or SeriesTable()
-        memory = SeriesMemory(self._table, last)
-        self._metrics = MetricDecoder(clock, self._table, memory, protection)
+        self._metrics = MetricDecoder(clock, table, SeriesMemory(table, last), protection)
 
     def receive(self, signal: Signal, body: bytes, *, is_json: bool = False) -> Receipt:
         """Parse and queue one export request.
@@ -126,13 +126,14 @@ class Receiver:
         if decoded.rejections.message:
             setattr(response.partial_success, service.rejected_field, decoded.rejections.count)
             response.partial_success.error_message = decoded.rejections.message
-        if not _has_rows(decoded.batch):
+        size_bytes = _size_bytes(decoded.batch, len(body))
+        if not size_bytes:
             decoded.on_failed()
             stored: Future[None] = Future()
             stored.set_result(None)
             return Receipt(stored, response)
         try:
-            stored = self._ingest.submit(self._accepted(decoded.batch), len(body))
+            stored = self._ingest.submit(decoded.batch, size_bytes)
         except BaseException:
             decoded.on_failed()
             raise
@@ -157,21 +158,14 @@ class Receiver:
         decode = decode_traces if signal == "traces" else decode_logs
         return decode(request, self._clock.now_ms())
 
-    def _accepted(self, batch: RefBatch | SpanBatch | LogBatch) -> MetricBatch | SpanBatch | LogBatch:
-        """The batch in a shape that the ingest takes."""
-        if not isinstance(batch, RefBatch):
-            return batch
-        refs, index = np.unique(batch.refs, return_inverse=True)
-        series = self._table.series_of(refs)
-        return MetricBatch(
-            series, index.astype(np.int32), batch.timestamps_ms, batch.values, sender=batch.lease.sender
-        )
 
-
-def _has_rows(batch: RefBatch | SpanBatch | LogBatch) -> bool:
+def _size_bytes(batch: RefBatch | SpanBatch | LogBatch, body_bytes: int) -> int:
+    """What a batch counts against the queue's limit; 0 when there is nothing to store."""
     if isinstance(batch, RefBatch):
-        return bool(len(batch.refs) or batch.histograms)
-    return bool(next(iter(batch.columns.values()), ()))
+        if not len(batch.refs) and batch.histograms is None:
+            return 0
+        return max(body_bytes, _SAMPLE_BYTES * len(batch.refs))
+    return body_bytes if next(iter(batch.columns.values()), ()) else 0
 
 
 def _settle(decoded: Decoded, future: Future[None]) -> None:
