@@ -1,5 +1,4 @@
-# ruff: noqa: PLR0911, PLR0912, PLR0917 - a reader of untrusted bytes leaves at the first thing that is wrong;
-# kernels take flat arrays
+# ruff: noqa: PLR0912, PLR0917 - kernels take flat arrays, and a reader of untrusted bytes asks at every step
 """The compiled reading side of `codec`: chunks of bits back into timestamps and values.
 
 `codec` calls `decode_into` with whole columns of chunks, the head with the chunks that a query touches. The
@@ -16,8 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.telemetry.compiled import compiled, inlined
 
 __all__ = ["decode_into", "first_bad_header"]
 
@@ -78,7 +78,7 @@ def _get_int(source: Any, at: Any, end: Any) -> Any:
     return at + width, _signed(_get(source, at, width))
 
 
-@compiled
+@inlined
 def _unpack(source: Any, at: Any, width: Any, count: Any, coded: Any) -> Any:
     """`count` numbers of `width` bits each into `coded`."""
     if width <= 57:
@@ -93,43 +93,42 @@ def _unpack(source: Any, at: Any, width: Any, count: Any, coded: Any) -> Any:
             coded[j] = _get(source, at + j * width, width)
 
 
-@compiled
+@inlined
 def _patch(source: Any, at: Any, end: Any, width: Any, count: Any, coded: Any) -> Any:
-    """Add the high bits of outliers to `coded`: (the bit after them or -1, bit j says that j is an outlier).
+    """Add the high bits of outliers to `coded`: (the bit after them or -1, how many, the sum of their numbers).
 
     `at` is where the patch begins: number of outliers - 1, their extra width - 1, places, high bits.
     """
-    outside = np.uint64(0)
+    total = np.uint64(0)
     if at + 11 > end:
-        return -1, outside
+        return -1, np.int64(0), total
     outliers = np.int64(_get(source, at, 5)) + 1
     extra = np.int64(_get(source, at + 5, 6)) + 1
     at += 11
     listed = outliers <= 6
-    places_at = at
-    at += 5 * outliers if listed else count
-    if outliers > count or width + extra > 64 or at + outliers * extra > end:
-        return -1, outside
-    here = np.int64(-1)
-    bitmap = np.uint64(0) if listed else _get(source, places_at, count)
-    for k in range(outliers):
-        if listed:
-            place = np.int64(_get(source, places_at + 5 * k, 5))
-            if place <= here or place >= count:
-                return -1, outside
-            here = place
-        else:
-            here += 1
-            while here < count and not (bitmap >> np.uint64(here)) & np.uint64(1):
-                here += 1
-            if here >= count:
-                return -1, outside
-        coded[here] |= _get(source, at + k * extra, extra) << np.uint64(width)
-        outside |= np.uint64(1) << np.uint64(here)
-    return at + outliers * extra, outside
+    size = 5 * outliers if listed else count
+    if outliers > count or width + extra > 64 or at + size + outliers * extra > end:
+        return -1, outliers, total
+    bitmap = _get(source, at, size)
+    if listed:
+        places = bitmap
+        bitmap = np.uint64(0)
+        for _ in range(outliers):
+            bitmap |= np.uint64(1) << (places & np.uint64(31))
+            places >>= np.uint64(5)
+    at += size
+    for _ in range(outliers):
+        place = np.int64(trailing_zeros(bitmap))
+        if place >= count:
+            return -1, outliers, total
+        bitmap &= bitmap - np.uint64(1)
+        coded[place] |= _get(source, at, extra) << np.uint64(width)
+        total += _signed(coded[place])
+        at += extra
+    return at if bitmap == 0 else -1, outliers, total
 
 
-@compiled
+@inlined
 def _read_block(source: Any, at: Any, end: Any, count: Any, reference: Any, residues: Any, coded: Any) -> Any:
     """`count` residues of one block into `residues`: (next bit or -1, the reference of the next block)."""
     if at + 8 > end:
@@ -137,10 +136,9 @@ def _read_block(source: Any, at: Any, end: Any, count: Any, reference: Any, resi
     header = np.int64(_get(source, at, 8))
     at += 8
     width = header >> 1
-    patched = header & 1
-    if width > 64 or at + width * count > end or (patched and width == 64):
+    if width > 64 or at + width * count > end or header == 129:
         return -1, reference
-    if width == 0 and not patched:
+    if header == 0:
         for j in range(count):
             residues[j] = reference
         return at, reference
@@ -148,66 +146,54 @@ def _read_block(source: Any, at: Any, end: Any, count: Any, reference: Any, resi
         _unpack(source, at, width, count, coded)
         at += width * count
     else:
-        coded[:count] = 0
-    if not patched:
-        total = np.uint64(0)
         for j in range(count):
-            offset = _signed(coded[j])
-            total += offset
-            residues[j] = reference + offset
-        return at, reference + np.uint64(np.int64(total) // count)
-    at, outside = _patch(source, at, end, width, count, coded)
+            coded[j] = np.uint64(0)
+    inside = count
     total = np.uint64(0)
-    inside = 0
+    if header & 1:
+        at, outliers, outside = _patch(source, at, end, width, count, coded)
+        inside -= outliers
+        total -= outside
     for j in range(count):
         offset = _signed(coded[j])
+        total += offset
         residues[j] = reference + offset
-        if not (outside >> np.uint64(j)) & np.uint64(1):
-            total += offset
-            inside += 1
-    if width and inside:
+    if width and inside > 0:
         reference += np.uint64(np.int64(total) // inside)
     return at, reference
 
 
-@compiled
-def _read_numbers(source: Any, at: Any, end: Any, kind: Any, out: Any, residues: Any, coded: Any) -> Any:
+@inlined
+def _read_numbers(source: Any, at: Any, end: Any, kind: Any, out: Any, coded: Any) -> Any:
     """The numbers relative to the first (which is 0) into `out`; the bit after them, or -1."""
     count = len(out)
     out[0] = np.uint64(0)
-    if count == 1:
-        return at
     slope = reference = before = np.uint64(0)
-    if kind in (_FLAT, _LINEAR, _DELTA2):
+    if count > 1 and kind in (_FLAT, _LINEAR, _DELTA2):
         at, slope = _get_int(source, at, end)
-    if kind in (_LINEAR, _DELTA, _LEVEL):
+    if count > 1 and kind in (_LINEAR, _DELTA, _LEVEL):
         at, reference = _get_int(source, at, end)
-    if at < 0:
-        return -1
-    if kind == _FLAT:
+    if at >= 0 and kind == _FLAT:
         for i in range(1, count):
             out[i] = np.uint64(i) * slope
-        return at
-    for start in range(1, count, _BLOCK):
-        many = min(_BLOCK, count - start)
-        at, reference = _read_block(source, at, end, many, reference, residues, coded)
-        if at < 0:
-            return -1
-        if kind == _DELTA:
-            for j in range(many):
-                before += residues[j]
-                out[start + j] = before
-        elif kind == _LINEAR:
-            for j in range(many):
-                out[start + j] = residues[j] + np.uint64(start + j) * slope
-        elif kind == _LEVEL:
-            for j in range(many):
-                out[start + j] = residues[j]
-        else:
-            for j in range(many):
-                slope += residues[j]
-                before += slope
-                out[start + j] = before
+    elif at >= 0:
+        for start in range(1, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
+            at, reference = _read_block(source, at, end, stop - start, reference, out[start:stop], coded)
+            if at < 0:
+                break
+            if kind == _DELTA:
+                for j in range(start, stop):
+                    before += out[j]
+                    out[j] = before
+            elif kind == _LINEAR:
+                for j in range(start, stop):
+                    out[j] += np.uint64(j) * slope
+            elif kind == _DELTA2:
+                for j in range(start, stop):
+                    slope += out[j]
+                    before += slope
+                    out[j] = before
     return at
 
 
@@ -255,75 +241,80 @@ def _read_exceptions(source: Any, at: Any, end: Any, bits: Any) -> Any:
     return at
 
 
-@compiled
-def _read_series(
-    source: Any, at: Any, end: Any, scaled: Any, kind: Any, out: Any, work: Any, coded: Any
-) -> Any:
+@inlined
+def _read_series(source: Any, at: Any, end: Any, scaled: Any, kind: Any, out: Any, coded: Any) -> Any:
     """Integers into `out`: the first, their common factor if `scaled`, the rest relative to the first."""
     at, first = _get_int(source, at, end)
     factor = np.uint64(1)
     if scaled:
         at, factor = _get_int(source, at, end)
-    if at < 0:
-        return -1
-    at = _read_numbers(source, at, end, kind, out, work, coded)
-    if scaled:
-        for i in range(len(out)):
-            out[i] = first + factor * out[i]
-    else:
-        for i in range(len(out)):
-            out[i] += first
+    if at >= 0:
+        at = _read_numbers(source, at, end, kind, out, coded)
+        if scaled:
+            for i in range(len(out)):
+                out[i] = first + factor * out[i]
+        else:
+            for i in range(len(out)):
+                out[i] += first
     return at
 
 
-@compiled
-def _decode(
-    source: Any, start: Any, stop: Any, times: Any, values: Any, bits: Any, work: Any, coded: Any
+@inlined
+def _finish(
+    source: Any, at: Any, end: Any, flags: Any, exponent: Any, words: Any, bits: Any, values: Any
 ) -> Any:
-    """One chunk; False when it is malformed. `source` is readable for eight bytes beyond `stop`."""
-    at, count = _read_head(source, start, stop)
-    if at < 0 or count != len(times):
-        return False
-    end = stop * 8
-    flags = source[start]
-    if count == 0:
-        return flags == _VERSION and (at + 7) >> 3 == stop
-    if at + 6 > end:
-        return False
-    time_kind = np.int64(_get(source, at, 3))
-    value_kind = np.int64(_get(source, at + 3, 3))
-    at += 6
-    if time_kind > _LEVEL or value_kind > _LEVEL:
-        return False
-    at = _read_series(source, at, end, flags & 32, time_kind, times.view(np.uint64), work, coded)
-    if at < 0:
-        return False
-    for i in range(1, count):
-        if times[i] <= times[i - 1]:
-            return False
-    exponent = np.int64(0)
-    decimal = not flags & 16
-    if decimal:
-        if at + 5 > end:
-            return False
-        exponent = np.int64(_get(source, at, 5))
-        at += 5
-        if exponent > _MAX_EXPONENT:
-            return False
-    at = _read_series(source, at, end, flags & 64, value_kind, bits, work, coded)
-    if at < 0:
-        return False
-    if decimal:
+    """From integers to values, and the exceptions; the bit after them, or -1 (also if timestamps do not ascend)."""
+    descending = np.bool_(False)
+    for i in range(1, len(words)):
+        descending |= np.int64(words[i]) <= np.int64(words[i - 1])
+    if descending:
+        return np.int64(-1)
+    if not flags & 16:
         if exponent:
             power = _POWERS[exponent]
-            for i in range(count):
+            for i in range(len(values)):
                 values[i] = np.int64(bits[i]) / power
         else:
-            for i in range(count):
+            for i in range(len(values)):
                 values[i] = np.int64(bits[i])
-    if flags & 8:
-        at = _read_exceptions(source, at, end, bits)
-    return at >= 0 and (at + 7) >> 3 == stop
+    return _read_exceptions(source, at, end, bits) if flags & 8 else at
+
+
+@inlined
+def _decode(source: Any, start: Any, stop: Any, words: Any, values: Any, bits: Any, coded: Any) -> Any:
+    """One chunk; False when it is malformed. `source` is readable for eight bytes beyond `stop`.
+
+    `words` are the timestamps and `bits` the values, as words.
+    """
+    at, count = _read_head(source, start, stop)
+    end = stop * 8
+    good = False
+    if at >= 0 and count == len(words):
+        flags = np.int64(source[start])
+        if count == 0:
+            good = flags == _VERSION and (at + 7) >> 3 == stop
+        elif at + 6 <= end:
+            kinds = np.int64(_get(source, at, 6))
+            at += 6
+            exponent = np.int64(0)
+            for part in range(2):  # one loop, so that all of it is compiled into one place
+                out = words if part == 0 else bits
+                if part and not flags & 16 and at >= 0:
+                    if at + 5 <= end:
+                        exponent = np.int64(_get(source, at, 5))
+                    at = at + 5 if at + 5 <= end and exponent <= _MAX_EXPONENT else np.int64(-1)
+                kind = (kinds >> (3 * part)) & 7
+                if at >= 0:
+                    scaled = flags & (32 << part)
+                    at = (
+                        _read_series(source, at, end, scaled, kind, out, coded)
+                        if kind <= _LEVEL
+                        else np.int64(-1)
+                    )
+            if at >= 0:
+                at = _finish(source, at, end, flags, exponent, words, bits, values)
+            good = at >= 0 and (at + 7) >> 3 == stop
+    return good
 
 
 @compiled
@@ -350,9 +341,9 @@ def decode_into(
 
     Returns the index of the first malformed chunk, or -1. Chunks before it are decoded.
     """
-    work = np.empty(_BLOCK, np.uint64)
     coded = np.empty(_BLOCK, np.uint64)
     bits = values.view(np.uint64)
+    words = times.view(np.uint64)
     for c in range(len(starts)):
         start, end, count, place = starts[c], ends[c], counts[c], places[c]
         if start < 0 or end < start or end > len(payload):
@@ -360,12 +351,12 @@ def decode_into(
         if count < 0 or place < 0 or place + count > len(times) or place + count > len(values):
             return c
         into = slice(place, place + count)
-        if end + 8 <= len(payload):
-            good = _decode(payload, start, end, times[into], values[into], bits[into], work, coded)
-        else:
-            copy = np.zeros(end - start + 8, np.uint8)
-            copy[: end - start] = payload[start:end]
-            good = _decode(copy, 0, end - start, times[into], values[into], bits[into], work, coded)
+        source = payload
+        if end + 8 > len(payload):
+            source = np.zeros(end - start + 8, np.uint8)
+            source[: end - start] = payload[start:end]
+            start, end = 0, end - start
+        good = _decode(source, start, end, words[into], values[into], bits[into], coded)
         if not good:
             return c
     return -1
