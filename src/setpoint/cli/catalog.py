@@ -40,6 +40,7 @@ CATALOG = (
     CommandEntry("event", "event", "Put an event on the timeline, such as a deploy.", _LOOK),
     CommandEntry("query", "query", "Answer a PromQL expression at one instant.", _LOOK),
     CommandEntry("telemetry", "telemetry", "Show who sends what, and what it costs.", _LOOK),
+    CommandEntry("targets", "targets", "List what is scraped, and how it went.", _LOOK),
 )
 
 EXIT_CODES = (

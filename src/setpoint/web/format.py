@@ -18,6 +18,7 @@ from setpoint.clock import rfc3339
 __all__ = [
     "absolute",
     "breakable",
+    "brief",
     "budget",
     "burn",
     "compact",
@@ -166,6 +167,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400:,}{_GAP}d" + (
         f" {whole % 86400 // 3600}{_GAP}h" if whole % 86400 >= 3600 else ""
     )
+
+
+def brief(seconds: float | None) -> str:
+    """How long something quick took: `8 ms`, `1.24 s`; `< 1 ms` below that."""
+    if seconds is None or not math.isfinite(seconds):
+        return _NONE
+    if seconds < 0.001:
+        return f"<{_GAP}1{_GAP}ms"
+    return f"{seconds * 1000:.0f}{_GAP}ms" if seconds < 0.9995 else f"{_number(seconds, 2)}{_GAP}s"
 
 
 def absolute(instant_ms: int) -> str:

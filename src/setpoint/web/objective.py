@@ -7,7 +7,6 @@ that a page can be sent to somebody and works without JavaScript.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from setpoint.objective import ObjectiveStatus
 from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
 from setpoint.web.page import STATES, Parts, json_answer, plain, query_string, render, wants_json
+from setpoint.web.terms import Term, read_terms
 
 __all__ = ["matches", "page_threshold", "router", "sorted_by"]
 
@@ -36,10 +36,6 @@ _FALLBACK_POINTS = 180
 _POINTS_MAX = 2000
 _RANGES_S = (300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
 _BIG_FLEET = 100
-_TERM = re.compile(
-    r'(?P<key>[^\s:"]+):(?:"(?P<quoted>[^"]*)"|(?P<value>\S*))|"(?P<phrase>[^"]*)"|(?P<word>\S+)'
-)
-
 router = APIRouter()
 
 
@@ -50,17 +46,15 @@ def page_threshold(status: ObjectiveStatus) -> float:
 
 def matches(status: ObjectiveStatus, query: str) -> bool:
     """True when every term holds: `service:`, `state:`, any label as `key:value`, or text in the names."""
-    return all(_holds(status, term) for term in _TERM.finditer(query))
+    return all(_holds(status, term) for term in read_terms(query))
 
 
-def _holds(status: ObjectiveStatus, term: re.Match[str]) -> bool:
-    if term["key"] is None:
-        names = f"{status.name}\n{status.display_name}\n{status.service}".lower()
-        return (term["phrase"] or term["word"] or "").lower() in names
-    key, value = term["key"].lower(), (term["quoted"] or term["value"] or "").lower()
-    if key == "state":
-        return _joined(status.state).startswith(_joined(value))
-    return any(value in known.lower() for known in _field(status, key))
+def _holds(status: ObjectiveStatus, term: Term) -> bool:
+    if not term.key:
+        return term.value in f"{status.name}\n{status.display_name}\n{status.service}".lower()
+    if term.key == "state":
+        return _joined(status.state).startswith(_joined(term.value))
+    return any(term.value in known.lower() for known in _field(status, term.key))
 
 
 def _joined(state: str) -> str:

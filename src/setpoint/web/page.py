@@ -121,6 +121,7 @@ def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
         is_refresh="hx-request" in request.headers,
         unhealthy=sum(state != "healthy" for state in states),
         objectives_total=len(states),
+        targets_down=parts.scraper.down,
         has_token=bool(request.app.state.token),
         **context,
     )

@@ -22,6 +22,7 @@ from setpoint.web import (
     objective,
     promql,
     resource,
+    targets,
     timeline,
     usage,
 )
@@ -48,7 +49,19 @@ def create_app(app: App) -> FastAPI:
     application.state.requests = Requests()
     app.timeline.subscribe(application.state.live.announce)
     errors.register(application)
-    for module in (health, metrics, access, live, objective, timeline, resource, promql, usage, demo):
+    for module in (
+        health,
+        metrics,
+        access,
+        live,
+        objective,
+        timeline,
+        resource,
+        promql,
+        usage,
+        targets,
+        demo,
+    ):
         application.include_router(module.router)
     application.router.routes.extend(otlp_routes(app))
     application.mount("/static", StaticFiles(directory=HERE / "static"))

@@ -24,11 +24,11 @@ from setpoint.telemetry.scrape.scraper import Scraper
 from setpoint.telemetry.scrape.status import TargetStatus
 from setpoint.telemetry.series_table import SeriesTable
 
-__all__ = ["NOW_MS", "STALE_BITS", "Running", "Stored", "WebTarget", "raw_target"]
+__all__ = ["NOW_MS", "STALE_BITS", "Running", "Stored", "WebTarget", "raw_target", "wait_until"]
 
 NOW_MS = 1_799_496_000_000
 STALE_BITS = 0x7FF0000000000002
-_PATIENCE_S = 15.0
+_PATIENCE_S = 40.0
 
 
 @dataclass
@@ -68,6 +68,14 @@ class Stored:
         return [value for _, value in self.of(metric, **labels)]
 
 
+def wait_until(condition: Callable[[], object], what: str = "") -> None:
+    """Wait, in real time, until `condition` holds."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen: {what}"
+        time.sleep(0.01)
+
+
 class Running:
     """A scraper of a configuration, in its thread; use it as a context manager."""
 
@@ -105,10 +113,7 @@ class Running:
 
     def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Wait, in real time, until `condition` holds."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while not condition():
-            assert time.monotonic() < deadline, f"did not happen: {what}\n{self.targets}"
-            time.sleep(0.01)
+        wait_until(condition, what)
 
     def pass_time(self, seconds: float = 15.0) -> None:
         """Let time pass, instant by instant at which something is due, and wait for each scrape."""

@@ -127,6 +127,12 @@ class Scraper:
                 asyncio.run_coroutine_threadsafe(self._apply(), self._loop).result()
 
     @property
+    def down(self) -> int:
+        """How many targets are down."""
+        states = (state for pool in self._pools.values() for state in pool.states)
+        return sum(state.last is not None and bool(state.last.error) for state in states)
+
+    @property
     def status(self) -> ScrapeStatus:
         """How everything is now; jobs in the order of their names."""
         configured = self._configured
