@@ -178,7 +178,10 @@ class SeriesTable:
         new = prepare(series)
         with self._lock:
             rows = self._catalogue.rows
-            missing = rows.find(new.fingerprints) < 0
+            found = rows.find(new.fingerprints)
+            # What another thread added meanwhile must not be removed again before this one has seen it.
+            rows.touch(found, lease.epoch)
+            missing = found < 0
             if not missing.all():
                 new = prepare([one for one, is_new in zip(series, missing.tolist(), strict=True) if is_new])
             if len(new.fingerprints):
@@ -260,6 +263,12 @@ class SeriesTable:
         """The fingerprints of live refs, uint64[n]. Raises NotFound for any other."""
         with self._lock:
             return self._catalogue.rows.fingerprints(self._live_refs(refs))
+
+    def live_fingerprints(self) -> npt.NDArray[np.uint64]:
+        """The fingerprints of all live series, uint64[n]."""
+        with self._lock:
+            rows = self._catalogue.rows
+            return rows.fingerprints(rows.all())
 
     def senders(self, refs: npt.ArrayLike) -> npt.NDArray[np.int32]:
         """Who brought each of the live refs first: positions in `sender_names`, int32[n]. Raises NotFound."""
@@ -375,23 +384,24 @@ def warm() -> None:
     """Compile every kernel of the table, or load it from the cache, by one turn of a small table."""
     table = SeriesTable()
     lease = table.lease("warm")
-    named = [{"__name__": "a", "b": str(number)} for number in range(3)]
+    named = [{"__name__": "a", "b": str(number)} for number in range(12)]
     series = [Series(fingerprint(labels), labels, "warm") for labels in named]
-    keys = np.arange(6, dtype=np.uint64).reshape(3, 2)
+    keys = np.arange(24, dtype=np.uint64).reshape(12, 2)
+    refs = table.bind(keys[:11], series[:11], lease)
     table.find(keys, lease)
-    refs = table.bind(keys[:2], series[:2], lease)
-    for expression in ("1|2", "1.*", "[12]", "x[12]"):
-        table.match_labels([Matcher("b", "=~", expression), Matcher("__name__", "!=", "")])
+    every = [Matcher("b", "=~", "1.*"), Matcher("__name__", "!=", "")]
+    table.match_labels(every)
     table.resolve(series, lease, written=True)
-    table.match_labels([Matcher("b", "=~", "1.*"), Matcher("__name__", "!=", "")])
+    table.match_labels(every)  # the same answer with one more series, in its place
+    table.match([Matcher("__name__", "=", "a"), Matcher("b", "!~", "[0-9]x?")])
     table.match([Matcher("b", "!=", "1")])
     table.unwritten(refs)
     table.mark_written(refs)
     table.series_of(refs)
     table.usage()
     table.pair_usage(np.ones(table.capacity))
-    table.label_names()
+    table.label_values("b", every)
     lease.release()
-    table.remove(refs[:1])
-    table.match([Matcher("b", "=~", "1.*"), Matcher("__name__", "!=", "")])
+    table.remove(refs[:2])
+    table.match(every)
     table.compact()
