@@ -14,7 +14,7 @@ from setpoint.errors import InvalidInput
 from setpoint.telemetry.columns import label_key
 from setpoint.telemetry.model import Labels, Matcher
 from setpoint.telemetry.series_table import SeriesTable
-from setpoint.telemetry.table import answers, rows, symbols
+from setpoint.telemetry.table import answers, pairs, rows, symbols
 from tests.telemetry.naive import EXPRESSIONS, NAMES, VALUES, accepted, label_sets, series
 
 MORE_EXPRESSIONS = (
@@ -49,11 +49,19 @@ def expected(held: dict[int, Labels], query: list[Matcher]) -> list[Labels]:
     ),
     changes=steps,
     asked=st.lists(queries, min_size=1, max_size=4),
-    forgets=st.booleans(),
+    is_tidy=st.booleans(),
 )
 def test_answers_follow_the_series(
-    universe: list[dict[str, str]], changes: list[Any], asked: list[list[Matcher]], forgets: bool
+    universe: list[dict[str, str]], changes: list[Any], asked: list[list[Matcher]], is_tidy: bool
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if is_tidy:  # waste is cleared away at once
+            for part in (pairs, rows, symbols):
+                patch.setattr(part, "_WASTE_MIN", 0)
+        _follow(universe, changes, asked)
+
+
+def _follow(universe: list[dict[str, str]], changes: list[Any], asked: list[list[Matcher]]) -> None:
     table = SeriesTable()
     held: dict[int, Labels] = {}
     for kind, places in changes:
