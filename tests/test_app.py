@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from setpoint.app import App, wire
+from setpoint.app import App, _record_eviction, wire
 from setpoint.clock import VirtualClock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.resource import load_text
 from setpoint.settings import Settings
 from setpoint.telemetry import MetricBatch, Series, fingerprint
+from setpoint.telemetry.disk import Eviction
 
 NOW_MS = 1_799_496_000_000  # 2027-01-09 12:00:00 UTC
 SLO = """
@@ -76,3 +77,33 @@ def test_a_reason_longer_than_a_summary_is_cut_and_kept_in_the_data(app: App) ->
     assert event.summary.endswith("…")
     assert event.data["reason"] == app.objectives.status("paths").reason
     assert "x" * 2000 in event.data["reason"]
+
+
+def test_a_declared_retention_and_the_disk_budget_are_kept(app: App) -> None:
+    rule = "{match: requests_total, keep: 1d}"
+    text = f"apiVersion: setpoint/v1\nkind: Retention\nmetadata: {{name: thin}}\nspec: {{rules: [{rule}]}}\n"
+    before_ms = app.housekeeping.kept_from_ms()
+    app.resources.apply(load_text([("retention.yaml", text)], app.registry), "ada")
+    assert app.housekeeping.kept_from_ms() > before_ms
+    _count(app, 1.0)
+    app.ingest.flush().result(20)
+    assert isinstance(app.clock, VirtualClock)
+    app.clock.advance(30 * 3600)
+    app.housekeeping.tick()
+    assert app.housekeeping.status.error is None
+    compacted = app.housekeeping.status.compacted
+    assert compacted is not None
+    assert compacted.samples == 1
+    app.clock.advance(24 * 3600)
+    app.housekeeping.tick()
+    retired = app.housekeeping.status.retired
+    assert retired is not None
+    assert retired.rows == 1
+
+
+def test_a_day_that_made_room_is_on_the_timeline(app: App) -> None:
+    eviction = Eviction("samples", NOW_MS // 86_400_000 * 86_400_000, 12_000_000, 7)
+    _record_eviction(app.timeline, eviction)
+    (event,) = app.timeline.query(kinds=["telemetry.evicted"])
+    assert event.summary == "The samples of 2027-01-09 were dropped to keep the disk budget (12.0 MB)"
+    assert event.data["rows"] == 7

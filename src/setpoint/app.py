@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
 from setpoint import objective, telemetry
-from setpoint.clock import Clock
+from setpoint.clock import Clock, rfc3339
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
 from setpoint.promql import kernels
 from setpoint.promql.selector import read_selector
-from setpoint.resource import Registry, ResourceStore
+from setpoint.resource import Document, Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
+from setpoint.telemetry.compact import Compactor
+from setpoint.telemetry.disk import DiskBudget, DiskState, Eviction
+from setpoint.telemetry.housekeeping import Housekeeping
 from setpoint.telemetry.protect import Limits, Protection
 from setpoint.telemetry.receive import Receiver, last_samples
+from setpoint.telemetry.retention import Policy, Retention, policy_of
+from setpoint.telemetry.rollup_store import Rollups
 from setpoint.telemetry.scrape import Scraper, own_job
 from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.sizes import SizeMeter
@@ -59,17 +65,20 @@ class App:
     table: SeriesTable
     usage: UsageMeter
     sizes: SizeMeter
+    housekeeping: Housekeeping
+    rollups: Rollups
     reader: Reader
     objectives: ObjectiveBook
     faults: FaultBoard
     started_ms: int
 
     def start(self, stop: threading.Event) -> list[threading.Thread]:
-        """Start the background loops (evaluation, usage, scraping); they end soon after `stop` is set."""
+        """Start the background loops (evaluation, usage, scraping, housekeeping); they end soon after `stop` is set."""
         loops = {
             "evaluation": partial(self.objectives.run, stop),
             "usage": partial(self.usage.run, stop, self.sizes.refresh),
             "scraper": partial(self.scraper.run, stop),
+            "housekeeping": partial(self.housekeeping.run, stop),
         }
         threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in loops.items()]
         for thread in threads:
@@ -128,20 +137,16 @@ def wire(
     protection.starting = True
     rebuild_head(signals, head, clock.now_ms(), _log_progress)
     protection.starting = False
-    reader = Reader(head, signals)
-    objectives = ObjectiveBook(
-        reader.select,
-        head.take_oldest_write_ms,
-        LedgerStore(telemetry_database),
-        clock,
-        oldest_sample_ms=signals.oldest_sample_ms,
-        evaluation_interval_s=settings.evaluation_interval_s,
-        final_after_s=settings.final_after_s,
-        no_data_after_s=settings.no_data_after_s,
-        on_change=partial(_record_state, timeline),
+    rollups = Rollups(telemetry_database)
+    housekeeping = _make_housekeeping(
+        settings, clock, timeline, folder, telemetry_database, signals=signals, rollups=rollups
     )
-    objectives.apply(resources.documents())
-    resources.on_change = objectives.apply
+    reader = Reader(head, signals, rollups, housekeeping.kept_from_ms)
+    objectives = _make_objectives(
+        settings, clock, timeline, telemetry_database, reader, housekeeping, head, signals
+    )
+    resources.on_change = partial(_follow, objectives, housekeeping)
+    resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
     sizes = SizeMeter(telemetry_database, None if settings.telemetry_dsn else folder.telemetry.parent)
     usage = UsageMeter(
@@ -171,6 +176,8 @@ def wire(
         table=table,
         usage=usage,
         sizes=sizes,
+        housekeeping=housekeeping,
+        rollups=rollups,
         reader=reader,
         objectives=objectives,
         faults=FaultBoard(timeline, clock),
@@ -189,6 +196,86 @@ def _make_scraper(
         own=own_job(settings.listen_address, settings.effective_token),
         body_limit_bytes=settings.body_limit_mb << 20,
         protection=protection,
+    )
+
+
+def _make_objectives(  # noqa: PLR0917 — parts to wire
+    settings: Settings,
+    clock: Clock,
+    timeline: Timeline,
+    database: TelemetryDatabase,
+    reader: Reader,
+    housekeeping: Housekeeping,
+    head: Head,
+    signals: SignalStore,
+) -> ObjectiveBook:
+    return ObjectiveBook(
+        reader.select,
+        head.take_oldest_write_ms,
+        LedgerStore(database),
+        clock,
+        oldest_sample_ms=signals.oldest_sample_ms,
+        kept_from_ms=housekeeping.mostly_kept_from_ms,
+        evaluation_interval_s=settings.evaluation_interval_s,
+        final_after_s=settings.final_after_s,
+        no_data_after_s=settings.no_data_after_s,
+        on_change=partial(_record_state, timeline),
+    )
+
+
+def _make_housekeeping(
+    settings: Settings,
+    clock: Clock,
+    timeline: Timeline,
+    folder: DataFolder,
+    database: TelemetryDatabase,
+    *,
+    signals: SignalStore,
+    rollups: Rollups,
+) -> Housekeeping:
+    limit_bytes = round(settings.disk_limit_gb * 1e9) or None
+    return Housekeeping(
+        Compactor(database, signals.blocks, rollups),
+        Retention(
+            database,
+            Policy(settings.retention_days),
+            settings.rollup_retention_days,
+            signals.series.removal.remove,
+        ),
+        DiskBudget(
+            database,
+            limit_bytes,
+            None if settings.telemetry_dsn else folder.telemetry.parent,
+            partial(_record_eviction, timeline),
+            partial(_record_low_disk, timeline),
+        ),
+        clock,
+        lambda documents: policy_of(documents, settings.retention_days, read_selector),
+        grace_ms=round((settings.head_s + settings.flush_s) * 1000),
+    )
+
+
+def _follow(objectives: ObjectiveBook, housekeeping: Housekeeping, documents: Sequence[Document]) -> None:
+    """Hand every resource to who follows some of them."""
+    housekeeping.apply(documents)
+    objectives.apply(documents)
+
+
+def _record_eviction(timeline: Timeline, eviction: Eviction) -> None:
+    day = rfc3339(eviction.day_ms)[:10]
+    timeline.append(
+        "telemetry.evicted",
+        f"The {eviction.signal} of {day} were dropped to keep the disk budget ({eviction.bytes / 1e6:,.1f} MB)",
+        data=asdict(eviction),
+        key=f"telemetry.evicted {eviction.signal} {day} {eviction.rows}",
+    )
+
+
+def _record_low_disk(timeline: Timeline, state: DiskState) -> None:
+    timeline.append(
+        "telemetry.disk_low",
+        f"The disk has {(state.free_bytes or 0) / 1e9:.2f} GB left of {(state.disk_bytes or 0) / 1e9:.2f} GB",
+        data=asdict(state),
     )
 
 

@@ -129,8 +129,9 @@ def test_a_new_rule_counts_from_the_next_minute(night: _Night) -> None:
     night.tick_at(4.1)
     assert {series for series, _ in night.flusher.stored(DAY - 1)} == {0, 2, 4, 6}
     assert night.housekeeping.kept_from_ms() == DAY * DAY_MS
+    assert night.housekeeping.mostly_kept_from_ms() == (DAY - 1) * DAY_MS
     night.housekeeping.apply([])
-    assert night.housekeeping.kept_from_ms() == (DAY + 1 - 35) * DAY_MS
+    assert night.housekeeping.kept_from_ms() == (DAY - 1) * DAY_MS  # nothing older is stored
 
 
 def test_the_oldest_days_make_room(
@@ -163,14 +164,13 @@ def test_no_more_is_dropped_than_needed(telemetry_database: TelemetryDatabase, t
     night = _Night(telemetry_database, tmp_path)
     for day in (DAY - 2, DAY - 1, DAY):
         night.flusher.flush(quarter(0, day=day))
-    night.tick_at(0.1)
-    disk = night.housekeeping.status.disk
-    assert disk is not None
-    assert (disk.limit_bytes, night.evictions) == (None, [])
-    budgeted = _Night(telemetry_database, tmp_path, limit_bytes=disk.bytes - 1)
-    budgeted.budget.enforce(night.clock.now_ms())
-    assert [one.day_ms // DAY_MS for one in budgeted.evictions] == [DAY - 2]
-    assert budgeted.budget.enforce(night.clock.now_ms()) == []
+    now_ms = night.clock.now_ms()
+    assert night.budget.enforce(now_ms) == []
+    limit_bytes = night.budget.state.bytes - 1
+    budget = DiskBudget(telemetry_database, limit_bytes, tmp_path, night.evictions.append, night.low.append)
+    assert [one.day_ms // DAY_MS for one in budget.enforce(now_ms)] == [DAY - 2]
+    assert budget.enforce(now_ms) == []
+    assert len(night.evictions) == 1
 
 
 def test_a_disk_that_is_nearly_full_is_told_of(

@@ -122,12 +122,13 @@ def test_samples_end_where_those_of_a_series_begin(telemetry_database: Telemetry
     for pod in ("a", "b"):
         _store(telemetry_database, {"__name__": "m", "pod": pod}, _ramp(3))
     start = DAY * DAY_MS
-    until = {label_key({"__name__": "m", "pod": "b"}): DAY + 1}
+    until = {label_key({"__name__": "m", "pod": "b"}): (DAY + 1) * DAY_MS}
     found = Rollups(telemetry_database).samples(EVERY, start + FINE_MS, start + 10 * DAY_MS, until)
     ends = [found.timestamps_ms[found.offsets[place + 1] - 1] for place in range(2)]
-    assert ends == [start + 3 * DAY_MS, start + DAY_MS]
+    # What is kept begins at midnight sharp: the bucket that ends there makes way for it.
+    assert ends == [start + 3 * DAY_MS, start + DAY_MS - FINE_MS // 2]
     assert found.timestamps_ms[0] > start + FINE_MS
-    until = {label_key({"__name__": "m", "pod": pod}): DAY for pod in ("a", "b")}
+    until = {label_key({"__name__": "m", "pod": pod}): start + 1 for pod in ("a", "b")}
     assert len(Rollups(telemetry_database).samples(EVERY, *ALL, until).labels) == 0
 
 

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _SAVE_INTERVAL_S = 10.0
 _CHUNKS_PER_TICK = 4
+_KEPT_MS = 34 * 86_400_000
 _MISSED_TICKS = 30
 
 OnChange = Callable[[ObjectiveStatus, ObjectiveStatus | None], None]
@@ -59,6 +60,7 @@ class ObjectiveBook:
         clock: Clock,
         *,
         oldest_sample_ms: Callable[[], int | None] = lambda: None,
+        kept_from_ms: Callable[[], int] | None = None,
         evaluation_interval_s: float = 1.0,
         final_after_s: int = 300,
         no_data_after_s: float = 90,
@@ -66,14 +68,16 @@ class ObjectiveBook:
     ) -> None:
         """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
 
-        `oldest_sample_ms` tells how far back history can be counted; None when nothing is stored. `on_change`
-        is called with (status, previous) when a state differs from the one that it was told before; previous
-        is None for an objective of which it was told nothing (after start, or when it is new). When it raises
-        an error that may pass (`retryable`), it is told again on the next tick.
+        `oldest_sample_ms` tells how far back history can be counted; None when nothing is stored. From
+        `kept_from_ms` on every sample is still there (by default 34 days): late ones before it change no count.
+        `on_change` is called with (status, previous) when a state differs from the one that it was told before;
+        previous is None for an objective of which it was told nothing (after start, or when it is new). When it
+        raises an error that may pass (`retryable`), it is told again on the next tick.
         """
         self._select = select
         self._take_oldest_write_ms = take_oldest_write_ms
         self._oldest_sample_ms = oldest_sample_ms
+        self._kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
         self._store = store
         self._clock = clock
         self.interval_s = evaluation_interval_s
@@ -177,7 +181,7 @@ class ObjectiveBook:
         before = self._assessors.get(objective.name)
         if before is not None and before.track.objective == objective:
             return before
-        track = Track(objective, self._select, final_after_s=self._final_after_s)
+        track = Track(objective, self._select, self._kept_from_ms, final_after_s=self._final_after_s)
         same_events = before is not None and before.track.objective.ledger_key == objective.ledger_key
         if before is not None and same_events:
             if before.track.objective.window_s >= objective.window_s:

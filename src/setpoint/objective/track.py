@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ _SLICES = 60 // SLICE_S
 _MORE_HISTORY_MINUTES = 90 * 1440
 _SMALLEST_CHUNK, _FIRST_CHUNK, _LARGEST_CHUNK = 15, 60, 1440
 _DOUBTED_MINUTES = 1440  # a day: samples that came late and were acknowledged right before a crash
-_RECOUNTED_MINUTES = 34 * 1440  # older ones keep their counts: the database drops samples after 35 days
+_PREVIOUS_MINUTES = 60  # the first minute whose samples are kept compares with samples that are not
 _QUICK_S, _SLOW_S = 0.05, 0.2
 
 
@@ -50,8 +51,10 @@ class Track:
     any.
     """
 
-    def __init__(self, objective: Objective, select: Select, *, final_after_s: int) -> None:
-        """Raises QueryError when a query does not parse."""
+    def __init__(
+        self, objective: Objective, select: Select, kept_from_ms: Callable[[], int], *, final_after_s: int
+    ) -> None:
+        """Raises QueryError when a query does not parse. Minutes before `kept_from_ms()` are never counted again."""
         self.objective = objective
         self.minutes = Ledger(60)
         self.slices = Ledger(SLICE_S)
@@ -59,6 +62,7 @@ class Track:
         self.pending = Ranges()
         self.is_loaded = False
         self._counter = EventCounter(objective, select)
+        self._kept_from_ms = kept_from_ms
         self._final_minutes = -(-final_after_s // 60)
         self._window_minutes = -(-objective.window_s // 60)
         self._since: Since | None = None
@@ -114,7 +118,9 @@ class Track:
             low = min(low, max(final, live_from))
             self.pending.add(final, min(running - self._final_minutes, live_from))
             self._forget(running)
-        self.pending.add(max(low, running - min(self._window_minutes, _RECOUNTED_MINUTES)), live_from)
+        # Older ones keep their counts: their samples are gone.
+        kept = self.minutes.slot_of(self._kept_from_ms()) + _PREVIOUS_MINUTES
+        self.pending.add(max(low, running - self._window_minutes, kept), live_from)
         low = max(low, live_from)
         self._since = Since(low, running)
         self._count_live(low, now_ms)

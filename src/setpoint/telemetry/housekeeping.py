@@ -70,6 +70,8 @@ class Housekeeping:
         self._night: int | None = None
         self._retry_ms: int | None = None
         self._policy_changed = False
+        self._oldest_day_ms: int | None = None
+        self._try("a look at the stored days", self._look)
 
     @property
     def status(self) -> HousekeepingStatus:
@@ -77,8 +79,19 @@ class Housekeeping:
         return self._status
 
     def kept_from_ms(self) -> int:
-        """The instant from which every sample that was stored is there, by the policy and the clock."""
-        return self._retention.kept_from_ms(self._clock.now_ms())
+        """The instant from which every sample that was stored is there: neither retention nor the disk budget
+        has taken any.
+        """
+        return self._not_evicted(self._retention.kept_from_ms(self._clock.now_ms()))
+
+    def mostly_kept_from_ms(self) -> int:
+        """As `kept_from_ms`, for the series that no rule has kept for less than the others."""
+        return self._not_evicted(
+            (self._clock.now_ms() // DAY_MS - self._retention.policy.default_days) * DAY_MS
+        )
+
+    def _not_evicted(self, from_ms: int) -> int:
+        return from_ms if self._oldest_day_ms is None else max(from_ms, self._oldest_day_ms)
 
     def apply(self, documents: Iterable[object]) -> None:
         """Follow the `Retention` resources among these documents (all that exist) from the next tick on."""
@@ -98,6 +111,7 @@ class Housekeeping:
             self._policy_changed = False
             self._try("retention", self._retire)
         self._try("the disk budget", self._keep_budget)
+        self._try("a look at the stored days", self._look)
 
     def run(self, stop: threading.Event) -> None:
         """Tick every minute until `stop` is set; the body of the housekeeping thread."""
@@ -156,6 +170,9 @@ class Housekeeping:
         evicted = self._budget.enforce(self._clock.now_ms())
         evictions = self._status.evictions + len(evicted)
         self._status = replace(self._status, evictions=evictions, disk=self._budget.state)
+
+    def _look(self) -> None:
+        self._oldest_day_ms = self._retention.oldest_day_ms()
 
     def _try(self, what: str, step: Callable[[], None]) -> bool:
         """Do a step; whether it went well."""

@@ -1,19 +1,21 @@
-"""The way out: one `Select` over head and store.
+"""The way out: one `Select` over head, store and rollups.
 
 `app` hands `Reader.select` to the query language. A range that the head covers never touches the database,
 which keeps it off the path that evaluates objectives; an older range is read from both and joined at the
-instant from which the head is complete.
+instant from which the head is complete. Before the samples that are kept come those that rollups stand for, of
+each series up to the day of its first sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from setpoint.telemetry.columns import LabelKey, gather, label_key
 from setpoint.telemetry.head import Head
 from setpoint.telemetry.model import Labels, Matcher, SampleColumns
+from setpoint.telemetry.rollup_store import Rollups
 from setpoint.telemetry.store import SignalStore
 
 __all__ = ["Reader"]
@@ -22,9 +24,18 @@ __all__ = ["Reader"]
 class Reader:
     """Samples from wherever they are. Thread-safe."""
 
-    def __init__(self, head: Head, store: SignalStore) -> None:
+    def __init__(
+        self,
+        head: Head,
+        store: SignalStore,
+        rollups: Rollups | None = None,
+        kept_from_ms: Callable[[], int] = lambda: -(2**62),
+    ) -> None:
+        """`kept_from_ms` tells from when on every stored sample is still there; older ranges ask `rollups`, too."""
         self._head = head
         self._store = store
+        self._rollups = rollups
+        self._kept_from_ms = kept_from_ms
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
         """The samples with start_ms < t <= end_ms, series in the order of their labels, empty ones left out.
@@ -36,7 +47,14 @@ class Reader:
         if start_ms >= covers_from_ms:
             return recent
         older = self._store.read_samples(matchers, start_ms, min(end_ms, covers_from_ms))
-        return _joined(older, recent)
+        found = _joined(older, recent)
+        kept_from_ms = self._kept_from_ms()
+        if self._rollups is None or start_ms >= kept_from_ms:
+            return found
+        firsts = found.timestamps_ms[found.offsets[:-1]].tolist()
+        until_ms = {label_key(labels): first for labels, first in zip(found.labels, firsts, strict=True)}
+        oldest = self._rollups.samples(matchers, start_ms, min(end_ms, kept_from_ms), until_ms)
+        return _joined(oldest, found)
 
 
 def _joined(older: SampleColumns, recent: SampleColumns) -> SampleColumns:

@@ -35,7 +35,7 @@ _SERIES_PER_SLICE = 500_000
 
 _log = logging.getLogger(__name__)
 
-SeriesRemoval = Callable[[npt.NDArray[np.uint64]], int]
+RemoveSeries = Callable[[npt.NDArray[np.uint64]], int]
 """Deletes the rows of series without samples, given by fingerprint, but for those that have come back; tells how
 many went."""
 
@@ -151,7 +151,7 @@ class Retention:
     """Enforces a policy. One thread at a time."""
 
     def __init__(
-        self, db: TelemetryDatabase, policy: Policy, rollup_days: int, remove_series: SeriesRemoval
+        self, db: TelemetryDatabase, policy: Policy, rollup_days: int, remove_series: RemoveSeries
     ) -> None:
         self.policy = policy
         """May be replaced at any time; the next `enforce` follows it."""
@@ -166,6 +166,10 @@ class Retention:
     def kept_from_ms(self, now_ms: int) -> int:
         """The start of the oldest day of which every series still has its samples, by the policy."""
         return (now_ms // DAY_MS - self.policy.shortest_days) * DAY_MS
+
+    def oldest_day_ms(self) -> int | None:
+        """The start of the oldest day of which samples are stored as they came, or None. Raises Unavailable."""
+        return min((part.days[0] * DAY_MS for part in partitions(self._db, ("blocks",))), default=None)
 
     def enforce(self, now_ms: int) -> Retired:
         """Drop and delete what nobody is to keep. Raises Unavailable; it may be called again."""

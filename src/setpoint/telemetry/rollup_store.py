@@ -37,6 +37,7 @@ _BUCKETS_MAX = 50_000_000
 """Most buckets that one question may take from the table: 3 GB while they are joined."""
 
 _LAST_DAY = 2**31
+_ALWAYS_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +172,21 @@ class Rollups:
         )
 
     def samples(
-        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, until_day: Mapping[LabelKey, int]
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, until_ms: Mapping[LabelKey, int]
     ) -> SampleColumns:
         """Synthetic samples with start_ms < t <= end_ms, as `SampleColumns` with only series that have some.
 
-        Of a series in `until_day` only the days before that one (its number since 1970) are taken: from there
-        on its samples are kept. Raises InvalidInput and Unavailable as `select`.
+        `until_ms` says of series when their stored samples begin: of these only the days before that one are
+        taken. Raises InvalidInput and Unavailable as `select`.
         """
         rows = self._rows(matchers, start_ms, end_ms, FINE_MS)
-        until = np.array([until_day.get(label_key(labels), _LAST_DAY) for labels in rows.labels], np.int64)
-        rows = rows.only(rows.days < np.repeat(until, np.diff(rows.bounds)))
+        until = np.array([until_ms.get(label_key(labels), _ALWAYS_MS) for labels in rows.labels], np.int64)
+        rows = rows.only(rows.days < np.repeat(until // DAY_MS, np.diff(rows.bounds)))
         found = self._joined(rows, FINE_MS)
         offsets, times, values = as_samples(
             found.offsets, found.end_ms, found.last, found.before, found.fell, found.ended, FINE_MS
         )
-        inside = (times > start_ms) & (times <= end_ms)
+        inside = (times > start_ms) & (times <= end_ms) & (times < np.repeat(until, np.diff(offsets)))
         kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(inside)])[offsets]
         present = np.diff(kept) > 0
         return SampleColumns(

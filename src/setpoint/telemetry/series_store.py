@@ -16,6 +16,7 @@ from setpoint.database import Columns, TelemetryDatabase, load_queries
 from setpoint.telemetry.blocks import day_start_ms
 from setpoint.telemetry.compiled import compiled
 from setpoint.telemetry.model import Labels, Series
+from setpoint.telemetry.series_removal import SeriesRemoval
 from setpoint.telemetry.series_table import SeriesTable
 
 __all__ = ["SeriesStore", "warm"]
@@ -34,6 +35,7 @@ class SeriesStore:
     def __init__(self, db: TelemetryDatabase, table: SeriesTable) -> None:
         self._db = db
         self._table = table
+        self.removal = SeriesRemoval(db, table.live_fingerprints)
         self._lock = threading.Lock()
         self._services: dict[str, int] = {}
         self._service_of = np.full(0, -1, np.int32)
@@ -47,10 +49,12 @@ class SeriesStore:
         if not len(refs):
             return
         series = self._table.series_of(refs)
+        fingerprints = np.array([one.fingerprint for one in series], np.uint64)
+        self.removal.wait_for(fingerprints)
         self._db.insert(
             "series",
             {
-                "fingerprint": np.array([one.fingerprint for one in series], np.uint64),
+                "fingerprint": fingerprints,
                 "metric": [one.labels.get("__name__", "") for one in series],
                 "labels": [dict(one.labels) for one in series],
                 "service": [one.service for one in series],

@@ -50,6 +50,7 @@ def status(request: Request, parts: Parts) -> Response:
             "ingest": parts.ingest.stats,
             "head": {"series": parts.head.series_count, "samples": parts.head.sample_count},
             "services": parts.signals.services(now_ms - _SEEN_WITHIN_MS),
+            "housekeeping": parts.housekeeping.status,
             "objectives": {state: counts[state] for state in STATES},
             "readers": live.readers,
         }
