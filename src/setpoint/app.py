@@ -23,6 +23,7 @@ from setpoint.promql.selector import read_selector
 from setpoint.resource import Document, Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
+from setpoint.telemetry.catalog import Catalog
 from setpoint.telemetry.compact import Compactor
 from setpoint.telemetry.disk import DiskBudget, DiskState, Eviction
 from setpoint.telemetry.housekeeping import Housekeeping
@@ -68,6 +69,7 @@ class App:
     housekeeping: Housekeeping
     rollups: Rollups
     reader: Reader
+    catalog: Catalog
     objectives: ObjectiveBook
     faults: FaultBoard
     started_ms: int
@@ -179,6 +181,7 @@ def wire(
         housekeeping=housekeeping,
         rollups=rollups,
         reader=reader,
+        catalog=Catalog(head, telemetry_database),
         objectives=objectives,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,

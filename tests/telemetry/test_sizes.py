@@ -16,7 +16,7 @@ DAY_S = 86_400
 def test_tables_are_measured(telemetry_database: TelemetryDatabase, tmp_path: Path) -> None:
     meter = SizeMeter(telemetry_database, tmp_path)
     assert meter.latest == StoreSize()
-    payload = np.random.default_rng(1).bytes(1000)
+    chance = np.random.default_rng(1)  # so that nothing is compressed
     telemetry_database.insert(
         "blocks",
         {
@@ -25,7 +25,7 @@ def test_tables_are_measured(telemetry_database: TelemetryDatabase, tmp_path: Pa
             "last_ms": np.full(200, 10 * DAY_S * 1000 + 1),
             "samples": np.full(200, 1000, np.uint32),
             "generation": np.ones(200, np.uint64),
-            "payload": [payload] * 200,
+            "payload": [chance.bytes(1000) for _ in range(200)],
         },
     )
     meter.refresh()
@@ -34,7 +34,21 @@ def test_tables_are_measured(telemetry_database: TelemetryDatabase, tmp_path: Pa
     assert size.tables["blocks"].parts == 1
     assert 1 <= (size.sample_bytes or 0) < 1.1, "1,000 bytes for 1,000 samples, and little around them"
     assert size.bytes >= 200_000
+    assert {"series", "blocks", "spans", "logs"} <= set(size.tables)
     assert (size.free_bytes or 0) > 0
+
+
+def test_generations_of_the_journal_are_one_table(telemetry_database: TelemetryDatabase) -> None:
+    for generation in (1, 2):
+        telemetry_database.command(f"CREATE TABLE journal_{generation} (block String) ENGINE = StripeLog")
+        telemetry_database.insert(f"journal_{generation}", {"block": ["x" * 5000]})
+    meter = SizeMeter(telemetry_database, None)
+    meter.refresh()
+    for generation in (1, 2):
+        telemetry_database.command(f"DROP TABLE journal_{generation}")
+    assert meter.latest.tables["journal"].bytes > 0
+    assert meter.latest.tables["journal"].rows == 2
+    assert not any(name.startswith("journal_") for name in meter.latest.tables)
 
 
 def test_few_samples_say_nothing_of_their_size(telemetry_database: TelemetryDatabase) -> None:

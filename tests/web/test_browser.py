@@ -125,7 +125,9 @@ def test_a_lost_session_leads_to_the_login(guarded: App, page: Page, serve: Call
     expect(page).to_have_url(f"{url}/login?next=%2Ftimeline")
 
 
-@pytest.mark.parametrize("path", ["/objectives", "/objectives/checkout-availability", "/timeline", "/targets", "/nope"])
+@pytest.mark.parametrize(
+    "path", ["/objectives", "/objectives/checkout-availability", "/timeline", "/targets", "/nope"]
+)
 def test_works_without_scripts_at_every_width(populated: httpx.Client, browser: Browser, path: str) -> None:
     for width in WIDTHS:
         context = browser.new_context(viewport={"width": width, "height": 844}, java_script_enabled=False)

@@ -63,6 +63,9 @@ def test_samples_requests_and_refusals_are_counted(parts: App, client: httpx.Cli
     after = values(client)
     assert after["setpoint_ingest_samples_total"] == 20
     assert after["setpoint_head_series"] == 2
+    assert after["setpoint_ingest_commit_duration_seconds_count"] == 1
+    assert after["setpoint_flush_duration_seconds_count"] == 0
+    assert after['setpoint_scrape_targets{health="up"}'] == 0
     assert after["setpoint_series_created_total"] == 2
     assert after['setpoint_head_bytes{part="open"}'] > 0
     assert after['setpoint_ingest_refused_samples_total{reason="too_new"}'] == 7

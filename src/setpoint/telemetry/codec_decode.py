@@ -264,7 +264,7 @@ def _finish(
     source: Any, at: Any, end: Any, flags: Any, exponent: Any, words: Any, bits: Any, values: Any
 ) -> Any:
     """From integers to values, and the exceptions; the bit after them, or -1 (also if timestamps do not ascend)."""
-    descending = np.bool_(False)
+    descending: Any = False
     for i in range(1, len(words)):
         descending |= np.int64(words[i]) <= np.int64(words[i - 1])
     if descending:

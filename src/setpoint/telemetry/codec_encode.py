@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba.cpython.unsafe.numbers import leading_zeros
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.telemetry.compiled import compiled, inlined
 
 __all__ = ["encode_all"]
 
@@ -36,6 +36,11 @@ _ASKED = 15
 _TRIED = 96
 """Numbers over which the kinds of residue are compared."""
 
+_CODED, _WIDTHS, _HIGH, _RESIDUES, _HISTOGRAM, _MEDIANS = 0, 32, 64, 96, 128, 193
+"""Where each has its place in `room`, the one array of scratch words: every array more would cost time."""
+
+_ROOM = _MEDIANS + _ASKED
+
 _BYTES_PER_SAMPLE = 30
 _BYTES_PER_CHUNK = 256
 """More than any chunk can need."""
@@ -54,29 +59,6 @@ def _zigzag(number: Any) -> Any:
 
 
 @compiled
-def _put(out: Any, at: Any, bits: Any, width: Any) -> Any:
-    """Write `width` bits from bit `at` on; the bit after them. Later bits of the last byte become 0."""
-    while width > 0:
-        place, shift = at >> 3, at & 7
-        take = min(8 - shift, width)
-        part = (bits & ((np.uint64(1) << np.uint64(take)) - np.uint64(1))) << np.uint64(shift)
-        out[place] = np.uint8(part) if shift == 0 else out[place] | np.uint8(part)
-        bits >>= np.uint64(take)
-        at += take
-        width -= take
-    return at
-
-
-@compiled
-def _put_int(out: Any, at: Any, number: Any) -> Any:
-    """A signed integer: 7 bits of length, then that many bits, zigzag."""
-    coded = _zigzag(number)
-    width = _width(coded)
-    at = _put(out, at, np.uint64(width), 7)
-    return _put(out, at, coded, width)
-
-
-@compiled
 def _store(out: Any, place: Any, word: Any) -> Any:
     """Eight bytes, little-endian; the compiler makes one store of it."""
     i = np.uint64(place)
@@ -91,16 +73,36 @@ def _store(out: Any, place: Any, word: Any) -> Any:
 
 
 @compiled
-def _pack(out: Any, at: Any, coded: Any, count: Any, width: Any) -> Any:
-    """The low `width` bits of `count` numbers; the bit after them."""
-    if width == 0:
-        return at
+def _put(out: Any, at: Any, bits: Any, width: Any) -> Any:
+    """Write `bits`, which are no more than `width`, from bit `at` on; the bit after them. What follows in the
+    nine bytes from there is overwritten.
+    """
+    place, shift = at >> 3, np.uint64(at & 7)
+    before = np.uint64(out[place]) & ((np.uint64(1) << shift) - np.uint64(1))
+    _store(out, place, before | (bits << shift))
+    if shift:
+        out[place + 8] = np.uint8(bits >> (np.uint64(64) - shift))
+    return at + width
+
+
+@compiled
+def _put_int(out: Any, at: Any, number: Any) -> Any:
+    """A signed integer: 7 bits of length, then that many bits, zigzag."""
+    coded = _zigzag(number)
+    width = _width(coded)
+    at = _put(out, at, np.uint64(width), 7)
+    return _put(out, at, coded, width)
+
+
+@inlined
+def _pack(out: Any, at: Any, room: Any, first: Any, count: Any, width: Any) -> Any:
+    """The low `width` (1 to 64) bits of `count` words of `room` from `first` on; the bit after them."""
     place = at >> 3
     held = at & 7
-    word = np.uint64(out[place]) if held else np.uint64(0)
+    word = np.uint64(out[place]) & ((np.uint64(1) << np.uint64(held)) - np.uint64(1))
     mask = ~np.uint64(0) >> np.uint64(64 - width)
-    for j in range(count):
-        number = coded[j] & mask
+    for j in range(first, first + count):
+        number = room[j] & mask
         word |= number << np.uint64(held)
         held += width
         if held >= 64:
@@ -108,122 +110,99 @@ def _pack(out: Any, at: Any, coded: Any, count: Any, width: Any) -> Any:
             place += 8
             held -= 64
             word = number >> np.uint64(width - held) if held else np.uint64(0)
-    while held > 0:
-        out[place] = np.uint8(word & np.uint64(255))
-        word >>= np.uint64(8)
-        place += 1
-        held -= 8
+    _store(out, place, word)
     return at + count * width
 
 
-@compiled
-def _best_width(coded: Any, count: Any, histogram: Any) -> Any:
+@inlined
+def _best_width(room: Any, count: Any) -> Any:
     """(width, widest, outliers) that make a block smallest: numbers wider than `width` are patched."""
     together = np.uint64(0)
     for j in range(count):
-        together |= coded[j]
+        together |= room[_CODED + j]
     widest = _width(together)
-    if widest == 0:
-        return 0, 0, 0
-    histogram[: widest + 1] = 0
-    for j in range(count):
-        histogram[_width(coded[j])] += 1
     best, best_cost, best_outliers = widest, widest * count, 0
-    outliers = 0
-    for width in range(widest - 1, -1, -1):
-        outliers += histogram[width + 1]
-        if 4 * outliers > 3 * count:
-            break
-        places = 5 * outliers if outliers <= 6 else count
-        cost = width * count + 11 + places + outliers * (widest - width)
-        if cost < best_cost:
-            best, best_cost, best_outliers = width, cost, outliers
+    if widest:
+        for width in range(widest + 1):
+            room[_HISTOGRAM + width] = np.uint64(0)
+        for j in range(count):
+            each = _width(room[_CODED + j])
+            room[_WIDTHS + j] = np.uint64(each)
+            room[_HISTOGRAM + each] += np.uint64(1)
+        outliers: Any = 0
+        for width in range(widest - 1, -1, -1):
+            outliers += np.int64(room[_HISTOGRAM + width + 1])
+            if 4 * outliers > 3 * count:
+                break
+            places = 5 * outliers if outliers <= 6 else count
+            cost = width * count + 11 + places + outliers * (widest - width)
+            if cost < best_cost:
+                best, best_cost, best_outliers = width, cost, outliers
     return best, widest, best_outliers
 
 
-@compiled
-def _put_outliers(out: Any, at: Any, coded: Any, count: Any, width: Any, widest: Any, outliers: Any) -> Any:
+@inlined
+def _put_outliers(out: Any, at: Any, room: Any, count: Any, width: Any, widest: Any, outliers: Any) -> Any:
     """Number of outliers - 1, their extra width - 1, places (5 bits each or one bit per number), high bits."""
-    at = _put(out, at, np.uint64(outliers - 1), 5)
-    at = _put(out, at, np.uint64(widest - width - 1), 6)
-    if outliers <= 6:
-        for j in range(count):
-            if _width(coded[j]) > width:
-                at = _put(out, at, np.uint64(j), 5)
-    else:
-        bitmap = np.uint64(0)
-        for j in range(count):
-            if _width(coded[j]) > width:
-                bitmap |= np.uint64(1) << np.uint64(j)
-        at = _put(out, at, bitmap, count)
+    at = _put(out, at, np.uint64(outliers - 1 | (widest - width - 1) << 5), 11)
+    places: Any = np.uint64(0)
+    bitmap: Any = np.uint64(0)
+    found = 0
     for j in range(count):
-        if _width(coded[j]) > width:
-            at = _put(out, at, coded[j] >> np.uint64(width), widest - width)
-    return at
+        if np.int64(room[_WIDTHS + j]) > width:
+            places |= np.uint64(j) << np.uint64(5 * min(found, 12))
+            bitmap |= np.uint64(1) << np.uint64(j)
+            room[_HIGH + found] = room[_CODED + j] >> np.uint64(width)
+            found += 1
+    at = _put(out, at, places, 5 * outliers) if outliers <= 6 else _put(out, at, bitmap, count)
+    return _pack(out, at, room, _HIGH, outliers, widest - width)
 
 
-@compiled
-def _put_block(
-    out: Any, at: Any, residues: Any, count: Any, reference: Any, coded: Any, histogram: Any
-) -> Any:
+@inlined
+def _put_block(out: Any, at: Any, count: Any, reference: Any, room: Any) -> Any:
     """One block: (next bit, the reference of the next block, which is the mean of what is no outlier)."""
     for j in range(count):
-        coded[j] = _zigzag(residues[j] - reference)
-    width, widest, outliers = _best_width(coded, count, histogram)
+        room[_CODED + j] = _zigzag(room[_RESIDUES + j] - reference)
+    width, widest, outliers = _best_width(room, count)
     at = _put(out, at, np.uint64(width << 1 | (outliers > 0)), 8)
-    at = _pack(out, at, coded, count, width)
+    if width:
+        at = _pack(out, at, room, _CODED, count, width)
     if outliers:
-        at = _put_outliers(out, at, coded, count, width, widest, outliers)
-    if width == 0:
-        return at, reference
-    total = np.uint64(0)
-    inside = 0
-    for j in range(count):
-        if _width(coded[j]) <= width:
-            total += residues[j] - reference
-            inside += 1
-    if inside:
-        reference += np.uint64(np.int64(total) // inside)
+        at = _put_outliers(out, at, room, count, width, widest, outliers)
+    if width:
+        total = np.uint64(0)
+        for j in range(count):
+            if not outliers or np.int64(room[_WIDTHS + j]) <= width:
+                total += room[_RESIDUES + j] - reference
+        reference += np.uint64(np.int64(total) // (count - outliers))
     return at, reference
 
 
 @compiled
-def _median(numbers: Any, first: Any, order: Any) -> Any:
-    """A guess at the median of numbers[first:] (order 0) or of their differences (order 1)."""
-    count = len(numbers) - first
-    asked = min(count, _ASKED)
-    found = np.empty(_ASKED, np.int64)
-    for k in range(asked):
-        i = first + k * count // asked
-        number = np.int64(numbers[i] - numbers[i - 1] if order else numbers[i])
-        j = k
-        while j > 0 and found[j - 1] > number:
-            found[j] = found[j - 1]
-            j -= 1
-        found[j] = number
-    return np.uint64(found[asked // 2])
-
-
-@compiled
-def _line_offset(numbers: Any, slope: Any) -> Any:
-    """A guess at the median distance of numbers[1:] from the line of `slope`."""
+def _median(numbers: Any, order: Any, slope: Any, room: Any) -> Any:
+    """A guess at the median of numbers[1:] less a line of `slope` (order 0), or of their steps (order 1)."""
     count = len(numbers) - 1
     asked = min(count, _ASKED)
-    found = np.empty(_ASKED, np.int64)
     for k in range(asked):
         i = 1 + k * count // asked
-        number = np.int64(numbers[i] - np.uint64(i) * slope)
-        j = k
-        while j > 0 and found[j - 1] > number:
-            found[j] = found[j - 1]
+        number = numbers[i] - numbers[i - 1] if order else numbers[i] - np.uint64(i) * slope
+        j = _MEDIANS + k
+        while j > _MEDIANS and np.int64(room[j - 1]) > np.int64(number):
+            room[j] = room[j - 1]
             j -= 1
-        found[j] = number
-    return np.uint64(found[asked // 2])
+        room[j] = number
+    return room[_MEDIANS + asked // 2]
 
 
 @compiled
-def _choose_kind(numbers: Any, step: Any, offset: Any, level: Any) -> Any:
+def _choose_kind(numbers: Any, is_time: Any, step: Any, offset: Any, level: Any) -> Any:
     """The kind of residue that needs the fewest bits over the first numbers."""
+    if is_time:
+        linear = delta = np.int64(0)
+        for i in range(1, min(len(numbers), _TRIED)):
+            linear += _width(_zigzag(numbers[i] - np.uint64(i) * step - offset))
+            delta += _width(_zigzag(numbers[i] - numbers[i - 1] - step))
+        return _DELTA if delta <= linear else _LINEAR
     linear = delta = delta2 = flat = np.int64(0)
     before = step
     for i in range(1, min(len(numbers), _TRIED)):
@@ -251,12 +230,11 @@ def _is_line(numbers: Any) -> Any:
     return True
 
 
-@compiled
+@inlined
 def _put_numbers(
     out: Any, at: Any, kind: Any, numbers: Any, step: Any, offset: Any, level: Any, room: Any
 ) -> Any:
     """The numbers after the first (which is 0): slope and reference as the kind has them, then blocks."""
-    coded, residues, histogram = room
     slope = reference = np.uint64(0)
     if kind in (_LINEAR, _DELTA2):
         slope = step
@@ -269,16 +247,16 @@ def _put_numbers(
         for j in range(count):
             i = start + j
             if kind == _LEVEL:
-                residues[j] = numbers[i]
+                room[_RESIDUES + j] = numbers[i]
             elif kind == _LINEAR:
-                residues[j] = numbers[i] - np.uint64(i) * slope
+                room[_RESIDUES + j] = numbers[i] - np.uint64(i) * slope
             else:
                 here = numbers[i] - numbers[i - 1]
-                residues[j] = here
+                room[_RESIDUES + j] = here
                 if kind == _DELTA2:
-                    residues[j] = here - slope
+                    room[_RESIDUES + j] = here - slope
                     slope = here
-        at, reference = _put_block(out, at, residues, count, reference, coded, histogram)
+        at, reference = _put_block(out, at, count, reference, room)
     return at
 
 
@@ -298,7 +276,7 @@ def _factor(numbers: Any) -> Any:
 
 
 @compiled
-def _put_series(out: Any, at: Any, numbers: Any, kind_at: Any, room: Any) -> Any:
+def _put_series(out: Any, at: Any, numbers: Any, kind_at: Any, is_time: Any, room: Any) -> Any:
     """(next bit, whether scaled): the first number, the common factor, the rest. The kind goes to `kind_at`.
 
     `numbers` is overwritten.
@@ -322,10 +300,10 @@ def _put_series(out: Any, at: Any, numbers: Any, kind_at: Any, room: Any) -> Any
     else:
         if scaled:
             at = _put_int(out, at, np.uint64(factor))
-        step = _median(numbers, 1, 1)
-        offset = _line_offset(numbers, step)
-        level = _median(numbers, 1, 0)
-        kind = np.int64(_choose_kind(numbers, step, offset, level))
+        step = _median(numbers, 1, np.uint64(0), room)
+        offset = _median(numbers, 0, step, room)
+        level = step if is_time else _median(numbers, 0, np.uint64(0), room)
+        kind = np.int64(_choose_kind(numbers, is_time, step, offset, level))
         at = _put_numbers(out, at, kind, numbers, step, offset, level, room)
     out[kind_at >> 3] |= np.uint8((kind << (kind_at & 7)) & 255)
     if (kind_at & 7) > 5:
@@ -366,6 +344,17 @@ def _to_decimals(values: Any, bits: Any, exponent: Any, mantissas: Any, odd: Any
     Mantissas go to `mantissas`; `odd` marks the others, which take the mantissa before them.
     """
     power = _POWERS[exponent]
+    is_good = np.bool_(True)
+    for i in range(len(values)):  # nearly always all are, and this loop is quick
+        scaled = values[i] * power
+        whole = np.rint(scaled)
+        good = (
+            (abs(scaled) < _EXACT) & (whole / power == values[i]) & ((whole != 0) | (bits[i] == np.uint64(0)))
+        )
+        mantissas[i] = np.uint64(np.int64(whole if good else 0.0))
+        is_good &= good
+    if is_good:
+        return 0, exponent
     count = 0
     wanted = exponent
     longer = 0
@@ -444,7 +433,7 @@ def _encode(
         at = _put(out, at, np.uint64(0), 6)
         for i in range(count):
             numbers[i] = np.uint64(times[i])
-        at, scaled = _put_series(out, at, numbers[:count], kinds_at, room)
+        at, scaled = _put_series(out, at, numbers[:count], kinds_at, True, room)
         flags |= 32 * scaled
         exponent, exceptions = _decimals(values, bits, numbers, odd)
         if exponent < 0:
@@ -452,7 +441,7 @@ def _encode(
             numbers[:count] = bits
         else:
             at = _put(out, at, np.uint64(exponent), 5)
-        at, scaled = _put_series(out, at, numbers[:count], kinds_at + 3, room)
+        at, scaled = _put_series(out, at, numbers[:count], kinds_at + 3, False, room)
         flags |= 64 * scaled
         if exceptions:
             flags |= 8
@@ -471,7 +460,7 @@ def encode_all(times: Any, values: Any, offsets: Any) -> Any:
         longest = max(longest, offsets[c + 1] - offsets[c])
     numbers = np.empty(longest, np.uint64)
     odd = np.empty(longest, np.bool_)
-    room = (np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.uint64), np.empty(65, np.int64))
+    room = np.empty(_ROOM, np.uint64)
     bits = values.view(np.uint64)
     out = np.empty(2 * len(times) + _BYTES_PER_CHUNK, np.uint8)
     for c in range(chunks):

@@ -1,8 +1,12 @@
 -- name: table_sizes
--- What each table takes on disk; only the active parts, as merged ones are about to be deleted.
-SELECT table, sum(bytes_on_disk) AS bytes, count() AS parts, sum(rows) AS rows
-FROM system.parts
-WHERE active AND database = currentDatabase()
+-- What each table takes on disk; the journal's, one per generation, together.
+SELECT
+    if(startsWith(name, 'journal_'), 'journal', name) AS table,
+    sum(ifNull(total_bytes, 0)) AS bytes,
+    sum(ifNull(active_parts, 0)) AS parts,
+    sum(ifNull(total_rows, 0)) AS rows
+FROM system.tables
+WHERE database = currentDatabase()
 GROUP BY table
 ORDER BY table;
 

@@ -96,9 +96,10 @@ class Access:
         if request.method not in _READING and not _is_same_origin(request.headers, host):
             message = "A page of another site tried to change something here; only Setpoint's own pages may."
             return answer(request, 403, Forbidden.code, message)
-        if request.url.path not in self._direct and (refusal := _refuse_body(request)) is not None:
+        path: str = request.scope["path"]  # not `request.url`, which is made from many parts
+        if path not in self._direct and (refusal := _refuse_body(request)) is not None:
             return refusal
-        if not self._token or request.url.path.startswith(_OPEN) or self._is_known(request):
+        if not self._token or path.startswith(_OPEN) or self._is_known(request):
             return None
         if "text/html" in request.headers.get("accept", "") and request.method == "GET":
             target = request.url.path + (f"?{request.url.query}" if request.url.query else "")

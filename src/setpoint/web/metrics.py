@@ -6,8 +6,9 @@ Prometheus's rules (base units, `_total`, one help line each), so `promtool chec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -24,6 +25,7 @@ from prometheus_client.metrics_core import (
 from setpoint import __version__
 from setpoint.app import App
 from setpoint.measure import Counted
+from setpoint.telemetry.scrape.status import Health
 from setpoint.web.live import Live
 from setpoint.web.page import STATES, Parts
 from setpoint.web.requests import Requests
@@ -55,6 +57,8 @@ class _Families:
         yield from _ingest(self._parts)
         yield from _head(self._parts)
         yield from _store(self._parts)
+        yield from _housekeeping(self._parts)
+        yield from _scrape(self._parts)
         yield from _evaluation(self._parts)
         yield from _http(self._requests, self._live)
 
@@ -101,6 +105,16 @@ def _ingest(parts: App) -> Iterator[Metric]:
         "What may wait before senders are sent back.",
         parts.settings.queue_limit_mb << 20,
     )
+    yield _histogram(
+        "setpoint_ingest_commit_duration_seconds",
+        "How long a group of batches took to be stored and put into memory.",
+        {(): parts.ingest.commit_durations.counted},
+    )
+    yield _histogram(
+        "setpoint_flush_duration_seconds",
+        "How long it took to write the journal's samples as chunks.",
+        {(): parts.ingest.flusher.durations.counted},
+    )
 
 
 def _head(parts: App) -> Iterator[Metric]:
@@ -131,6 +145,40 @@ def _store(parts: App) -> Iterator[Metric]:
         yield _gauge("setpoint_store_sample_bytes", "What a stored sample takes on disk.", size.sample_bytes)
     if size.free_bytes is not None:
         yield _gauge("setpoint_disk_free_bytes", "Free space of the data folder's disk.", size.free_bytes)
+
+
+def _scrape(parts: App) -> Iterator[Metric]:
+    status = parts.scraper.status
+    yield _counter("setpoint_scrapes", "Scrapes since start.", status.scrapes)
+    yield _counter("setpoint_scrapes_failed", "Scrapes that failed; /targets says why.", status.failed)
+    yield _counter(
+        "setpoint_scrapes_missed", "Scrapes left out because the one before was not done.", status.missed
+    )
+    health = Counter(target.health for job in status.jobs for target in job.targets)
+    counts = {state: health[state] for state in get_args(Health)}
+    yield _gauge("setpoint_scrape_targets", "Targets by how their last scrape went.", counts, ("health",))
+
+
+def _housekeeping(parts: App) -> Iterator[Metric]:
+    status = parts.housekeeping.status
+    yield _counter(
+        "setpoint_disk_evicted_days", "Days that were dropped for the disk budget.", status.evictions
+    )
+    if status.night_ms is not None:
+        yield _gauge(
+            "setpoint_housekeeping_last_timestamp_seconds",
+            "When the last nightly work ended, in Unix time.",
+            status.night_ms / 1000,
+        )
+    if status.compacted is not None:
+        yield _gauge(
+            "setpoint_compaction_last_duration_seconds",
+            "How long compacting the last day took.",
+            status.compacted.took_s,
+        )
+        yield _gauge(
+            "setpoint_compaction_last_samples", "Samples of the day compacted last.", status.compacted.samples
+        )
 
 
 def _evaluation(parts: App) -> Iterator[Metric]:

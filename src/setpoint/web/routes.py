@@ -14,6 +14,7 @@ from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
     access,
+    catalog,
     demo,
     errors,
     health,
@@ -58,6 +59,7 @@ def create_app(app: App) -> FastAPI:
         timeline,
         resource,
         promql,
+        catalog,
         usage,
         targets,
         demo,

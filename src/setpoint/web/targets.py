@@ -113,7 +113,9 @@ def show_targets(
         found=len(found),
         hidden=hidden,
         more="/targets" + query_string(q=q, limit=min(_ROWS_MAX, 10 * limit)) if hidden else None,
-        first=next((row for section in sections for row in section.rows if row.target.health == "down"), None),
+        first=next(
+            (row for section in sections for row in section.rows if row.target.health == "down"), None
+        ),
         jobs=[job.name for job in status.jobs],
         is_configured=status.file is not None,
         dropped_shown=_DROPPED_SHOWN,

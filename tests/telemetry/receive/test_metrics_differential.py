@@ -25,7 +25,9 @@ VALUES = st.one_of(
     st.sampled_from(["", "v", "ü" * 20, True, 7, 2.5, b"\x00\xff", ["a", 1], {"k": None}, None])
 )
 STRANGE = st.dictionaries(TEXTS, VALUES, max_size=3)
-ATTRIBUTES: st.SearchStrategy[dict[str, Any]] = st.one_of(st.just({}), st.just({}), st.just({"a": "v"}), STRANGE)
+ATTRIBUTES: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.just({}), st.just({}), st.just({"a": "v"}), STRANGE
+)
 RESOURCES = st.one_of(st.just({"service.name": "a"}), st.just({"service.name": "a"}), STRANGE)
 FLOATS = st.sampled_from([0.0, 1.0, 2.5, -1.0, 1e300, math.nan, math.inf, -math.inf])
 GOOD_TIMES = st.sampled_from([NOW_NS - step * SECOND_NS for step in (0, 1, 2, 3, 60, 4000)] + [NOW_NS - 1000])

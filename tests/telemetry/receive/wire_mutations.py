@@ -23,7 +23,7 @@ from setpoint.telemetry.receive import remote_write_kernels as kernels
 from setpoint.telemetry.receive.remote_write_scan import Scanner
 from tests.telemetry.receive.remote_write_proto import Request, WriteRequest
 
-__all__ = ["bodies", "mutated", "valid_v1", "valid_v2"]
+__all__ = ["Guarded", "bodies", "mutated", "valid_v1", "valid_v2"]
 
 _HUGE = [
     b"\xff" * 9 + b"\x01",
@@ -140,7 +140,7 @@ def bodies(count: int, seed: int) -> Iterator[tuple[bool, bytes]]:
         yield is_v2 != (randomness.random() < 0.05), body
 
 
-class _Guarded:
+class Guarded:
     """Memory between two pages that may not be read."""
 
     def __init__(self, pages: int = 16) -> None:
@@ -168,7 +168,7 @@ def main(count: int) -> None:
         with contextlib.suppress(IndexError):
             kernels._word(np.zeros(7, np.uint8), 0)
             raise AssertionError("a read outside of an array went unnoticed")
-    guarded, scanner = _Guarded(), Scanner(np.array([1, 2], np.uint64))
+    guarded, scanner = Guarded(), Scanner(np.array([1, 2], np.uint64))
     outcomes = {True: 0, False: 0}
     for is_v2, body in bodies(count, seed=1):
         for at_end in (True, False):
@@ -184,7 +184,7 @@ def main(count: int) -> None:
 
 def trespass() -> None:
     """Read the byte behind guarded memory, which must end the process."""
-    guarded = _Guarded()
+    guarded = Guarded()
     body = guarded.holding(b"\0", at_end=True)
     print(ctypes.c_uint8.from_address(body.ctypes.data + 1).value)
 

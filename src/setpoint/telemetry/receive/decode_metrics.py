@@ -174,7 +174,7 @@ class MetricDecoder:
     def _tell(self, draft: Draft) -> Rejections:
         """What the sender is told of rejected points; the server's operator and the watch over metrics are told too."""
         rejections = Rejections()
-        told = sorted((rejected for rejected in draft.rejected if rejected.count), key=lambda one: one.point)
+        told = sorted(draft.rejected.values(), key=lambda one: one.point)
         for one in told:
             rejections.add(one.sentence, one.count)
             if self._protection is not None and one.reason:

@@ -18,10 +18,10 @@ from setpoint.telemetry.receive.point_kernels import layout
 __all__ = ["Draft", "Rejected"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rejected:
-    """`count` points from `point` on that are not taken: the sentence for their sender, and for the server's operator
-    the reason in one word, whose they are and from whom.
+    """`count` points of one metric, `point` the first, that are not taken: the sentence for their sender, and for the
+    server's operator the reason in one word, whose they are and from whom.
     """
 
     point: int
@@ -49,7 +49,7 @@ class Draft:
     refs: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     values: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     zero_ms: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: dict[tuple[int, str], Rejected] = field(default_factory=dict)
     metadata: list[Metadata] = field(default_factory=list)
 
     @classmethod
@@ -78,4 +78,10 @@ class Draft:
     def reject(self, rejected: Rejected, points: npt.NDArray[np.int64] | None = None) -> None:
         """Do not take `points` (unless given: `rejected.point`)."""
         self.taken[rejected.point if points is None else points] = 0
-        self.rejected.append(rejected)
+        if not rejected.count:
+            return
+        key = (int(self.points[rejected.point]["metric"]), rejected.sentence)
+        known = self.rejected.setdefault(key, rejected)
+        if known is not rejected:
+            known.count += rejected.count
+            known.point = min(known.point, rejected.point)

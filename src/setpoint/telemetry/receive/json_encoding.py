@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.receive.limits import MAX_ITEMS
+from setpoint.telemetry.receive.limits import MAX_ITEMS, MAX_MESSAGES, too_many
 
 __all__ = ["parse", "render"]
 
@@ -46,8 +46,10 @@ def parse(body: bytes, message: Any) -> Any:
     """Fill `message` (a protobuf message) from OTLP JSON and return it.
 
     Raises InvalidInput for what is no JSON, has a value of the wrong type, or is nested deeper than 100
-    messages.
+    messages; TooLarge for more objects and arrays than a request may have messages.
     """
+    if body.count(b"{") + body.count(b"[") > MAX_MESSAGES:
+        raise too_many(MAX_MESSAGES)
     try:
         document = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except (UnicodeDecodeError, ValueError) as error:

@@ -115,6 +115,8 @@ class Fetcher:
         self._secrets: dict[Path, tuple[tuple[int, int], str]] = {}
         self._tls_state = tls_state(spec.tls_config, folder)
         self._client = self._connect()
+        self._former: list[httpx.AsyncClient] = []
+        self._in_use: list[httpx.AsyncClient] = []
 
     @asynccontextmanager
     async def get(
@@ -132,9 +134,11 @@ class Fetcher:
     async def _get_in_time(
         self, url: str, headers: Mapping[str, str], timeout_ms: int, limit_bytes: int
     ) -> Answer:
+        client = self._client
+        self._in_use.append(client)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                return await self._get_again(url, headers, limit_bytes)
+                return await self._get_again(client, url, headers, limit_bytes)
         except TimeoutError:
             raise Unavailable(f"no complete answer within {show_duration(timeout_ms)}") from None
         except httpx.TooManyRedirects:
@@ -143,30 +147,41 @@ class Fetcher:
             raise Unavailable(f"cannot connect: {_plain(error)}") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ExceptionGroup) as error:
             raise Unavailable(f"the request failed: {_plain(error)}") from error
+        finally:
+            self._in_use.remove(client)
 
     async def refresh(self) -> None:
         """Use certificates that have changed on disk; connections are made anew then."""
         state = tls_state(self._spec.tls_config, self._folder)
         if state != self._tls_state:
+            client = self._connect()
             self._tls_state = state
-            before, self._client = self._client, self._connect()
-            await before.aclose()
+            self._former.append(self._client)
+            self._client = client
+        for former in [one for one in self._former if one not in self._in_use]:
+            self._former.remove(former)
+            await former.aclose()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        for one in (self._client, *self._former):
+            await one.aclose()
 
-    async def _get_again(self, url: str, headers: Mapping[str, str], limit_bytes: int) -> Answer:
+    async def _get_again(
+        self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str], limit_bytes: int
+    ) -> Answer:
         """A connection that was kept open may be closed by the time it is used: that is no fault yet."""
         try:
-            return await self._get(url, headers, limit_bytes)
+            return await self._get(client, url, headers, limit_bytes)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-            return await self._get(url, headers, limit_bytes)
+            return await self._get(client, url, headers, limit_bytes)
 
-    async def _get(self, url: str, headers: Mapping[str, str], limit_bytes: int) -> Answer:
+    async def _get(
+        self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str], limit_bytes: int
+    ) -> Answer:
         sent = {"User-Agent": USER_AGENT, **headers, **self._authorization()}
         extensions = {"sni_hostname": name} if (name := self._spec.tls_config.server_name) else None
-        async with self._client.stream("GET", url, headers=sent, extensions=extensions) as response:
+        async with client.stream("GET", url, headers=sent, extensions=extensions) as response:
             if response.status_code != 200:
                 reason = f"{response.status_code} {response.reason_phrase}".strip()
                 raise Unavailable(f"the target answered HTTP status {reason}")
