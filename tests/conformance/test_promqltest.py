@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conformance.promqltest import Case, Load, NotRepresentable, read, same
 
 from setpoint.errors import SetpointError
 from setpoint.promql import Unsupported, parse
@@ -24,6 +23,8 @@ from setpoint.promql.errors import QueryError
 from setpoint.promql.evaluate import Options, evaluate, evaluate_instant
 from setpoint.promql.from_telemetry import Matcher, SampleColumns
 from setpoint.promql.model import Matrix
+from setpoint.promql.notation import NotRepresentable
+from setpoint.promql.promqltest import Case, Clear, Load, read, same
 from setpoint.telemetry.columns import Piece, gather
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "promqltest"
@@ -141,7 +142,7 @@ def test_conformance(name: str) -> None:
     store, outcomes = Store(), Counter[str]()
     wrong = []
     for command in read(script.read_text()):
-        if command is None:
+        if isinstance(command, Clear):
             store = Store()
         elif isinstance(command, Load):
             store.load(command)
