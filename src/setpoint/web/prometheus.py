@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,7 +25,7 @@ from setpoint.promql.nodes import VectorSelector
 from setpoint.telemetry import Matcher
 from setpoint.web.page import Parts, json_answer
 
-__all__ = ["Given", "answers", "read_duration_ms", "read_instant_ms"]
+__all__ = ["Answer", "Given", "answers", "first_of", "read_duration_ms", "read_instant_ms"]
 
 _FORM_LIMIT_BYTES = 1 << 20
 _UNIT_MS = {
@@ -36,8 +37,31 @@ _UNIT_MS = {
     "w": 604_800_000,
     "y": 31_536_000_000,
 }
+_TRUNCATED = "results truncated due to limit"
+_BOUNDS_MS = {
+    "-292273086-05-16T16:47:06Z": -(2**53),
+    "292277025-08-18T07:12:54.999999999Z": 2**53,
+}
+"""What Go clients write for "from the first" and "to the last" sample."""
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
 _DURATION_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Data with what Prometheus says beside it: `warnings` (the answer may be wrong) and `infos`."""
+
+    data: Any
+    warnings: Sequence[str] = ()
+    infos: Sequence[str] = ()
+
+
+def first_of(found: list[Any], limit: int) -> Answer:
+    """The first `limit` of `found` (0: all) with Prometheus's warning when some are left out."""
+    if limit and len(found) > limit:
+        return Answer(found[:limit], [_TRUNCATED])
+    return Answer(found)
 
 
 class Given:
@@ -63,9 +87,18 @@ class Given:
 
     def limit(self) -> int:
         """The parameter `limit`; 0 stands for none. Raises InvalidInput."""
-        text = self.get("limit") or "0"
-        if not text.isdigit():
-            raise InvalidInput('invalid parameter "limit": must be a non-negative number')
+        limit = self.whole("limit", 0)
+        if limit < 0:
+            raise InvalidInput('invalid parameter "limit": limit must be non-negative')
+        return limit
+
+    def whole(self, name: str, default: int) -> int:
+        """The parameter `name` as a whole number. Raises InvalidInput."""
+        text = self.get(name)
+        if not text:
+            return default
+        if not _WHOLE.fullmatch(text):
+            raise InvalidInput(f'invalid parameter "{name}": {text!r} is no whole number')
         return int(text)
 
     def range_ms(self, default_ms: tuple[int, int]) -> tuple[int, int]:
@@ -78,15 +111,16 @@ class Given:
         return start_ms, end_ms
 
     def selectors(self) -> list[list[Matcher]]:
-        """Every `match[]` as matchers. Raises InvalidInput."""
-        return [_matchers(text) for text in self.all("match[]")]
+        """Every `match[]` as matchers, also when it is empty, which is an error. Raises InvalidInput."""
+        return [_matchers(value) for found, value in self._pairs if found == "match[]"]
 
 
 def _matchers(text: str) -> list[Matcher]:
     node = parse(text)
-    if not isinstance(node, VectorSelector):
+    is_plain = isinstance(node, VectorSelector) and not node.offset_ms and node.at is None
+    if not isinstance(node, VectorSelector) or not is_plain or text.lstrip().startswith("("):
         raise InvalidInput(
-            f'invalid parameter "match[]": {text} is no selector; write metric{{label="value"}}'
+            f'invalid parameter "match[]": {text} is no plain selector; write metric{{label="value"}}'
         )
     return [Matcher(matcher.name, matcher.op, matcher.value) for matcher in node.matchers]
 
@@ -118,12 +152,14 @@ async def _parameters(request: Request) -> Given:
             raise TooLarge(f"the form is larger than {_FORM_LIMIT_BYTES >> 20} MiB; send a shorter query")
     pairs = list(request.path_params.items())
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        pairs += parse_qsl(body.decode("utf-8", "replace"))
+        pairs += parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
     return Given([*pairs, *request.query_params.multi_items()])
 
 
 def read_instant_ms(name: str, text: str) -> int:
     """Unix seconds, or RFC 3339, as Unix milliseconds. Raises InvalidInput with Prometheus's words."""
+    if text in _BOUNDS_MS:
+        return _BOUNDS_MS[text]
     try:
         seconds = float(text)
     except ValueError:
@@ -154,9 +190,13 @@ def read_duration_ms(name: str, text: str) -> int:
     return round(seconds * 1000)
 
 
-def success(data: Any) -> Response:
+def success(computed: Any) -> Response:
     """Encoded in the thread that computed it: millions of samples would hold up the event loop for seconds."""
-    return json_answer({"status": "success", "data": data})
+    said = computed if isinstance(computed, Answer) else Answer(computed)
+    beside = {"warnings": list(said.warnings), "infos": list(said.infos)}
+    return json_answer(
+        {"status": "success", "data": said.data} | {name: texts for name, texts in beside.items() if texts}
+    )
 
 
 def failure(error: SetpointError) -> Response:
