@@ -9,6 +9,7 @@ each series up to the day of its first sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +19,21 @@ from setpoint.telemetry.model import Labels, Matcher, SampleColumns
 from setpoint.telemetry.rollup_store import Rollups
 from setpoint.telemetry.store import SignalStore
 
-__all__ = ["Reader"]
+__all__ = ["Origin", "Reader"]
+
+
+@dataclass(slots=True)
+class Origin:
+    """How many samples a reader was given, by where they were; one per query, added to by every `select` of it."""
+
+    memory: int = 0
+    stored: int = 0
+    rolled_up: int = 0
+
+    @property
+    def samples(self) -> int:
+        """All of them."""
+        return self.memory + self.stored + self.rolled_up
 
 
 class Reader:
@@ -37,16 +52,22 @@ class Reader:
         self._rollups = rollups
         self._kept_from_ms = kept_from_ms
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
+    def select(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, origin: Origin | None = None
+    ) -> SampleColumns:
         """The samples with start_ms < t <= end_ms, series in the order of their labels, empty ones left out.
 
-        Raises InvalidInput for a bad expression, Unavailable when the store is needed and does not answer.
+        `origin` is told how many came from where. Raises InvalidInput for a bad expression, Unavailable when the store
+        is needed and does not answer.
         """
         # Head first: what it evicts after this moment is in the store, below the boundary taken here or not.
+        origin = origin or Origin()
         covers_from_ms, recent = self._head.select_covered(matchers, start_ms, end_ms)
+        origin.memory += len(recent.timestamps_ms)
         if start_ms >= covers_from_ms:
             return recent
         older = self._store.read_samples(matchers, start_ms, min(end_ms, covers_from_ms))
+        origin.stored += len(older.timestamps_ms)
         found = _joined(older, recent)
         kept_from_ms = self._kept_from_ms()
         if self._rollups is None or start_ms >= kept_from_ms:
@@ -54,6 +75,7 @@ class Reader:
         firsts = found.timestamps_ms[found.offsets[:-1]].tolist()
         until_ms = {label_key(labels): first for labels, first in zip(found.labels, firsts, strict=True)}
         oldest = self._rollups.samples(matchers, start_ms, min(end_ms, kept_from_ms), until_ms)
+        origin.rolled_up += len(oldest.timestamps_ms)
         return _joined(oldest, found)
 
 
