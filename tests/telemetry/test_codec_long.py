@@ -82,7 +82,7 @@ def columns(
     return times, values, offsets
 
 
-@settings(max_examples=8000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(made=st.lists(chunks(), max_size=4))
 def test_what_is_decoded_is_what_was_encoded_bit_for_bit(made: list[Chunk]) -> None:
     times, values, offsets = columns(made)
@@ -93,7 +93,7 @@ def test_what_is_decoded_is_what_was_encoded_bit_for_bit(made: list[Chunk]) -> N
     assert found_offsets.tolist() == offsets.tolist()
 
 
-@settings(max_examples=8000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(made=chunks(), data=st.data())
 def test_damaged_bytes_are_refused_or_decode_to_something(made: Chunk, data: st.DataObject) -> None:
     payload, _ = encode_chunks(*columns([made]))
@@ -118,7 +118,7 @@ def check_decodes_or_refuses(raw: bytes, count: int) -> None:
     assert (np.diff(times) > 0).all() or count < 2
 
 
-@settings(max_examples=8000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(raw=st.binary(max_size=80), count=st.integers(0, 80))
 def test_arbitrary_bytes_are_refused_or_decode_to_something(raw: bytes, count: int) -> None:
     header = bytes([1 | (raw[0] & 0x78)]) if raw else b""

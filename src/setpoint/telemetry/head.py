@@ -10,10 +10,8 @@ One thread at a time appends, seals, adopts and evicts; any thread selects. A lo
 held for a fraction of a millisecond: an answer is found and copied under it in slices of 2,000 series, and
 decoded without it, so neither an expensive query nor a flush delays evaluation or ingest. A select that runs
 keeps what it may still need: the segments that were there when it began, and the rows of the series whose
-samples it asked for.
-
-What it costs (docs/decisions, "the head") is 30 bytes a series, 12 bytes an open sample, about 1.3 bytes a
-sealed sample and 52 + 4 bytes a chunk of about 60 samples.
+samples it asked for. It costs 30 bytes a series, 12 bytes an open sample, about 1.3 bytes a sealed sample and
+56 bytes a chunk of about 60 samples.
 """
 
 from __future__ import annotations

@@ -273,7 +273,14 @@ def _put_float(
         low[b] = _short(last[b] - minimum[b])
         high[b] = _short(maximum[b] - last[b])
         least = last[b] - np.int64(low[b] << _MANTISSA_CUT).view(np.float64)
-        span = last[b] + np.int64(high[b] << _MANTISSA_CUT).view(np.float64) - least
+        if least > minimum[b]:  # the difference above was rounded
+            low[b] += 1
+            least = last[b] - np.int64(low[b] << _MANTISSA_CUT).view(np.float64)
+        most = last[b] + np.int64(high[b] << _MANTISSA_CUT).view(np.float64)
+        if most < maximum[b]:
+            high[b] += 1
+            most = last[b] + np.int64(high[b] << _MANTISSA_CUT).view(np.float64)
+        span = most - least
         if span > 0 and np.isfinite(span):
             part = (total[b] / counts[b] - least) / span
             levels = 1 << _LEVELS_BITS

@@ -162,7 +162,7 @@ def _scrape(parts: App) -> Iterator[Metric]:
 def _housekeeping(parts: App) -> Iterator[Metric]:
     status = parts.housekeeping.status
     yield _counter(
-        "setpoint_disk_evicted_days", "Days that were dropped for the disk budget.", status.evictions
+        "setpoint_disk_evictions", "How often a day was dropped for the disk budget.", status.evictions
     )
     if status.night_ms is not None:
         yield _gauge(

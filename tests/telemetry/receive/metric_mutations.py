@@ -17,7 +17,7 @@ from numba import config
 
 from setpoint.errors import InvalidInput, TooLarge
 from setpoint.telemetry.model import Lease
-from setpoint.telemetry.receive import metric_kernels as kernels
+from setpoint.telemetry.receive import wire_kernels
 from setpoint.telemetry.receive.draft import Draft
 from setpoint.telemetry.receive.limits import refuse_excess
 from setpoint.telemetry.receive.metric_scan import scan_request
@@ -97,7 +97,7 @@ def main(count: int) -> None:
     """Decode `count` damaged bodies at both edges of guarded memory."""
     if config.BOUNDSCHECK:  # and it is in effect
         with contextlib.suppress(IndexError):
-            kernels._word(np.zeros(7, np.uint8), 0)
+            wire_kernels.word_at(np.zeros(7, np.uint8), 0)
             raise AssertionError("a read outside of an array went unnoticed")
     guarded = Guarded()
     outcomes = {True: 0, False: 0}

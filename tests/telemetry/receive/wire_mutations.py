@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numba import config
 
 from setpoint.errors import InvalidInput, TooLarge
-from setpoint.telemetry.receive import remote_write_kernels as kernels
+from setpoint.telemetry.receive import wire_kernels
 from setpoint.telemetry.receive.remote_write_scan import Scanner
 from tests.telemetry.receive.remote_write_proto import Request, WriteRequest
 
@@ -166,7 +166,7 @@ def main(count: int) -> None:
     """Scan `count` damaged bodies at both edges of guarded memory."""
     if config.BOUNDSCHECK:  # and it is in effect
         with contextlib.suppress(IndexError):
-            kernels._word(np.zeros(7, np.uint8), 0)
+            wire_kernels.word_at(np.zeros(7, np.uint8), 0)
             raise AssertionError("a read outside of an array went unnoticed")
     guarded, scanner = Guarded(), Scanner(np.array([1, 2], np.uint64))
     outcomes = {True: 0, False: 0}

@@ -17,11 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from setpoint.telemetry.compiled import compiled_lean
+from setpoint.telemetry.receive.wire_kernels import field, hashed, varint, word_at
 
 __all__ = [
     "BAD_BUCKETS",
@@ -108,92 +106,7 @@ POINT = np.dtype(
 """One data point of a request."""
 
 ODD, EXCESS = 1, 2
-_HASH_BLOCK = 16
 _MANY = 2**31 - 1
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _fold(typing: Any, left: Any, right: Any) -> Any:
-    """The two halves of a 128-bit product, exclusive-or."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide, word = ir.IntType(128), ir.IntType(64)
-        product = builder.mul(builder.zext(arguments[0], wide), builder.zext(arguments[1], wide))
-        high = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), word)
-        return builder.xor(builder.trunc(product, word), high)
-
-    return types.uint64(types.uint64, types.uint64), build
-
-
-@compiled_lean
-def _word(body: Bytes, at: int) -> Any:
-    """The eight bytes at `at`, little-endian; the compiler makes one load of it."""
-    word = np.uint64(0)
-    for place in range(8):
-        word |= np.uint64(body[at + place]) << np.uint64(8 * place)
-    return word
-
-
-@compiled_lean
-def _hash(body: Bytes, at: int, end: int, high: Any, low: Any, secret: Words) -> Any:
-    """The 128-bit key of `body[at:end]` under the key (high, low); with `secret` uint64[6] nobody can choose it."""
-    high, low = high ^ np.uint64(end - at), low ^ secret[0]
-    while end - at >= _HASH_BLOCK:
-        one, other = _word(body, at), _word(body, at + 8)
-        high = _fold(one ^ secret[1], other ^ high)
-        low = _fold(one ^ secret[2], other ^ low)
-        at += _HASH_BLOCK
-    one, other = np.uint64(0), np.uint64(0)
-    if end - at >= 8:
-        one = _word(body, at)
-        at += 8
-    shift = np.uint64(0)
-    while at < end:
-        other |= np.uint64(body[at]) << shift
-        shift += np.uint64(8)
-        at += 1
-    high = _fold(one ^ secret[3], other ^ high)
-    low = _fold(one ^ secret[4], other ^ low)
-    return _fold(high, secret[5] ^ low) ^ high, _fold(low, secret[1] ^ high) ^ low
-
-
-@compiled_lean
-def _varint(body: Bytes, at: int, end: int) -> Any:
-    """A varint and the place behind it; -1 there when it is none."""
-    value, shift = np.uint64(0), np.uint64(0)
-    while at < end and shift < np.uint64(64):
-        byte = np.uint64(body[at])
-        at += 1
-        value |= (byte & np.uint64(127)) << shift
-        if byte < np.uint64(128):
-            return value, at
-        shift += np.uint64(7)
-    return value, np.int64(-1)
-
-
-@compiled_lean
-def _field(body: Bytes, at: int, end: int) -> Any:
-    """Tag, first byte of the payload, place behind the field; the last is -1 for what is odd."""
-    if end - at >= 2 and body[at] < 128 and body[at + 1] < 128 and body[at] & 7 == 2 and body[at] >= 8:
-        behind = at + 2 + np.int64(body[at + 1])  # a short string or message of a low field: most fields
-        return np.int64(body[at]), at + 2, behind if behind <= end else np.int64(-1)
-    wide, at = _varint(body, at, end)
-    if at < 0 or wide < np.uint64(8) or wide > np.uint64(0xFFFFFFFF):
-        return np.int64(0), at, np.int64(-1)
-    tag = np.int64(wide)
-    wire = tag & 7
-    if wire == 2:
-        length, at = _varint(body, at, end)
-        if at < 0 or length > np.uint64(end - at):
-            return tag, at, np.int64(-1)
-        return tag, at, at + np.int64(length)
-    if wire == 0:
-        _, behind = _varint(body, at, end)
-        return tag, at, behind
-    width = 8 if wire == 1 else 4
-    if (wire != 1 and wire != 5) or end - at < width:
-        return tag, at, np.int64(-1)
-    return tag, at, at + width
 
 
 @compiled_lean
@@ -213,14 +126,14 @@ def _kind(tag: int) -> int:
 @compiled_lean
 def _measure_metric(body: Bytes, at: int, end: int, sizes: Ints) -> int:
     while at < end:
-        tag, begin, at = _field(body, at, end)
+        tag, begin, at = field(body, at, end)
         if at < 0:
             return ODD
         if _kind(tag) == NO_DATA:
             continue
         inner = begin
         while inner < at:
-            tag, _, inner = _field(body, inner, at)
+            tag, _, inner = field(body, inner, at)
             if inner < 0:
                 return ODD
             if tag == 0x0A:
@@ -237,7 +150,7 @@ def measure(body: Bytes, containers: int, items: int, sizes: Ints) -> int:
     """
     at, end, status = 0, len(body), 0
     while at < end and status == 0:
-        tag, scope_at, at = _field(body, at, end)
+        tag, scope_at, at = field(body, at, end)
         if at < 0:
             status = ODD
             break
@@ -245,7 +158,7 @@ def measure(body: Bytes, containers: int, items: int, sizes: Ints) -> int:
             continue
         sizes[0] += 1
         while scope_at < at and status == 0:
-            tag, metric_at, scope_at = _field(body, scope_at, at)
+            tag, metric_at, scope_at = field(body, scope_at, at)
             if scope_at < 0:
                 status = ODD
                 break
@@ -253,7 +166,7 @@ def measure(body: Bytes, containers: int, items: int, sizes: Ints) -> int:
                 continue
             sizes[1] += 1
             while metric_at < scope_at and status == 0:
-                tag, begin, metric_at = _field(body, metric_at, scope_at)
+                tag, begin, metric_at = field(body, metric_at, scope_at)
                 if metric_at < 0:
                     status = ODD
                     break
@@ -272,18 +185,18 @@ def _quantiles(body: Bytes, point: Any, high: Any, low: Any, secret: Words) -> A
     """The key of a summary over its quantiles; the place of (high, low) is kept when one of them is odd."""
     at = point["counts_at"]
     for _ in range(point["bounds"]):
-        tag, begin, at = _field(body, at, point["end"])
+        tag, begin, at = field(body, at, point["end"])
         while tag != 0x32:  # attributes may stand between
-            tag, begin, at = _field(body, at, point["end"])
+            tag, begin, at = field(body, at, point["end"])
         found = -1
         inner = begin
         while inner < at:
-            tag, place, inner = _field(body, inner, at)
+            tag, place, inner = field(body, inner, at)
             if inner < 0:
                 return high, low, ODD
             if tag == 0x09:
                 found = place
-        high, low = _hash(body, max(found, 0), found + 8 if found >= 0 else 0, high, low, secret)
+        high, low = hashed(body, max(found, 0), found + 8 if found >= 0 else 0, high, low, secret)
     return high, low, 0
 
 
@@ -291,10 +204,10 @@ def _quantiles(body: Bytes, point: Any, high: Any, low: Any, secret: Words) -> A
 def _number_field(body: Bytes, tag: int, begin: int, point: Any) -> int:
     """Take a field of a NumberDataPoint; the bit of what it was."""
     if tag == 0x21:
-        point["value"] = np.uint64(_word(body, begin)).view(np.float64)
+        point["value"] = np.uint64(word_at(body, begin)).view(np.float64)
         return HAS_VALUE
     if tag == 0x31:
-        point["value"] = np.float64(np.int64(_word(body, begin)))
+        point["value"] = np.float64(np.int64(word_at(body, begin)))
         return HAS_VALUE
     return 0
 
@@ -303,10 +216,10 @@ def _number_field(body: Bytes, tag: int, begin: int, point: Any) -> int:
 def _histogram_field(body: Bytes, tag: int, begin: int, behind: int, kind: int, point: Any) -> int:
     """Take a field of a point with count and sum; the bit of what it was, -1 for what is odd."""
     if tag == 0x21:
-        point["count"] = _word(body, begin)
+        point["count"] = word_at(body, begin)
         return _HAS_COUNT
     if tag == 0x29:
-        point["value"] = np.uint64(_word(body, begin)).view(np.float64)
+        point["value"] = np.uint64(word_at(body, begin)).view(np.float64)
         return HAS_SUM
     if kind != HISTOGRAM:
         if kind == SUMMARY and tag == 0x32:
@@ -356,23 +269,23 @@ def _point(body: Bytes, at: int, end: int, metric: Any, point: Any, limits: Word
     has = 0
     while at < end:
         here = at
-        tag, begin, at = _field(body, at, end)
+        tag, begin, at = field(body, at, end)
         if at < 0:
             return ODD
         bit = 0
         if tag == attribute_tag:
             if here != run_end:  # the first, or one that stands apart from those before
                 if point["attributes"] > 0:
-                    high, low = _hash(body, run_at, run_end, high, low, secret)
+                    high, low = hashed(body, run_at, run_end, high, low, secret)
                 run_at = here
             run_end = at
             point["attributes"] += 1
         elif tag == 0x11:
-            point["start_ns"], bit = _word(body, begin), _HAS_START
+            point["start_ns"], bit = word_at(body, begin), _HAS_START
         elif tag == 0x19:
-            point["time_ns"], bit = _word(body, begin), _HAS_TIME
+            point["time_ns"], bit = word_at(body, begin), _HAS_TIME
         elif tag == flags_tag:
-            flags, _ = _varint(body, begin, at)
+            flags, _ = varint(body, begin, at)
             point["flags"], bit = np.uint32(flags & np.uint64(0xFFFFFFFF)), _HAS_FLAGS
         elif tag == exemplar_tag:
             point["exemplars"] += 1
@@ -388,11 +301,11 @@ def _point(body: Bytes, at: int, end: int, metric: Any, point: Any, limits: Word
     point["has"] = has
     if kind == HISTOGRAM and point["counts"] == 0:
         point["bounds"] = 0  # bounds say nothing without counts
-    high, low = _hash(body, run_at, run_end, high, low, secret)
+    high, low = hashed(body, run_at, run_end, high, low, secret)
     odd = 0
     if kind == HISTOGRAM:
         bounds_at = point["bounds_at"]
-        high, low = _hash(body, bounds_at, bounds_at + 8 * point["bounds"], high, low, secret)
+        high, low = hashed(body, bounds_at, bounds_at + 8 * point["bounds"], high, low, secret)
     elif kind == SUMMARY:
         high, low, odd = _quantiles(body, point, high, low, secret)
     point["high"], point["low"] = high, low
@@ -418,7 +331,7 @@ def _metric(
     data_at = data_end = end
     while at < end:
         here = at
-        tag, begin, at = _field(body, at, end)
+        tag, begin, at = field(body, at, end)
         if at < 0:
             return ODD
         kind = _kind(tag)
@@ -430,23 +343,23 @@ def _metric(
             data_at, data_end = begin, at
     at = data_at
     while at < data_end:
-        tag, begin, at = _field(body, at, data_end)
+        tag, begin, at = field(body, at, data_end)
         if at < 0:
             return ODD
         if tag == 0x10 and metric["kind"] != GAUGE and metric["kind"] != SUMMARY:
-            value, _ = _varint(body, begin, at)
+            value, _ = varint(body, begin, at)
             metric["temporality"] = np.int32(min(value & np.uint64(0xFFFFFFFF), np.uint64(_MANY)))
         elif tag == 0x18 and metric["kind"] == SUM:
-            value, _ = _varint(body, begin, at)
+            value, _ = varint(body, begin, at)
             metric["monotonic"] = 1 if value else 0
-    high, low = _hash(body, metric["start"], metric["data_start"], high, low, secret)
-    high, low = _hash(body, metric["data_end"], end, high, low, secret)
+    high, low = hashed(body, metric["start"], metric["data_start"], high, low, secret)
+    high, low = hashed(body, metric["data_end"], end, high, low, secret)
     high ^= np.uint64(metric["kind"] + 8 * metric["monotonic"])
-    metric["high"], metric["low"] = _hash(body, 0, 0, high, low, secret)
+    metric["high"], metric["low"] = hashed(body, 0, 0, high, low, secret)
     at = data_at
     place = metric["first"]
     while at < data_end:
-        tag, begin, at = _field(body, at, data_end)
+        tag, begin, at = field(body, at, data_end)
         if tag == 0x0A:
             point = points[place]
             point["metric"] = metric["place"]
@@ -465,7 +378,7 @@ def _header(body: Bytes, at: int, end: int, place: Any) -> int:
     place[:] = at
     times = 0
     while at < end:
-        tag, begin, at = _field(body, at, end)
+        tag, begin, at = field(body, at, end)
         if at < 0:
             return ODD
         if tag == 0x0A:
@@ -498,28 +411,28 @@ def scan(
     point = 0
     at, end = 0, len(body)
     while at < end:
-        tag, scope_at, at = _field(body, at, end)
+        tag, scope_at, at = field(body, at, end)
         if tag != 0x0A:
             continue
         resource += 1
         place = resources[resource]
         if _header(body, scope_at, at, place) != 0:
             return ODD
-        high, low = _hash(body, place[0], place[1], seed[0], seed[1], secret)
-        high, low = _hash(body, place[2], place[3], high, low, secret)
+        high, low = hashed(body, place[0], place[1], seed[0], seed[1], secret)
+        high, low = hashed(body, place[2], place[3], high, low, secret)
         resource_keys[resource, 0], resource_keys[resource, 1] = high, low
         while scope_at < at:
-            tag, metric_at, scope_at = _field(body, scope_at, at)
+            tag, metric_at, scope_at = field(body, scope_at, at)
             if tag != 0x12:
                 continue
             scope += 1
             place = scopes[scope]
             if _header(body, metric_at, scope_at, place) != 0:
                 return ODD
-            within_high, within_low = _hash(body, place[0], place[1], high, low, secret)
-            within_high, within_low = _hash(body, place[2], place[3], within_high, within_low, secret)
+            within_high, within_low = hashed(body, place[0], place[1], high, low, secret)
+            within_high, within_low = hashed(body, place[2], place[3], within_high, within_low, secret)
             while metric_at < scope_at:
-                tag, begin, metric_at = _field(body, metric_at, scope_at)
+                tag, begin, metric_at = field(body, metric_at, scope_at)
                 if tag != 0x12:
                     continue
                 metric += 1

@@ -23,11 +23,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from setpoint.telemetry.compiled import compiled_lean
+from setpoint.telemetry.receive.wire_kernels import fold, word_at
 
 __all__ = [
     "CREATED",
@@ -81,28 +79,6 @@ _NAME = np.uint64(int.from_bytes(b"__name__", "little"))
 
 # Places in the words of a hash under way: two halves, four secret factors, and (2.0) what a series has said so far.
 _REFS, _IS_NAME, _FAMILY, _TYPE, _HELP, _UNIT, _START, WORKING = range(6, 14)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _mix(typing: Any, left: Any, right: Any) -> Any:
-    """Both halves of the 128-bit product, as one word: the step of hashes such as wyhash."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide, word = ir.IntType(128), ir.IntType(64)
-        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
-        upper = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), word)
-        return builder.xor(builder.trunc(product, word), upper)
-
-    return types.uint64(types.uint64, types.uint64), build
-
-
-@compiled_lean
-def _word(body: Bytes, at: Int) -> Any:
-    """Eight bytes, little-endian (the compiler makes one load of it)."""
-    word = np.uint64(0)
-    for place in range(8):
-        word |= np.uint64(body[at + place]) << np.uint64(8 * place)
-    return word
 
 
 @compiled_lean
@@ -189,21 +165,21 @@ def _hash(body: Bytes, at: Int, end: Int, state: Words) -> None:
     """
     first, second = state[0] ^ np.uint64(end - at), state[1]
     while end - at >= 16:
-        low, high = _word(body, at), _word(body, at + 8)
-        first = _mix(low ^ state[2], high ^ first)
-        second = _mix(low ^ state[3], high ^ second)
+        low, high = word_at(body, at), word_at(body, at + 8)
+        first = fold(low ^ state[2], high ^ first)
+        second = fold(low ^ state[3], high ^ second)
         at += 16
     low, high = np.uint64(0), np.uint64(0)
     if end - at >= 8:
-        low = _word(body, at)
+        low = word_at(body, at)
         at += 8
     shift = np.uint64(0)
     while at < end:
         high |= np.uint64(body[at]) << shift
         shift += np.uint64(8)
         at += 1
-    first = _mix(low ^ state[4], high ^ first)
-    second = _mix(low ^ state[5], high ^ second)
+    first = fold(low ^ state[4], high ^ first)
+    second = fold(low ^ state[5], high ^ second)
     state[0], state[1] = first, second
 
 
@@ -222,7 +198,7 @@ def _sample(body: Bytes, at: Int, end: Int, is_v2: bool, place: Int, samples: Wo
         if at < 0:
             return at
         if tag == 0x09:
-            bits = _word(body, begin)
+            bits = word_at(body, begin)
         elif tag == 0x10:
             time, _ = _varint(body, begin, at)
         elif is_v2 and tag == 0x18:
@@ -273,7 +249,7 @@ def index_symbols(
                 _hash(body, begin, at, state)
                 hashes[place, 0], hashes[place, 1] = state[0], state[1]
                 places[place, 0], places[place, 1] = begin, at
-                places[place, 2] = 1 if at - begin == 8 and _word(body, begin) == _NAME else 0
+                places[place, 2] = 1 if at - begin == 8 and word_at(body, begin) == _NAME else 0
             status[SYMBOLS] = place + 1
         elif tag >> 3 == 4 or (tag >> 3 == 5 and tag != 0x2A):
             status[STATUS] = WRONG_TYPE
@@ -286,11 +262,11 @@ def _take_ref(ref: Any, places: Ints, hashes: Words, state: Words) -> None:
     known = ref < np.uint64(len(hashes))
     place = np.int64(ref) if known else 0
     if known:
-        state[0] = _mix(state[0] ^ hashes[place, 0], state[2])
-        state[1] = _mix(state[1] ^ hashes[place, 1], state[3])
+        state[0] = fold(state[0] ^ hashes[place, 0], state[2])
+        state[1] = fold(state[1] ^ hashes[place, 1], state[3])
     else:  # whatever this is, it has a key of its own
-        state[0] = _mix(state[0] ^ ref, state[4])
-        state[1] = _mix(state[1] ^ ref, state[5])
+        state[0] = fold(state[0] ^ ref, state[4])
+        state[1] = fold(state[1] ^ ref, state[5])
     is_value = state[_REFS] & np.uint64(1)
     if is_value and state[_IS_NAME] and known:
         state[_FAMILY] = hashes[place, 0]
@@ -390,7 +366,7 @@ def _series(
             size, is_plain = at - begin - 10, False
             # As every sender writes it: value, then a timestamp of up to eight bytes that ends the message.
             if 0 < size <= 8 and begin + 18 <= len(body) and body[begin] == 0x09 and body[begin + 9] == 0x10:
-                word = _word(body, begin + 10)
+                word = word_at(body, begin + 10)
                 last = np.uint64(0x80) << np.uint64(8 * size - 8)
                 word &= (last << np.uint64(1)) - np.uint64(1)
                 if word & _UPPER == (last - np.uint64(1)) & _UPPER:
@@ -398,7 +374,7 @@ def _series(
                     word = (word & _TWOS) | ((word & (_TWOS << np.uint64(8))) >> np.uint64(1))
                     word = (word & _FOURS) | ((word & (_FOURS << np.uint64(16))) >> np.uint64(2))
                     word = (word & _EIGHT) | ((word & ~_EIGHT) >> np.uint64(4))
-                    _put(samples, count, word, _word(body, begin + 1), np.uint64(0))
+                    _put(samples, count, word, word_at(body, begin + 1), np.uint64(0))
                     is_plain = True
             if not is_plain:
                 fault = _sample(body, begin, at, is_v2, count, samples, status)
@@ -485,6 +461,6 @@ def _family(state: Words) -> Any:
     """A hash of what a series of 2.0 said of its metric; 0 for nothing."""
     if not (state[_TYPE] | state[_HELP] | state[_UNIT]):
         return np.uint64(0)
-    hashed = _mix(state[_FAMILY] ^ state[_TYPE], state[2])
-    hashed = _mix(hashed ^ state[_HELP], state[3])
-    return _mix(hashed ^ state[_UNIT], state[4])
+    hashed = fold(state[_FAMILY] ^ state[_TYPE], state[2])
+    hashed = fold(hashed ^ state[_HELP], state[3])
+    return fold(hashed ^ state[_UNIT], state[4])
