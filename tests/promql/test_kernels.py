@@ -195,7 +195,9 @@ def test_folds_equal_plain_python(samples: list[Sample], range_ms: int, step_ms:
         kernels.RESETS: lambda window: float(sum(b < a for a, b in itertools.pairwise(window))),
     }
     for code, function in plain.items():
-        values, present = kernels.fold(code, *_columns(samples), grid, range_ms, np.zeros(40), grid, 1)
+        values, present = kernels.fold(
+            code, *_columns(samples), grid, range_ms, np.zeros(40), np.zeros(40), grid, 1
+        )
         for j, end in enumerate(ends):
             window = [v for t, v in samples if end - range_ms < t <= end]
             assert bool(present[0, j]) == bool(window)
@@ -208,7 +210,9 @@ def test_folds_equal_plain_python(samples: list[Sample], range_ms: int, step_ms:
 def test_quantile_over_time_interpolates_with_nan_lowest(values: list[float], q: float) -> None:
     samples = [(i + 1, value) for i, value in enumerate(values)]
     grid = np.array([len(values)], np.int64)
-    found, _ = kernels.fold(kernels.QUANTILE, *_columns(samples), grid, 1000, np.array([q]), grid, 1)
+    found, _ = kernels.fold(
+        kernels.QUANTILE, *_columns(samples), grid, 1000, np.array([q]), np.zeros(1), grid, 1
+    )
     ordered = sorted(values, key=lambda value: -math.inf if math.isnan(value) else value)
     rank = q * (len(values) - 1)
     lower = math.floor(rank)

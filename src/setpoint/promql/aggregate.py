@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from setpoint.promql import group_kernels
+from setpoint.promql.budget import SERIES_COST
 from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.format import format_number
-from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, compact
+from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact
 from setpoint.promql.nodes import Aggregation, Grouping
+from setpoint.promql.slices import SLICE_COST, by_steps
 
 __all__ = ["COMBINED", "aggregate"]
 
@@ -27,6 +30,8 @@ COMBINED: dict[str, int] = {
     "stdvar": group_kernels.STDVAR,
 }
 
+# What a value costs that is sorted among its group.
+_SORTING = 20.0
 _LARGEST_K = float(2**63)
 
 
@@ -37,12 +42,14 @@ def _group_labels(labels: Labels, grouping: Grouping) -> dict[str, str]:
     return {name: labels[name] for name in grouping.labels if name in labels}
 
 
-def _groups(matrix: Matrix, grouping: Grouping) -> tuple[npt.NDArray[np.int64], tuple[Labels, ...]]:
+def _groups(
+    context: Context, matrix: Matrix, grouping: Grouping
+) -> tuple[npt.NDArray[np.int64], tuple[Labels, ...]]:
     """The group of each series (int64[n]) and the labels of each group, in order of appearance."""
     known: dict[frozenset[tuple[str, str]], int] = {}
     labels: list[Labels] = []
     group = np.empty(len(matrix.labels), np.int64)
-    for i, series in enumerate(matrix.labels):
+    for i, series in enumerate(context.budget.watch(matrix.labels)):
         of_group = _group_labels(series, grouping)
         key = frozenset(of_group.items())
         if key not in known:
@@ -68,12 +75,11 @@ def aggregate(context: Context, node: Aggregation) -> Matrix:
     matrix = compact(context.vector(node.expr))
     if node.op in {"topk", "bottomk"}:
         return _pick(context, node, param, matrix)
-    group, labels = _groups(matrix, node.grouping)
+    group, labels = _groups(context, matrix, node.grouping)
+    # The kernels keep up to four numbers per group and step.
+    context.budget.spend(4 * len(labels) * context.steps)
     if node.op == "quantile":
-        members, member_offsets = _members(group, len(labels))
-        values, present = group_kernels.group_quantile(
-            np.ascontiguousarray(param), matrix.values, matrix.present, members, member_offsets
-        )
+        values, present = _quantile(context, param, matrix, _members(group, len(labels)))
     else:
         values, present = group_kernels.combine(
             COMBINED[node.op], matrix.values, matrix.present, group, len(labels)
@@ -81,6 +87,29 @@ def aggregate(context: Context, node: Aggregation) -> Matrix:
     drops_name = np.zeros(len(labels), np.bool_)
     np.logical_or.at(drops_name, group, matrix.drops_name)
     return Matrix(labels, context.times_ms, values, present, drops_name=drops_name)
+
+
+def _parts(context: Context, matrix: Matrix, cost: float) -> Iterator[tuple[slice, FloatGrid, Presence]]:
+    """The matrix in slices of steps, each of which takes a kernel a fraction of a second at `cost` a value."""
+    for steps in by_steps(context.steps, int(matrix.values.size * cost // SLICE_COST) + 1):
+        context.budget.check()
+        yield (
+            steps,
+            np.ascontiguousarray(matrix.values[:, steps]),
+            np.ascontiguousarray(matrix.present[:, steps]),
+        )
+
+
+def _quantile(
+    context: Context, param: FloatGrid, matrix: Matrix, members: tuple[npt.NDArray[np.int64], ...]
+) -> tuple[FloatGrid, Presence]:
+    shape = len(members[1]) - 1, context.steps
+    values, present = np.zeros(shape), np.zeros(shape, np.bool_)
+    for steps, cells, held in _parts(context, matrix, _SORTING):
+        values[:, steps], present[:, steps] = group_kernels.group_quantile(
+            np.ascontiguousarray(param[steps]), cells, held, *members
+        )
+    return values, present
 
 
 def _pick(context: Context, node: Aggregation, param: FloatGrid, matrix: Matrix) -> Matrix:
@@ -94,9 +123,12 @@ def _pick(context: Context, node: Aggregation, param: FloatGrid, matrix: Matrix)
             f"Scalar value {param[np.abs(param).argmax()]} {flow} int64; give {node.op} a small number"
         )
     k = np.clip(param, 0, len(matrix.labels)).astype(np.int64)
-    group, labels = _groups(matrix, node.grouping)
-    members, member_offsets = _members(group, len(labels))
-    rank = group_kernels.pick(node.op == "topk", k, matrix.values, matrix.present, members, member_offsets)
+    group, labels = _groups(context, matrix, node.grouping)
+    members = _members(group, len(labels))
+    context.budget.spend(matrix.values.size)
+    rank = np.empty(matrix.values.shape, np.int64)
+    for steps, cells, held in _parts(context, matrix, _SORTING):
+        rank[:, steps] = group_kernels.pick(node.op == "topk", k[steps], cells, held, *members)
     result = replace(matrix, present=rank >= 0)
     if context.steps != 1:
         return compact(result)
@@ -121,11 +153,13 @@ def _count_values(context: Context, node: Aggregation) -> Matrix:
     counts: list[FloatGrid] = []
     drops_name: list[bool] = []
     for i, series in enumerate(matrix.labels):
+        context.budget.check()
         for j in np.flatnonzero(matrix.present[i]):
             valued = {**series, label: format_number(matrix.values[i, j], exponent=False)}
             of_group = _group_labels(valued, grouping)
             row = rows.setdefault(frozenset(of_group.items()), len(labels))
             if row == len(labels):
+                context.budget.spend(context.steps + SERIES_COST)
                 labels.append(of_group)
                 counts.append(np.zeros(context.steps))
                 drops_name.append(False)

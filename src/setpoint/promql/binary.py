@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.promql import group_kernels
+from setpoint.promql.budget import SERIES_COST
 from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact, merge_rows, without_name
@@ -54,7 +56,7 @@ def binary(context: Context, node: Binary) -> Value:
     if isinstance(left, Matrix) and isinstance(right, Matrix):
         left, right = compact(left), compact(right)
         if node.op in _SETS:
-            return _set_operation(node, left, right)
+            return _set_operation(context, node, left, right)
         return _Join(context, node, left, right).result()
     if isinstance(left, Matrix) and not isinstance(right, Matrix):
         return _with_scalar(context, node, left, left.values, np.broadcast_to(right, left.values.shape))
@@ -85,27 +87,34 @@ def _signature(labels: Labels, matching: Matching) -> tuple[tuple[str, str], ...
     return tuple(sorted((name, value) for name, value in labels.items() if name not in left_out))
 
 
-def _signatures(left: Matrix, right: Matrix, matching: Matching) -> tuple[Rows, Rows, int]:
+def _signatures(context: Context, left: Matrix, right: Matrix, matching: Matching) -> tuple[Rows, Rows, int]:
     """The number of each series' signature, for both sides, and how many there are."""
     known: dict[tuple[tuple[str, str], ...], int] = {}
     numbered = [
-        np.array([known.setdefault(_signature(own, matching), len(known)) for own in side.labels], np.intp)
+        np.array(
+            [
+                known.setdefault(_signature(own, matching), len(known))
+                for own in context.budget.watch(side.labels)
+            ],
+            np.intp,
+        )
         for side in (left, right)
     ]
     return numbered[0], numbered[1], len(known)
 
 
-def _counts(matrix: Matrix, signatures: Rows, count: int) -> npt.NDArray[np.int64]:
+def _counts(context: Context, matrix: Matrix, signatures: Rows, count: int) -> npt.NDArray[np.int64]:
     """How many series of each signature have a value at each step, int64[count, s]."""
-    counts = np.zeros((count, len(matrix.times_ms)), np.int64)
-    np.add.at(counts, signatures, matrix.present)
+    context.budget.spend(count * context.steps)
+    counts: npt.NDArray[np.int64] = group_kernels.count_present(matrix.present, signatures, count)
     return counts
 
 
-def _set_operation(node: Binary, left: Matrix, right: Matrix) -> Matrix:
-    left_of, right_of, count = _signatures(left, right, node.matching)
+def _set_operation(context: Context, node: Binary, left: Matrix, right: Matrix) -> Matrix:
+    left_of, right_of, count = _signatures(context, left, right, node.matching)
     if node.op == "or":
-        taken = _counts(left, left_of, count) > 0
+        context.budget.spend(left.values.size + right.values.size)
+        taken = _counts(context, left, left_of, count) > 0
         both = Matrix(
             (*left.labels, *right.labels),
             left.times_ms,
@@ -114,7 +123,7 @@ def _set_operation(node: Binary, left: Matrix, right: Matrix) -> Matrix:
             drops_name=np.concatenate([left.drops_name, right.drops_name]),
         )
         return merge_rows(compact(both))
-    partner = (_counts(right, right_of, count) > 0)[left_of]
+    partner = (_counts(context, right, right_of, count) > 0)[left_of]
     return compact(replace(left, present=left.present & (partner if node.op == "and" else ~partner)))
 
 
@@ -135,8 +144,9 @@ class _Join:
         fill_many, fill_one = matching.fill_left, matching.fill_right
         if matching.group == "right":
             fill_many, fill_one = fill_one, fill_many
-        many_of, one_of, count = _signatures(many, one, matching)
-        one_counts, many_counts = _counts(one, one_of, count), _counts(many, many_of, count)
+        many_of, one_of, count = _signatures(self.context, many, one, matching)
+        one_counts = _counts(self.context, one, one_of, count)
+        many_counts = _counts(self.context, many, many_of, count)
         # At a step where a side is empty nothing is matched, so nothing can be ambiguous.
         fills = fill_many is not None or fill_one is not None
         active = (many.occupied | one.occupied) if fills else (many.occupied & one.occupied)
@@ -173,13 +183,17 @@ class _Join:
         partners: list[list[int]] = [[] for _ in range(count)]
         for i, signature in enumerate(one_of):
             partners[signature].append(i)
+        sizes = np.bincount(one_of, minlength=count)
+        # Before the pairs are made: series that come and go can be many on both sides of a match.
+        self.context.budget.spend(int(sizes[many_of].sum()) * (self.context.steps + SERIES_COST))
         pairs = [(i, k) for i, signature in enumerate(many_of) for k in partners[signature]]
         if not pairs:
             nothing = Matrix.empty(self.context.times_ms)
             return _Part((), many_of[:0], nothing.values, nothing.present, nothing.present)
         many_rows, one_rows = (np.array(rows, np.intp) for rows in zip(*pairs, strict=True))
-        self.context.budget.spend(len(pairs) * self.context.steps)
-        labels = tuple(self._labels(many.labels[i], one.labels[k]) for i, k in pairs)
+        labels = tuple(
+            self._labels(many.labels[i], one.labels[k]) for i, k in self.context.budget.watch(pairs)
+        )
         values = self._values(many.values[many_rows], one.values[one_rows])
         present = many.present[many_rows] & one.present[one_rows]
         return _Part(labels, many_of[many_rows], *values, present)
@@ -189,8 +203,9 @@ class _Join:
     ) -> _Part:
         """The rows of `side` where they have no partner, computed with the fill value in its place."""
         matching = self.node.matching
+        self.context.budget.spend(len(side.labels) * (2 * self.context.steps + SERIES_COST))
         labels = []
-        for own in side.labels:
+        for own in self.context.budget.watch(side.labels):
             group = {name: value for name, value in _signature(own, matching) if value}
             labels.append(self._labels(group, own) if partner_labels else self._labels(own, group))
         signatures = np.arange(len(labels))
@@ -254,9 +269,7 @@ class _Join:
         )
         if len(keys) == len(target):
             return
-        counts = np.zeros((len(keys), self.context.steps), np.int64)
-        np.add.at(counts, target, part.matched)
-        if (counts > 1).any():
+        if (group_kernels.count_present(part.matched, target, len(keys)) > 1).any():
             rule = "grouping labels must ensure unique matches"
             if not grouped:
                 rule = "many-to-one matching must be explicit (group_left/group_right)"

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from setpoint.promql.budget import TOO_MANY_SAMPLES, Budget
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.from_telemetry import SampleColumns
 from setpoint.promql.model import FloatGrid, Matrix, Times
 from setpoint.promql.nodes import At, LabelMatcher, Node, StringLiteral, value_type
 
-__all__ = ["TOO_MANY_SAMPLES", "Budget", "Context", "Options", "Value"]
-
-TOO_MANY_SAMPLES = "query processing would load too many samples into memory in query execution"
+__all__ = ["TOO_MANY_SAMPLES", "Budget", "Context", "Grid", "Options", "Shared", "Value", "size"]
 
 Value = Matrix | FloatGrid
 """A vector is a Matrix, a scalar a float64[s]."""
@@ -39,17 +38,45 @@ class Options:
     """
 
 
-class Budget:
-    """Counts the samples that a query holds."""
+Grid = tuple[int, int, int]
+"""First step, last step and number of steps: steps are always equally far apart."""
 
-    def __init__(self, limit: int) -> None:
-        self.left = limit
 
-    def spend(self, samples: int) -> None:
-        """Raise ExecutionError with Prometheus's text when `samples` more are too many."""
-        self.left -= samples
-        if self.left < 0:
-            raise ExecutionError(f"{TOO_MANY_SAMPLES}; ask for fewer series, a shorter time or a larger step")
+class Shared:
+    """The parts of a query that stand in it more than once, computed the first time and kept until the last.
+
+    `uses` says how often each is needed on which grid; what stands there once is not kept.
+    """
+
+    def __init__(self, uses: Mapping[tuple[Node, Grid], int]) -> None:
+        self._left = {key: count for key, count in uses.items() if count > 1}
+        self._values: dict[tuple[Node, Grid], Value] = {}
+
+    def is_shared(self, key: tuple[Node, Grid]) -> bool:
+        """Whether the part is needed again, or is here for the last time."""
+        return key in self._left
+
+    def take(self, key: tuple[Node, Grid], budget: Budget) -> Value | None:
+        """The value if it was computed before."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        self._left[key] -= 1
+        if not self._left[key]:
+            budget.keep(-size(self._values.pop(key)))
+            del self._left[key]
+        return value
+
+    def put(self, key: tuple[Node, Grid], value: Value, budget: Budget) -> None:
+        """Keep a value for who needs it next."""
+        budget.keep(size(value))
+        self._values[key] = value
+        self._left[key] -= 1
+
+
+def size(value: Value) -> int:
+    """The samples that a value holds."""
+    return value.values.size if isinstance(value, Matrix) else value.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +91,19 @@ class Context:
     options: Options
     budget: Budget
     compute: Callable[[Node, Context], Value]
+    shared: Shared
 
     @property
     def steps(self) -> int:
         """How many steps there are."""
         return len(self.times_ms)
+
+    @property
+    def grid(self) -> Grid:
+        """What tells these steps from others."""
+        if not self.steps:
+            return 0, 0, 0
+        return int(self.times_ms[0]), int(self.times_ms[-1]), self.steps
 
     def vector(self, node: Node) -> Matrix:
         """The value of `node`, which the parser has checked to be a vector."""

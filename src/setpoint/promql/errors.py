@@ -1,14 +1,15 @@
 """What can be wrong with a query: it does not parse, it cannot be computed yet, or its data contradict it.
 
-All are `InvalidInput`, so that the command line and the page need no case of their own; the Prometheus API
-tells them apart by `code`, which for `ExecutionError` is Prometheus's `execution` (HTTP 422).
+These are `InvalidInput`, so that the command line and the page need no case of their own; the Prometheus API
+tells them apart by `code`, which for `ExecutionError` is Prometheus's `execution` (HTTP 422). A query that was
+stopped is none: the same query may be answered at another time.
 """
 
 from __future__ import annotations
 
-from setpoint.errors import InvalidInput
+from setpoint.errors import InvalidInput, SetpointError
 
-__all__ = ["ExecutionError", "QueryError", "Unsupported"]
+__all__ = ["ExecutionError", "QueryCanceled", "QueryError", "QueryTimeout", "Unsupported"]
 
 
 class QueryError(InvalidInput):
@@ -37,3 +38,20 @@ class ExecutionError(InvalidInput):
 
     code = "execution"
     http_status = 422
+
+
+class QueryTimeout(SetpointError):
+    """The query took longer than it may; ask for fewer series or a shorter time."""
+
+    code = "timeout"
+    http_status = 503
+    exit_code = 6
+    retryable = True
+
+
+class QueryCanceled(SetpointError):
+    """Nobody waits for the answer any more."""
+
+    code = "canceled"
+    http_status = 499
+    exit_code = 6

@@ -12,7 +12,7 @@ import numpy as np
 
 from setpoint.promql.aggregate import aggregate
 from setpoint.promql.binary import binary, negate
-from setpoint.promql.context import TOO_MANY_SAMPLES, Budget, Context, Options, Value
+from setpoint.promql.context import TOO_MANY_SAMPLES, Budget, Context, Options, Shared, Value, size
 from setpoint.promql.errors import ExecutionError, Unsupported
 from setpoint.promql.from_telemetry import Select
 from setpoint.promql.functions import FUNCTIONS
@@ -38,12 +38,20 @@ _DEFAULTS = Options()
 
 
 def evaluate(
-    node: Node, start_ms: int, end_ms: int, step_ms: int, select: Select, *, options: Options = _DEFAULTS
+    node: Node,
+    start_ms: int,
+    end_ms: int,
+    step_ms: int,
+    select: Select,
+    *,
+    options: Options = _DEFAULTS,
+    budget: Budget | None = None,
 ) -> Matrix:
     """The value of `node` at `start_ms`, `start_ms + step_ms`, … up to `end_ms` (Unix milliseconds).
 
     Series without any value are left out. Raises ExecutionError when the data contradict the query or are too
-    many. The number of steps is not limited here, because the ledger needs many: see `plan.check_resolution`.
+    many; with a `budget` of the caller's, QueryTimeout and QueryCanceled as it says. The number of steps is
+    not limited here, because the ledger needs many: see `plan.check_resolution`.
     """
     if step_ms <= 0:
         raise ExecutionError("the step must be positive; give it in milliseconds")
@@ -56,23 +64,40 @@ def evaluate(
     if (end_ms - start_ms) // step_ms > options.max_samples:
         raise ExecutionError(f"{TOO_MANY_SAMPLES}; ask for a shorter time or a larger step")
     times = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
-    return _run(node, times, (start_ms, end_ms, step_ms), select, options)
+    return _run(node, times, (start_ms, end_ms, step_ms), select, options, budget)
 
 
-def evaluate_instant(node: Node, at_ms: int, select: Select, *, options: Options = _DEFAULTS) -> Matrix:
-    """The value of `node` at one instant: a matrix with one step, or the raw samples of a range vector."""
+def evaluate_instant(
+    node: Node,
+    at_ms: int,
+    select: Select,
+    *,
+    options: Options = _DEFAULTS,
+    budget: Budget | None = None,
+) -> Matrix:
+    """The value of `node` at one instant: a matrix with one step, or the raw samples of a range vector. Errors
+    as `evaluate`.
+    """
     if isinstance(node, StringLiteral):
         return replace(Matrix.empty(np.array([at_ms], np.int64)), kind="string", text=node.value)
-    return _run(node, np.array([at_ms], np.int64), (at_ms, at_ms, 0), select, options)
+    return _run(node, np.array([at_ms], np.int64), (at_ms, at_ms, 0), select, options, budget)
 
 
-def _run(node: Node, times: Times, grid_ms: tuple[int, int, int], select: Select, options: Options) -> Matrix:
+def _run(  # noqa: PLR0917 - the query in parts
+    node: Node,
+    times: Times,
+    grid_ms: tuple[int, int, int],
+    select: Select,
+    options: Options,
+    budget: Budget | None,
+) -> Matrix:
     start_ms, end_ms, step_ms = grid_ms
-    budget = Budget(options.max_samples)
+    budget = Budget(options.max_samples) if budget is None else budget
     last_ms = int(times[-1]) if len(times) else start_ms
-    plan = make_plan(node, start_ms, last_ms, options, query_end_ms=end_ms)
+    plan = make_plan(node, start_ms, last_ms, options, query_end_ms=end_ms, steps=len(times))
     columns = plan.fetch(select, budget)
-    context = Context(times, start_ms, end_ms, step_ms, columns, options, budget, _compute)
+    shared = Shared(plan.uses)
+    context = Context(times, start_ms, end_ms, step_ms, columns, options, budget, _compute, shared)
     # Dividing by zero and the logarithm of it are ordinary in PromQL.
     with np.errstate(all="ignore"):
         if value_type(node) == "matrix":
@@ -95,8 +120,27 @@ def _named(matrix: Matrix) -> Matrix:
     return merge_rows(replace(matrix, labels=labels))
 
 
-def _compute(node: Node, context: Context) -> Value:  # noqa: PLR0911
-    """The value of one node on the steps of `context`."""
+def _compute(node: Node, context: Context) -> Value:
+    """The value of one node on the steps of `context`; what it took to compute it is given back."""
+    budget, shared = context.budget, context.shared
+    budget.check()
+    key = node, context.grid
+    if not shared.is_shared(key):
+        mark = budget.held
+        value = _value(node, context)
+        budget.settle(mark, size(value))
+        return value
+    known = shared.take(key, budget)
+    if known is not None:
+        return known
+    mark = budget.held
+    value = _value(node, context)
+    budget.settle(mark, 0)
+    shared.put(key, value, budget)
+    return value
+
+
+def _value(node: Node, context: Context) -> Value:  # noqa: PLR0911
     match node:
         case NumberLiteral():
             return np.full(context.steps, node.value)

@@ -14,10 +14,11 @@ import numpy as np
 
 from setpoint.promql.compiled import compiled
 
-__all__ = ["bucket_quantile", "combine", "group_quantile", "pick", "warm"]
+__all__ = ["bucket_quantile", "combine", "count_present", "group_quantile", "pick", "warm"]
 
 SUM, AVG, MIN, MAX, COUNT, GROUP, STDDEV, STDVAR = range(8)
 
+_INSERTED = 32  # so many are kept in order one by one; more are sorted
 _SMALL_DELTA = 1e-12
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 _LARGEST = 1.7976931348623157e308
@@ -155,6 +156,53 @@ def group_quantile(q: Any, values: Any, present: Any, members: Any, member_offse
 
 
 @compiled
+def count_present(present: Any, group: Any, groups: Any) -> Any:
+    """How many series of each group have a value at each step, int64[groups, s]."""
+    series, steps = present.shape
+    counts = np.zeros((groups, steps), np.int64)
+    for i in range(series):
+        g = group[i]
+        for j in range(steps):
+            counts[g, j] += present[i, j]
+    return counts
+
+
+@compiled
+def _sort_best(largest: Any, limit: Any, j: Any, values: Any, rows: Any, best: Any) -> Any:
+    """The best `limit` of `rows` at step j into `best`, by sorting; how many there are."""
+    keys = np.empty(len(rows))
+    for m in range(len(rows)):
+        value = values[rows[m], j]
+        keys[m] = -value if largest else value  # NaN is sorted last
+    order = np.argsort(keys, kind="mergesort")
+    count = min(limit, len(rows))
+    for place in range(count):
+        best[place] = rows[order[place]]
+    return count
+
+
+@compiled
+def _insert_best(largest: Any, limit: Any, j: Any, values: Any, rows: Any, best: Any) -> Any:
+    """As `_sort_best`, by inserting one after the other: faster where few are kept."""
+    count = 0
+    for i in rows:
+        value = values[i, j]
+        place = count
+        while place > 0:
+            other = values[best[place - 1], j]
+            better = value > other if largest else value < other
+            if not (better or (math.isnan(other) and not math.isnan(value))):
+                break
+            place -= 1
+        if place < limit:
+            count = min(count + 1, limit)
+            for move in range(count - 1, place, -1):
+                best[move] = best[move - 1]
+            best[place] = i
+    return count
+
+
+@compiled
 def pick(largest: Any, k: Any, values: Any, present: Any, members: Any, member_offsets: Any) -> Any:
     """topk (`largest`) or bottomk: which values stay, and each one's rank from 0 (int64[n, s], -1 elsewhere).
 
@@ -164,29 +212,20 @@ def pick(largest: Any, k: Any, values: Any, present: Any, members: Any, member_o
     rank = np.full((series, steps), -1, np.int64)
     for g in range(len(member_offsets) - 1):
         first, stop = member_offsets[g], member_offsets[g + 1]
-        best = np.empty(stop - first, np.int64)
+        best, rows = np.empty(stop - first, np.int64), np.empty(stop - first, np.int64)
         for j in range(steps):
-            count = 0
             limit = min(k[j], stop - first)
             if limit < 1:
                 continue
+            held = 0
             for m in range(first, stop):
-                i = members[m]
-                if not present[i, j]:
-                    continue
-                value = values[i, j]
-                place = count
-                while place > 0:
-                    other = values[best[place - 1], j]
-                    better = value > other if largest else value < other
-                    if not (better or (math.isnan(other) and not math.isnan(value))):
-                        break
-                    place -= 1
-                if place < limit:
-                    count = min(count + 1, limit)
-                    for move in range(count - 1, place, -1):
-                        best[move] = best[move - 1]
-                    best[place] = i
+                if present[members[m], j]:
+                    rows[held] = members[m]
+                    held += 1
+            if limit > _INSERTED:
+                count = _sort_best(largest, limit, j, values, rows[:held], best)
+            else:
+                count = _insert_best(largest, limit, j, values, rows[:held], best)
             for place in range(count):
                 rank[best[place], j] = place
     return rank
@@ -276,4 +315,5 @@ def warm() -> None:
     combine(SUM, values, present, group, 1)
     group_quantile(np.full(2, 0.5), values, present, members, member_offsets)
     pick(True, np.ones(2, np.int64), values, present, members, member_offsets)
+    count_present(present, group, 1)
     bucket_quantile(np.full(2, 0.5), np.array([1.0, math.inf]), values, present)

@@ -30,6 +30,7 @@ SUM, AVG, MIN, MAX, COUNT, LAST, FIRST, PRESENT, STDDEV, STDVAR = range(10)
 CHANGES, RESETS, QUANTILE, MAD, IRATE, IDELTA, DERIV, PREDICT, TS_LAST, TS_FIRST, TS_MAX, TS_MIN = range(
     10, 22
 )
+SMOOTH = 22
 
 
 @compiled
@@ -113,7 +114,7 @@ def extrapolated(
     series, steps = len(offsets) - 1, len(ends)
     out = np.zeros((series, steps))
     present = np.zeros((series, steps), np.bool_)
-    resets = np.empty(len(values), np.int64)
+    resets = np.empty(np.diff(offsets).max() if series else 0, np.int64)
     for i in range(series):
         start, stop = offsets[i], offsets[i + 1]
         count = 0
@@ -358,7 +359,20 @@ def _steps_between(window: Any, resets: Any) -> Any:
 
 
 @compiled
-def _fold_one(code: Any, times: Any, window: Any, param: Any, end_ms: Any) -> Any:  # noqa: PLR0911, PLR0912
+def _smooth(window: Any, factor: Any, trend_factor: Any) -> Any:
+    """Holt's double exponential smoothing of at least two values."""
+    before, level, trend = 0.0, window[0], window[1] - window[0]
+    for k in range(1, len(window)):
+        if k > 1:
+            trend = trend_factor * (level - before) + (1 - trend_factor) * trend
+        before, level = level, factor * window[k] + (1 - factor) * (level + trend)
+    return level
+
+
+@compiled
+def _fold_one(  # noqa: PLR0911, PLR0912
+    code: Any, times: Any, window: Any, param: Any, param_2: Any, end_ms: Any
+) -> Any:
     """One window (not empty) to one value."""
     if code == SUM:
         return _sum(window)
@@ -397,6 +411,8 @@ def _fold_one(code: Any, times: Any, window: Any, param: Any, end_ms: Any) -> An
     if code == PREDICT:
         slope, intercept = _regression(times, window, end_ms)
         return slope * param + intercept
+    if code == SMOOTH:
+        return _smooth(window, param, param_2)
     if code == TS_LAST:
         return times[-1] / 1000.0
     if code == TS_FIRST:
@@ -415,14 +431,15 @@ def fold(
     ends: Any,
     range_ms: Any,
     param: Any,
+    param_2: Any,
     at_ms: Any,
     least: Any,
 ) -> Any:
     """A function of each window's samples, chosen by `code`; present where a window has at least `least`
     samples.
 
-    `param` float64[s] is the quantile or the prediction's distance in seconds; `at_ms` int64[s] the
-    evaluation times.
+    `param` float64[s] is the quantile, the prediction's distance in seconds or the smoothing factor, `param_2`
+    the trend factor; `at_ms` int64[s] the evaluation times.
     """
     series, steps = len(offsets) - 1, len(ends)
     out = np.zeros((series, steps))
@@ -435,7 +452,8 @@ def fold(
             while low < high and timestamps[low] <= ends[j] - range_ms:
                 low += 1
             if high - low >= least:
-                out[i, j] = _fold_one(code, timestamps[low:high], values[low:high], param[j], at_ms[j])
+                times, window = timestamps[low:high], values[low:high]
+                out[i, j] = _fold_one(code, times, window, param[j], param_2[j], at_ms[j])
                 present[i, j] = True
     return out, present
 
@@ -451,5 +469,5 @@ def warm() -> None:
     drop_stale(offsets, timestamps, values, bits)
     extrapolated(offsets, timestamps, values, ends, 2000, True, True)
     exact_increase(offsets, timestamps, values, ends, 2000, 3_600_000)
-    fold(SUM, offsets, timestamps, values, ends, 2000, np.zeros(2), ends, 1)
+    fold(SUM, offsets, timestamps, values, ends, 2000, np.zeros(2), np.zeros(2), ends, 1)
     group_kernels.warm()

@@ -1,5 +1,5 @@
-"""Decides what to fetch before anything is computed: one fetch per distinct selector, with the union of its
-ranges.
+"""Decides what to fetch and what to compute once before anything is computed: one fetch per distinct selector,
+with the union of its ranges, and how often each part of the expression is needed on which steps.
 
 `evaluate` calls it once per query. `sum(a) / (sum(a) + sum(b))` fetches `a` once, also when one of the two
 carries an offset; so what a query costs the store is visible here, and limits apply before the store is
@@ -8,11 +8,12 @@ asked.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from setpoint.errors import InvalidInput
-from setpoint.promql.context import Budget, Options
+from setpoint.promql.context import Budget, Grid, Options
 from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
 from setpoint.promql.from_telemetry import Matcher, SampleColumns, Select
 from setpoint.promql.nodes import (
@@ -21,6 +22,8 @@ from setpoint.promql.nodes import (
     LabelMatcher,
     MatrixSelector,
     Node,
+    NumberLiteral,
+    StringLiteral,
     Subquery,
     VectorSelector,
     children,
@@ -53,6 +56,8 @@ class Plan:
     """Per selector the samples that it needs: those with start_ms < t <= end_ms."""
 
     fetches: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    uses: Counter[tuple[Node, Grid]] = field(default_factory=Counter)
+    """How often each part is needed on which steps."""
 
     def need(self, key: Key, start_ms: int, end_ms: int) -> None:
         """Extend the range of `key`."""
@@ -66,13 +71,17 @@ class Plan:
         columns = {}
         for key, (start_ms, end_ms) in self.fetches.items():
             matchers = [Matcher(matcher.name, matcher.op, matcher.value) for matcher in key]
+            budget.check()
             columns[key] = select(matchers, start_ms, end_ms)
             budget.spend(len(columns[key].timestamps_ms))
+            budget.fetched += len(columns[key].timestamps_ms)
         return columns
 
 
-def make_plan(node: Node, start_ms: int, last_ms: int, options: Options, *, query_end_ms: int) -> Plan:
-    """What `node` needs on steps from `start_ms` to `last_ms` of a query that ends at `query_end_ms`."""
+def make_plan(
+    node: Node, start_ms: int, last_ms: int, options: Options, *, query_end_ms: int, steps: int = 1
+) -> Plan:
+    """What `node` needs on `steps` steps from `start_ms` to `last_ms` of a query that ends at `query_end_ms`."""
     plan = Plan()
     bounds = {"start": start_ms, "end": query_end_ms}
 
@@ -86,7 +95,12 @@ def make_plan(node: Node, start_ms: int, last_ms: int, options: Options, *, quer
         first, last = shifted(selector.at, selector.offset_ms, first, last)
         plan.need(selector.matchers, first - back_ms, last)
 
-    def visit(part: Node, first: int, last: int) -> None:
+    def visit(part: Node, grid: Grid) -> None:
+        first, last, _ = grid
+        if not isinstance(part, NumberLiteral | StringLiteral | MatrixSelector | Subquery):
+            plan.uses[part, grid] += 1
+            if plan.uses[part, grid] > 1:
+                return  # what it is made of is not computed again
         match part:
             case VectorSelector():
                 need(part, options.lookback_ms, first, last)
@@ -96,14 +110,15 @@ def make_plan(node: Node, start_ms: int, last_ms: int, options: Options, *, quer
                 need(part.selector, part.window_ms + PREVIOUS_SAMPLE_MS, first, last)
             case Subquery():
                 inner_first, inner_last = shifted(part.at, part.offset_ms, first, last)
-                inner_first, inner_last, _ = subquery_grid(part, inner_first, inner_last, options)
+                inner_first, inner_last, step_ms = subquery_grid(part, inner_first, inner_last, options)
                 # An empty grid is planned as one step, so that every selector has columns, if no samples.
-                visit(part.expr, inner_first, max(inner_first, inner_last))
+                inner_steps = max(inner_last - inner_first, 0) // step_ms + 1
+                visit(part.expr, (inner_first, inner_first + (inner_steps - 1) * step_ms, inner_steps))
             case _:
                 for child in children(part):
-                    visit(child, first, last)
+                    visit(child, grid)
 
-    visit(node, start_ms, last_ms)
+    visit(node, (start_ms, last_ms, steps))
     return plan
 
 

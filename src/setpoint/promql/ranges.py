@@ -8,9 +8,11 @@ import numpy as np
 
 from setpoint.promql import kernels
 from setpoint.promql.context import Context
+from setpoint.promql.errors import ExecutionError
 from setpoint.promql.model import FloatGrid, Matrix, Presence, without_name
 from setpoint.promql.nodes import Call, MatrixSelector, Node, VectorSelector
 from setpoint.promql.selectors import Windows, windows
+from setpoint.promql.slices import sliced, window_cost
 
 __all__ = ["RANGE_FUNCTIONS", "absent_labels"]
 
@@ -34,11 +36,16 @@ _FOLDS: dict[str, tuple[int, int]] = {
     "idelta": (kernels.IDELTA, 2),
     "deriv": (kernels.DERIV, 2),
     "predict_linear": (kernels.PREDICT, 2),
+    "double_exponential_smoothing": (kernels.SMOOTH, 2),
     "ts_of_last_over_time": (kernels.TS_LAST, 1),
     "ts_of_first_over_time": (kernels.TS_FIRST, 1),
     "ts_of_max_over_time": (kernels.TS_MAX, 1),
     "ts_of_min_over_time": (kernels.TS_MIN, 1),
 }
+
+# How much more a sample of a window costs where windows are sorted or added up with care.
+_COSTS = {kernels.QUANTILE: 20, kernels.MAD: 60, kernels.STDDEV: 6, kernels.STDVAR: 6, kernels.AVG: 3}
+_COSTS |= {kernels.SUM: 3, kernels.DERIV: 10, kernels.PREDICT: 10, kernels.SMOOTH: 3}
 
 # These act like an offset: the result is a sample of the same metric.
 _KEEP_NAME = {"last_over_time", "first_over_time"}
@@ -56,49 +63,76 @@ def _result(context: Context, call: Call, found: Windows, values: FloatGrid, pre
 def _extrapolated(context: Context, call: Call) -> Matrix:
     found = windows(context, call.args[0])
     counter, per_second = _EXTRAPOLATED[call.name]
-    values, present = kernels.extrapolated(
-        found.offsets, found.timestamps_ms, found.values, found.ends, found.range_ms, counter, per_second
-    )
-    return _result(context, call, found, values, present)
+
+    def run(rows: slice, steps: slice) -> tuple[FloatGrid, Presence]:
+        values, present = kernels.extrapolated(
+            found.offsets[rows.start : rows.stop + 1],
+            found.timestamps_ms,
+            found.values,
+            found.ends[steps],
+            found.range_ms,
+            counter,
+            per_second,
+        )
+        return values, present
+
+    counts = np.diff(found.offsets)
+    cost = counts.astype(np.float64) * 2 + context.steps * 4
+    return _result(context, call, found, *sliced(context.budget, cost, counts, context.steps, run))
+
+
+def _folded(
+    context: Context, found: Windows, code: int, least: int, *params: FloatGrid
+) -> tuple[FloatGrid, Presence]:
+    """Each window's samples to one value; `params` float64[s] are up to two parameters of the function."""
+    first, second = (*params, *(np.zeros(context.steps),) * 2)[:2]
+
+    def run(rows: slice, steps: slice) -> tuple[FloatGrid, Presence]:
+        values, present = kernels.fold(
+            code,
+            found.offsets[rows.start : rows.stop + 1],
+            found.timestamps_ms,
+            found.values,
+            found.ends[steps],
+            found.range_ms,
+            np.ascontiguousarray(first[steps]),
+            np.ascontiguousarray(second[steps]),
+            context.times_ms[steps],
+            least,
+        )
+        return values, present
+
+    cost = window_cost(found.offsets, found.timestamps_ms, found.range_ms, context.steps)
+    cost *= _COSTS.get(code, 1)
+    return sliced(context.budget, cost, np.diff(found.offsets), context.steps, run)
 
 
 def _fold(context: Context, call: Call) -> Matrix:
     code, least = _FOLDS[call.name]
-    param = np.zeros(context.steps)
     window_node: Node = call.args[0]
+    params: list[FloatGrid] = []
     if call.name == "quantile_over_time":
-        param, window_node = context.scalar(call.args[0]), call.args[1]
-    elif call.name == "predict_linear":
-        param = context.scalar(call.args[1])
+        window_node = call.args[1]
+        params = [context.scalar(call.args[0])]
+    elif len(call.args) > 1:  # predict_linear, double_exponential_smoothing
+        params = [context.scalar(arg) for arg in call.args[1:]]
     found = windows(context, window_node)
-    values, present = kernels.fold(
-        code,
-        found.offsets,
-        found.timestamps_ms,
-        found.values,
-        found.ends,
-        found.range_ms,
-        np.ascontiguousarray(param),
-        context.times_ms,
-        least,
-    )
-    return _result(context, call, found, values, present)
+    if call.name == "double_exponential_smoothing" and found.labels:
+        _refuse_factors(*params)
+    return _result(context, call, found, *_folded(context, found, code, least, *params))
+
+
+def _refuse_factors(smoothing: FloatGrid, trend: FloatGrid) -> None:
+    for name, factors in (("smoothing", smoothing), ("trend", trend)):
+        wrong = factors[(factors <= 0) | (factors >= 1)]
+        if len(wrong):
+            raise ExecutionError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {wrong[0]:f}")
 
 
 def _absent_over_time(context: Context, call: Call) -> Matrix:
     found = windows(context, call.args[0])
-    _, present = kernels.fold(
-        kernels.PRESENT,
-        found.offsets,
-        found.timestamps_ms,
-        found.values,
-        found.ends,
-        found.range_ms,
-        np.zeros(context.steps),
-        context.times_ms,
-        1,
-    )
-    missing = ~present.any(axis=0)[np.newaxis, :]
+    _, present = _folded(context, found, kernels.PRESENT, 1)
+    missing = ~np.any(present, axis=0, keepdims=True)
     return Matrix((absent_labels(call.args[0]),), context.times_ms, np.ones(missing.shape), missing)
 
 

@@ -15,9 +15,10 @@ from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
 from setpoint.promql.from_telemetry import SampleColumns
-from setpoint.promql.model import Labels, Matrix, Presence, Times, without_name
+from setpoint.promql.model import FloatGrid, Labels, Matrix, Presence, Times, without_name
 from setpoint.promql.nodes import ExactIncrease, MatrixSelector, Node, Subquery, VectorSelector
 from setpoint.promql.plan import subquery_grid
+from setpoint.promql.slices import sliced
 
 __all__ = ["Windows", "exact_increase", "instant", "raw_samples", "sample_times", "windows"]
 
@@ -42,29 +43,36 @@ def _bits(columns: SampleColumns) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(columns.values).view(np.int64)
 
 
-def _newest(context: Context, node: VectorSelector) -> tuple[SampleColumns, npt.NDArray[np.int64]]:
+def _newest(context: Context, node: VectorSelector, of_samples: npt.NDArray[np.float64]) -> Matrix:
+    """Per step what `of_samples` float64[m] says of the newest sample of the lookback."""
     columns = context.columns[node.matchers]
     context.budget.spend(len(columns.labels) * context.steps)
-    ends = context.ends(node.at, node.offset_ms)
-    index = kernels.last_sample(
-        columns.offsets, columns.timestamps_ms, _bits(columns), ends, context.options.lookback_ms
+    ends, lookback_ms, bits = (
+        context.ends(node.at, node.offset_ms),
+        context.options.lookback_ms,
+        _bits(columns),
     )
-    return columns, index
+
+    def run(rows: slice, steps: slice) -> tuple[FloatGrid, Presence]:
+        offsets = columns.offsets[rows.start : rows.stop + 1]
+        index = kernels.last_sample(offsets, columns.timestamps_ms, bits, ends[steps], lookback_ms)
+        return of_samples[index] if len(of_samples) else np.zeros(index.shape), index >= 0
+
+    counts = np.diff(columns.offsets)
+    values, present = sliced(
+        context.budget, counts.astype(np.float64) + context.steps, counts, context.steps, run
+    )
+    return Matrix(columns.labels, context.times_ms, values, present)
 
 
 def instant(context: Context, node: VectorSelector) -> Matrix:
     """Per step the newest sample of the lookback."""
-    columns, index = _newest(context, node)
-    present = index >= 0
-    values = columns.values[index] if len(columns.values) else np.zeros(index.shape)
-    return Matrix(columns.labels, context.times_ms, values, present)
+    return _newest(context, node, context.columns[node.matchers].values)
 
 
 def sample_times(context: Context, node: VectorSelector) -> Matrix:
     """As `instant`, but with the timestamps of the samples, in seconds, as values."""
-    columns, index = _newest(context, node)
-    seconds = columns.timestamps_ms[index] / 1000 if len(columns.values) else np.zeros(index.shape)
-    return Matrix(columns.labels, context.times_ms, seconds, index >= 0)
+    return _newest(context, node, context.columns[node.matchers].timestamps_ms / 1000)
 
 
 def windows(context: Context, node: Node) -> Windows:
@@ -132,13 +140,22 @@ def exact_increase(context: Context, node: ExactIncrease) -> Matrix:
     selector = node.selector
     columns = context.columns[selector.matchers]
     context.budget.spend(len(columns.labels) * context.steps)
-    values, present = kernels.exact_increase(
-        columns.offsets,
-        columns.timestamps_ms,
-        columns.values,
-        context.ends(selector.at, selector.offset_ms),
-        node.window_ms,
-        PREVIOUS_SAMPLE_MS,
+    ends = context.ends(selector.at, selector.offset_ms)
+
+    def run(rows: slice, steps: slice) -> tuple[FloatGrid, Presence]:
+        values, present = kernels.exact_increase(
+            columns.offsets[rows.start : rows.stop + 1],
+            columns.timestamps_ms,
+            columns.values,
+            ends[steps],
+            node.window_ms,
+            PREVIOUS_SAMPLE_MS,
+        )
+        return values, present
+
+    counts = np.diff(columns.offsets)
+    values, present = sliced(
+        context.budget, counts.astype(np.float64) * 2 + context.steps, counts, context.steps, run
     )
     matrix = Matrix(columns.labels, context.times_ms, values, present)
     return without_name(matrix, context.options.delayed_name_removal)
