@@ -17,20 +17,19 @@ samples it asked for. It costs 30 bytes a series, 12 bytes an open sample, about
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.codec import encode_chunks
 from setpoint.telemetry.model import ChunkColumns, Labels, Matcher, MetricBatch, RefBatch, SampleColumns
-from setpoint.telemetry.recent.gather import Taken, take
+from setpoint.telemetry.recent.gather import Columns, Taken, take
 from setpoint.telemetry.recent.late import LateSamples, in_order, joined, sorted_pieces
 from setpoint.telemetry.recent.open_blocks import NEVER_MS, OpenBlocks, Pieces, Samples, offsets_of
 from setpoint.telemetry.recent.open_kernels import FULL, LATE, OLD, overlapping
-from setpoint.telemetry.recent.segment import Segment, Summary
+from setpoint.telemetry.recent.segment import Segment, encoded
 from setpoint.telemetry.recent.segments import Segments
 from setpoint.telemetry.series_table import SeriesTable
 
@@ -42,6 +41,12 @@ _SLICE = 2048
 _SEALED_AT_ONCE = 8192
 _FLUSHED_AT_ONCE = 100_000
 _LATE_KEPT = 65_536
+
+Admit = Callable[[int], None]
+
+
+def _admit_all(samples: int) -> None:
+    pass
 
 
 @dataclass(eq=False, slots=True)
@@ -300,7 +305,7 @@ class Head:
 
     def _install(self, pieces: Pieces, rest: Pieces | None = None, late: bool = False) -> None:
         """Make chunks of `pieces`, which leave the open blocks (or the late samples); `rest` becomes open."""
-        columns, summary = _encoded(pieces)
+        columns, summary = encoded(pieces)
         with self._lock:
             if len(pieces.refs):
                 self._segments.current(self._open.capacity).add(columns, pieces.refs, summary=summary)
@@ -323,7 +328,7 @@ class Head:
         if not self._old:
             return
         pieces = sorted_pieces(joined(self._old))
-        columns, summary = _encoded(pieces)
+        columns, summary = encoded(pieces)
         segment = self._segments.current(self._open.capacity)
         segment.add(columns, pieces.refs, summary=summary, is_chained=False)
         self._old = []
@@ -340,11 +345,14 @@ class Head:
         return self._select(running, matchers, end_ms)
 
     def select_covered(
-        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, admit: Admit = _admit_all
     ) -> tuple[int, SampleColumns]:
-        """`covers_from_ms`, and the samples later than it, taken at one moment (an eviction moves both)."""
+        """`covers_from_ms`, and the samples later than it, taken at one moment (an eviction moves both).
+
+        `admit` is told how many samples were decoded so far; it raises to end the select.
+        """
         covers_from_ms, running = self._begin(start_ms, is_covered=True)
-        return covers_from_ms, self._select(running, matchers, end_ms)
+        return covers_from_ms, self._select(running, matchers, end_ms, admit)
 
     def select_increase(
         self, matchers: Sequence[Matcher], edges_ms: npt.NDArray[np.int64]
@@ -384,13 +392,15 @@ class Head:
         with self._lock:
             self._running.discard(running)
 
-    def _select(self, running: _Running, matchers: Sequence[Matcher], end_ms: int) -> SampleColumns:
+    def _select(
+        self, running: _Running, matchers: Sequence[Matcher], end_ms: int, admit: Admit = _admit_all
+    ) -> SampleColumns:
+        parts: list[Columns] = []
         try:
             refs, labels = self.table.match_labels(matchers)
-            parts = [
-                self._taken(running, refs[start : start + _SLICE], end_ms).columns()
-                for start in range(0, len(refs), _SLICE)
-            ]
+            for start in range(0, len(refs), _SLICE):
+                parts.append(self._taken(running, refs[start : start + _SLICE], end_ms).columns())
+                admit(sum(len(part[0]) for part in parts))
         finally:
             self._end(running)
         if not parts:
@@ -478,17 +488,6 @@ class Head:
         for samples in (*self._old, self._late.all()):
             found |= np.isin(refs, samples.refs)
         return found | self._segments.is_unstored(refs)
-
-
-def _encoded(pieces: Pieces) -> tuple[ChunkColumns, Summary]:
-    """`pieces` as chunks; the fingerprints are left empty."""
-    payload, offsets = encode_chunks(pieces.times, pieces.values, pieces.offsets)
-    starts, ends = pieces.offsets[:-1], pieces.offsets[1:]
-    columns = ChunkColumns(
-        np.empty(0, np.uint64), pieces.times[starts], pieces.times[ends - 1],
-        (ends - starts).astype(np.int32), offsets, payload,
-    )  # fmt: skip
-    return columns, Summary.of(pieces)
 
 
 def _samples(batch: RefBatch | MetricBatch, refs: npt.NDArray[np.int32]) -> Samples:

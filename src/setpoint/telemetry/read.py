@@ -53,21 +53,28 @@ class Reader:
         self._kept_from_ms = kept_from_ms
 
     def select(
-        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, origin: Origin | None = None
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int,
+        end_ms: int,
+        *,
+        origin: Origin | None = None,
+        admit: Callable[[int], None] = lambda samples: None,
     ) -> SampleColumns:
         """The samples with start_ms < t <= end_ms, series in the order of their labels, empty ones left out.
 
-        `origin` is told how many came from where. Raises InvalidInput for a bad expression, Unavailable when the store
-        is needed and does not answer.
+        `origin` is told how many came from where; `admit` now and then how many there are so far, and raises to end the
+        select. Raises InvalidInput for a bad expression, Unavailable when the store is needed and does not answer.
         """
         # Head first: what it evicts after this moment is in the store, below the boundary taken here or not.
         origin = origin or Origin()
-        covers_from_ms, recent = self._head.select_covered(matchers, start_ms, end_ms)
+        covers_from_ms, recent = self._head.select_covered(matchers, start_ms, end_ms, admit)
         origin.memory += len(recent.timestamps_ms)
         if start_ms >= covers_from_ms:
             return recent
         older = self._store.read_samples(matchers, start_ms, min(end_ms, covers_from_ms))
         origin.stored += len(older.timestamps_ms)
+        admit(len(older.timestamps_ms) + len(recent.timestamps_ms))
         found = _joined(older, recent)
         kept_from_ms = self._kept_from_ms()
         if self._rollups is None or start_ms >= kept_from_ms:

@@ -19,7 +19,7 @@ from setpoint.telemetry.recent.late import LateSamples
 from setpoint.telemetry.recent.open_blocks import OpenBlocks, offsets_of
 from setpoint.telemetry.recent.segment import Chunks, Segment, decode
 
-__all__ = ["Taken", "take"]
+__all__ = ["Columns", "Taken", "take"]
 
 Columns = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]
 """Times, values, and the offsets int64[n + 1] of n series in them."""

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.codec import CorruptChunk, decode_into
+from setpoint.telemetry.codec import CorruptChunk, decode_into, encode_chunks
 from setpoint.telemetry.model import ChunkColumns
 from setpoint.telemetry.recent import segment_kernels as kernels
 from setpoint.telemetry.recent.open_blocks import NEVER_MS, Pieces, offsets_of
 
-__all__ = ["Chunks", "Order", "Segment", "Summary", "decode"]
+__all__ = ["Chunks", "Order", "Segment", "Summary", "decode", "encoded"]
 
 _ALWAYS_MS = 2**62
 _CHUNK_BYTES = 52
@@ -272,3 +272,14 @@ class Segment:
             starts = np.zeros(room + 1, np.uint32)
             starts[: self.count + 1] = self._starts[: self.count + 1]
             self._starts = starts
+
+
+def encoded(pieces: Pieces) -> tuple[ChunkColumns, Summary]:
+    """`pieces` as chunks; the fingerprints are left empty."""
+    payload, offsets = encode_chunks(pieces.times, pieces.values, pieces.offsets)
+    starts, ends = pieces.offsets[:-1], pieces.offsets[1:]
+    columns = ChunkColumns(
+        np.empty(0, np.uint64), pieces.times[starts], pieces.times[ends - 1],
+        (ends - starts).astype(np.int32), offsets, payload,
+    )  # fmt: skip
+    return columns, Summary.of(pieces)
