@@ -75,11 +75,20 @@ class Budget:
         self.peak = 0
         self.fetched = 0
         """Samples that were read from the store."""
+        self.queued_s = 0.0
+        """How long the query waited for its turn."""
+        self.fetched_s = 0.0
+        """When, in the query's time, its samples were there."""
         self._timeout_s = timeout_s
         self._elapsed_s = elapsed_s
         self._is_canceled = is_canceled
         self._pool = pool
         self._reserved = 0
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the query was asked for."""
+        return self._elapsed_s()
 
     @property
     def left(self) -> int:

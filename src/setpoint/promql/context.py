@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from setpoint.promql.budget import TOO_MANY_SAMPLES, Budget
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.from_telemetry import SampleColumns
 from setpoint.promql.model import FloatGrid, Matrix, Times
+from setpoint.promql.native_series import NativeSamples
 from setpoint.promql.nodes import At, LabelMatcher, Node, StringLiteral, value_type
 
 __all__ = ["TOO_MANY_SAMPLES", "Budget", "Context", "Grid", "Options", "Shared", "Value", "size"]
@@ -92,6 +93,8 @@ class Context:
     budget: Budget
     compute: Callable[[Node, Context], Value]
     shared: Shared
+    native: Mapping[tuple[LabelMatcher, ...], NativeSamples] = field(default_factory=dict)
+    """The native histograms of the selectors that have any, with the rows of `columns`."""
 
     @property
     def steps(self) -> int:
@@ -106,11 +109,12 @@ class Context:
         return int(self.times_ms[0]), int(self.times_ms[-1]), self.steps
 
     def vector(self, node: Node) -> Matrix:
-        """The value of `node`, which the parser has checked to be a vector."""
-        value = self.compute(node, self)
-        if not isinstance(value, Matrix):
-            raise ExecutionError("expected an instant vector; write vector(...) around a scalar")
-        return value
+        """The floats of `node`, which the parser has checked to be a vector; most functions see no more."""
+        return _as_vector(self.compute(node, self)).floats()
+
+    def mixed(self, node: Node) -> Matrix:
+        """The value of `node`, a vector, native histograms among its values."""
+        return _as_vector(self.compute(node, self))
 
     def scalar(self, node: Node) -> FloatGrid:
         """The value of `node`, which the parser has checked to be a scalar, float64[s]."""
@@ -134,3 +138,9 @@ class Context:
         fixed = {"start": self.start_ms, "end": self.end_ms}.get(at) if isinstance(at, str) else at
         base = self.times_ms if fixed is None else np.full(self.steps, fixed, np.int64)
         return base - offset_ms
+
+
+def _as_vector(value: Value) -> Matrix:
+    if not isinstance(value, Matrix):
+        raise ExecutionError("expected an instant vector; write vector(...) around a scalar")
+    return value

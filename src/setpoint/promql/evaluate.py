@@ -14,9 +14,10 @@ from setpoint.promql.aggregate import aggregate
 from setpoint.promql.binary import binary, negate
 from setpoint.promql.context import TOO_MANY_SAMPLES, Budget, Context, Options, Shared, Value, size
 from setpoint.promql.errors import ExecutionError, Unsupported
-from setpoint.promql.from_telemetry import Select
+from setpoint.promql.from_telemetry import Select, SelectHistograms
 from setpoint.promql.functions import FUNCTIONS
 from setpoint.promql.model import NAME, Matrix, Times, compact, merge_rows
+from setpoint.promql.native_series import fetch
 from setpoint.promql.nodes import (
     Aggregation,
     Binary,
@@ -46,12 +47,14 @@ def evaluate(
     *,
     options: Options = _DEFAULTS,
     budget: Budget | None = None,
+    histograms: SelectHistograms | None = None,
 ) -> Matrix:
     """The value of `node` at `start_ms`, `start_ms + step_ms`, … up to `end_ms` (Unix milliseconds).
 
     Series without any value are left out. Raises ExecutionError when the data contradict the query or are too
     many; with a `budget` of the caller's, QueryTimeout and QueryCanceled as it says. The number of steps is
-    not limited here, because the ledger needs many: see `plan.check_resolution`.
+    not limited here, because the ledger needs many: see `plan.check_resolution`. Native histograms take part when
+    there is a function to fetch them, `histograms`.
     """
     if step_ms <= 0:
         raise ExecutionError("the step must be positive; give it in milliseconds")
@@ -64,7 +67,7 @@ def evaluate(
     if (end_ms - start_ms) // step_ms > options.max_samples:
         raise ExecutionError(f"{TOO_MANY_SAMPLES}; ask for a shorter time or a larger step")
     times = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
-    return _run(node, times, (start_ms, end_ms, step_ms), select, options, budget)
+    return _run(node, times, (start_ms, end_ms, step_ms), select, options, budget, histograms)
 
 
 def evaluate_instant(
@@ -74,13 +77,14 @@ def evaluate_instant(
     *,
     options: Options = _DEFAULTS,
     budget: Budget | None = None,
+    histograms: SelectHistograms | None = None,
 ) -> Matrix:
     """The value of `node` at one instant: a matrix with one step, or the raw samples of a range vector. Errors
     as `evaluate`.
     """
     if isinstance(node, StringLiteral):
         return replace(Matrix.empty(np.array([at_ms], np.int64)), kind="string", text=node.value)
-    return _run(node, np.array([at_ms], np.int64), (at_ms, at_ms, 0), select, options, budget)
+    return _run(node, np.array([at_ms], np.int64), (at_ms, at_ms, 0), select, options, budget, histograms)
 
 
 def _run(  # noqa: PLR0917 - the query in parts
@@ -90,14 +94,16 @@ def _run(  # noqa: PLR0917 - the query in parts
     select: Select,
     options: Options,
     budget: Budget | None,
+    histograms: SelectHistograms | None,
 ) -> Matrix:
     start_ms, end_ms, step_ms = grid_ms
     budget = Budget(options.max_samples) if budget is None else budget
     last_ms = int(times[-1]) if len(times) else start_ms
     plan = make_plan(node, start_ms, last_ms, options, query_end_ms=end_ms, steps=len(times))
-    columns = plan.fetch(select, budget)
+    columns, native = fetch(plan.fetches, plan.fetch(select, budget), histograms, budget)
+    budget.fetched_s = budget.spent_s
     shared = Shared(plan.uses)
-    context = Context(times, start_ms, end_ms, step_ms, columns, options, budget, _compute, shared)
+    context = Context(times, start_ms, end_ms, step_ms, columns, options, budget, _compute, shared, native)
     # Dividing by zero and the logarithm of it are ordinary in PromQL.
     with np.errstate(all="ignore"):
         if value_type(node) == "matrix":

@@ -1,7 +1,28 @@
-"""The only door to `telemetry`: what a stored sample looks like, and the function that fetches samples."""
+"""The only door to `telemetry`: what a stored sample looks like, and the functions that fetch samples."""
 
 from __future__ import annotations
 
-from setpoint.telemetry.model import Labels, Matcher, SampleColumns, Select
+from setpoint.telemetry.model import (
+    HistogramColumns,
+    Labels,
+    Matcher,
+    SampleColumns,
+    Select,
+    SelectHistograms,
+    StoredHistograms,
+)
+from setpoint.telemetry.native_histogram import CUSTOM_SCHEMA, NativeHistogram, ResetHint, Span
 
-__all__ = ["Labels", "Matcher", "SampleColumns", "Select"]
+__all__ = [
+    "CUSTOM_SCHEMA",
+    "HistogramColumns",
+    "Labels",
+    "Matcher",
+    "NativeHistogram",
+    "ResetHint",
+    "SampleColumns",
+    "Select",
+    "SelectHistograms",
+    "Span",
+    "StoredHistograms",
+]

@@ -47,6 +47,8 @@ class Matrix:
     only where `present` bool[n, s] is set. `kind` is that of the expression: a scalar is one series without
     labels, a string has no series and stands in `text`, a range vector's times are the timestamps of its
     samples. `drops_name` bool[n] marks, during an evaluation, the series whose name is to go at its end.
+    `histograms` object[n, s] has the values that are native histograms (`native.Histogram`), None elsewhere; it
+    is None where there are only floats.
     """
 
     labels: tuple[Labels, ...]
@@ -56,6 +58,7 @@ class Matrix:
     kind: ValueType = "vector"
     text: str = ""
     drops_name: Presence = field(default_factory=_no_flags)
+    histograms: npt.NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         if len(self.drops_name) != len(self.labels):
@@ -65,6 +68,19 @@ class Matrix:
     def occupied(self) -> Presence:
         """At which steps there is any value, bool[s]."""
         return np.asarray(self.present.any(axis=0), np.bool_)
+
+    @property
+    def is_histogram(self) -> Presence:
+        """Which values are native histograms, bool[n, s]."""
+        if self.histograms is None:
+            return np.zeros(self.present.shape, np.bool_)
+        return self.histograms.astype(np.bool_) & self.present
+
+    def floats(self) -> Matrix:
+        """The floats alone."""
+        if self.histograms is None:
+            return self
+        return replace(self, present=self.present & ~self.is_histogram, histograms=None)
 
     @classmethod
     def empty(cls, times_ms: Times) -> Matrix:
@@ -81,6 +97,7 @@ class Matrix:
             values=self.values[chosen],
             present=self.present[chosen],
             drops_name=self.drops_name[chosen],
+            histograms=None if self.histograms is None else self.histograms[chosen],
         )
 
 
@@ -115,6 +132,7 @@ def merge_rows(matrix: Matrix) -> Matrix:
     shape = (len(keys), len(matrix.times_ms))
     values, present = np.zeros(shape), np.zeros(shape, np.bool_)
     drops_name = np.zeros(len(keys), np.bool_)
+    histograms = None if matrix.histograms is None else np.full(shape, None, np.object_)
     first = np.zeros(len(keys), np.intp)
     for row in range(len(target) - 1, -1, -1):
         to, here = target[row], matrix.present[row]
@@ -124,8 +142,12 @@ def merge_rows(matrix: Matrix) -> Matrix:
                 f"two series become {dict(matrix.labels[row])}; aggregate them, for example with sum by (...)"
             )
         values[to, here] = matrix.values[row, here]
+        if histograms is not None and matrix.histograms is not None:
+            histograms[to, here] = matrix.histograms[row, here]
         present[to] |= here
         drops_name[to] |= matrix.drops_name[row]
         first[to] = row
     labels = tuple(matrix.labels[i] for i in first)
-    return replace(matrix, labels=labels, values=values, present=present, drops_name=drops_name)
+    return replace(
+        matrix, labels=labels, values=values, present=present, drops_name=drops_name, histograms=histograms
+    )

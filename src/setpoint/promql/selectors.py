@@ -16,6 +16,7 @@ from setpoint.promql.errors import ExecutionError
 from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
 from setpoint.promql.from_telemetry import SampleColumns
 from setpoint.promql.model import FloatGrid, Labels, Matrix, Presence, Times, without_name
+from setpoint.promql.native_series import NativeSamples, of_matrix, with_newest, with_raw, without_stale
 from setpoint.promql.nodes import ExactIncrease, MatrixSelector, Node, Subquery, VectorSelector
 from setpoint.promql.plan import subquery_grid
 from setpoint.promql.slices import sliced
@@ -27,7 +28,8 @@ __all__ = ["Windows", "exact_increase", "instant", "raw_samples", "sample_times"
 class Windows:
     """A range vector: the samples of n series and, per step, the window (ends[j] - range_ms, ends[j]].
 
-    Columns as in SampleColumns, without stale markers; `ends` int64[s]; `drops_name` bool[n] as in Matrix.
+    Columns as in SampleColumns, without stale markers; `ends` int64[s]; `drops_name` bool[n] as in Matrix. Native
+    histograms, if there are any, stand beside them with the same rows.
     """
 
     labels: tuple[Labels, ...]
@@ -37,6 +39,7 @@ class Windows:
     ends: Times
     range_ms: int
     drops_name: Presence
+    histograms: NativeSamples | None = None
 
 
 def _bits(columns: SampleColumns) -> npt.NDArray[np.int64]:
@@ -67,12 +70,25 @@ def _newest(context: Context, node: VectorSelector, of_samples: npt.NDArray[np.f
 
 def instant(context: Context, node: VectorSelector) -> Matrix:
     """Per step the newest sample of the lookback."""
-    return _newest(context, node, context.columns[node.matchers].values)
+    matrix = _newest(context, node, context.columns[node.matchers].values)
+    return _with_histograms(context, node, matrix)
 
 
 def sample_times(context: Context, node: VectorSelector) -> Matrix:
     """As `instant`, but with the timestamps of the samples, in seconds, as values."""
-    return _newest(context, node, context.columns[node.matchers].timestamps_ms / 1000)
+    matrix = _newest(context, node, context.columns[node.matchers].timestamps_ms / 1000)
+    return _with_histograms(context, node, matrix, as_times=True)
+
+
+def _with_histograms(
+    context: Context, node: VectorSelector, matrix: Matrix, *, as_times: bool = False
+) -> Matrix:
+    samples = context.native.get(node.matchers)
+    if samples is None:
+        return matrix
+    ends, lookback_ms = context.ends(node.at, node.offset_ms), context.options.lookback_ms
+    columns = context.columns[node.matchers]
+    return with_newest(matrix, samples, columns, ends, lookback_ms, context.budget, as_times=as_times)
 
 
 def windows(context: Context, node: Node) -> Windows:
@@ -85,7 +101,17 @@ def windows(context: Context, node: Node) -> Windows:
             offsets, timestamps, values = _without_stale(columns)
             ends = context.ends(selector.at, selector.offset_ms)
             unnamed = np.zeros(len(columns.labels), np.bool_)
-            return Windows(columns.labels, offsets, timestamps, values, ends, node.range_ms, unnamed)
+            native = context.native.get(selector.matchers)
+            return Windows(
+                columns.labels,
+                offsets,
+                timestamps,
+                values,
+                ends,
+                node.range_ms,
+                unnamed,
+                None if native is None else without_stale(native),
+            )
         case Subquery():
             return _subquery(context, node)
         case _:
@@ -116,6 +142,7 @@ def _subquery(context: Context, node: Subquery) -> Windows:
     value = context.compute(node.expr, inner)
     matrix = value if isinstance(value, Matrix) else _as_vector(value, times)
     context.budget.spend(matrix.values.size)
+    native, matrix = of_matrix(matrix), matrix.floats()
     counts = matrix.present.sum(axis=1)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
     timestamps = np.broadcast_to(times, matrix.values.shape)[matrix.present]
@@ -127,6 +154,7 @@ def _subquery(context: Context, node: Subquery) -> Windows:
         ends,
         node.range_ms,
         matrix.drops_name,
+        native,
     )
 
 
@@ -173,4 +201,5 @@ def raw_samples(context: Context, node: Node) -> Matrix:
     present = np.zeros(values.shape, np.bool_)
     values[row, column] = found.values[inside]
     present[row, column] = True
-    return Matrix(found.labels, times, values, present, "matrix", drops_name=found.drops_name)
+    matrix = Matrix(found.labels, times, values, present, "matrix", drops_name=found.drops_name)
+    return with_raw(matrix, found)

@@ -27,8 +27,10 @@ __all__ = [
     "RefBatch",
     "SampleColumns",
     "Select",
+    "SelectHistograms",
     "Series",
     "SpanBatch",
+    "StoredHistograms",
     "fingerprint",
 ]
 
@@ -94,6 +96,18 @@ class HistogramColumns:
     rows: npt.NDArray[np.int32]
     timestamps_ms: npt.NDArray[np.int64]
     payloads: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistograms:
+    """Native histograms of n series; `columns.rows` point into `labels`, by series and time."""
+
+    labels: tuple[Labels, ...]
+    columns: HistogramColumns
+
+
+SelectHistograms = Callable[[Sequence[Matcher], int, int], StoredHistograms | None]
+"""As `Select`, for the native histograms of the matching series; None when there cannot be any."""
 
 
 @dataclass(frozen=True, slots=True)

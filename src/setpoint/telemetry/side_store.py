@@ -16,7 +16,15 @@ import numpy.typing as npt
 from setpoint.database import Columns, TelemetryDatabase, load_queries
 from setpoint.telemetry.conditions import condition_of
 from setpoint.telemetry.match import refuse_invalid
-from setpoint.telemetry.model import ExemplarColumns, HistogramColumns, Labels, Matcher, Metadata, RefBatch
+from setpoint.telemetry.model import (
+    ExemplarColumns,
+    HistogramColumns,
+    Labels,
+    Matcher,
+    Metadata,
+    RefBatch,
+    StoredHistograms,
+)
 from setpoint.telemetry.series_store import SeriesStore
 from setpoint.telemetry.series_table import SeriesTable
 
@@ -34,14 +42,6 @@ class StoredExemplars:
 
     labels: tuple[Labels, ...]
     columns: ExemplarColumns
-
-
-@dataclass(frozen=True, slots=True)
-class StoredHistograms:
-    """Native histograms of n series; `columns.rows` point into `labels`, by series and time."""
-
-    labels: tuple[Labels, ...]
-    columns: HistogramColumns
 
 
 class SideStore:
