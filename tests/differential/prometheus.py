@@ -54,6 +54,11 @@ class Prometheus:
         """True when Debian's prometheus is there."""
         return shutil.which("prometheus") is not None and shutil.which("promtool") is not None
 
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return self._address
+
     def __enter__(self) -> Prometheus:
         text, data = self._folder / "samples.txt", self._folder / "data"
         text.write_text(_openmetrics(self._series))

@@ -6,6 +6,10 @@ WHERE /* matchers */
   AND fingerprint IN (
     SELECT fingerprint FROM blocks
     WHERE first_ms >= {day_ms:Int64} AND first_ms <= {end_ms:Int64} AND last_ms >= {start_ms:Int64}
+    UNION ALL
+    SELECT fingerprint FROM rollups WHERE day * 86400000 >= {day_ms:Int64} AND day * 86400000 <= {end_ms:Int64}
+    UNION ALL
+    SELECT fingerprint FROM histograms WHERE ts_ms >= {start_ms:Int64} AND ts_ms <= {end_ms:Int64}
   )
 LIMIT 1 BY fingerprint
 LIMIT {most:UInt64};
@@ -18,6 +22,10 @@ WHERE /* matchers */
   AND fingerprint IN (
     SELECT fingerprint FROM blocks
     WHERE first_ms >= {day_ms:Int64} AND first_ms <= {end_ms:Int64} AND last_ms >= {start_ms:Int64}
+    UNION ALL
+    SELECT fingerprint FROM rollups WHERE day * 86400000 >= {day_ms:Int64} AND day * 86400000 <= {end_ms:Int64}
+    UNION ALL
+    SELECT fingerprint FROM histograms WHERE ts_ms >= {start_ms:Int64} AND ts_ms <= {end_ms:Int64}
   );
 
 -- name: stored_label_values
@@ -29,4 +37,8 @@ WHERE /* matchers */
   AND fingerprint IN (
     SELECT fingerprint FROM blocks
     WHERE first_ms >= {day_ms:Int64} AND first_ms <= {end_ms:Int64} AND last_ms >= {start_ms:Int64}
+    UNION ALL
+    SELECT fingerprint FROM rollups WHERE day * 86400000 >= {day_ms:Int64} AND day * 86400000 <= {end_ms:Int64}
+    UNION ALL
+    SELECT fingerprint FROM histograms WHERE ts_ms >= {start_ms:Int64} AND ts_ms <= {end_ms:Int64}
   );

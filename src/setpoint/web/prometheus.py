@@ -28,6 +28,7 @@ from setpoint.web.page import Parts, json_answer
 __all__ = ["Answer", "Given", "answers", "first_of", "read_duration_ms", "read_instant_ms"]
 
 _FORM_LIMIT_BYTES = 1 << 20
+_SELECTORS_MAX = 500
 _UNIT_MS = {
     "ms": 1,
     "s": 1000,
@@ -102,17 +103,20 @@ class Given:
         return int(text)
 
     def range_ms(self, default_ms: tuple[int, int]) -> tuple[int, int]:
-        """The parameters `start` and `end`. Raises InvalidInput."""
+        """The parameters `start` and `end`; the end may be before the start. Raises InvalidInput."""
         start, end = self.get("start"), self.get("end")
         start_ms = read_instant_ms("start", start) if start else default_ms[0]
         end_ms = read_instant_ms("end", end) if end else default_ms[1]
-        if end_ms < start_ms:
-            raise InvalidInput('invalid parameter "end": end timestamp must not be before start time')
         return start_ms, end_ms
 
     def selectors(self) -> list[list[Matcher]]:
-        """Every `match[]` as matchers, also when it is empty, which is an error. Raises InvalidInput."""
-        return [_matchers(value) for found, value in self._pairs if found == "match[]"]
+        """Every different `match[]` as matchers, also an empty one, which is an error. Raises InvalidInput."""
+        texts = dict.fromkeys(value for found, value in self._pairs if found == "match[]")
+        if len(texts) > _SELECTORS_MAX:
+            raise InvalidInput(
+                f'invalid parameter "match[]": {len(texts)} selectors are too many; send {_SELECTORS_MAX} at most'
+            )
+        return [_matchers(text) for text in texts]
 
 
 def _matchers(text: str) -> list[Matcher]:
@@ -207,6 +211,8 @@ def failure(error: SetpointError) -> Response:
         kind, status = "not_found", 404
     elif error.http_status == 422:
         kind, status = "execution", 422
+    elif error.code in ("timeout", "canceled"):
+        kind, status = error.code, error.http_status
     elif isinstance(error, InvalidInput | TooLarge):
         kind, status = "bad_data", 400
     else:
