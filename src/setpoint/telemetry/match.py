@@ -20,7 +20,7 @@ from functools import lru_cache
 from setpoint.errors import InvalidInput
 from setpoint.telemetry.model import Labels, Matcher
 
-__all__ = ["Glob", "ValueTest", "matches", "predicate", "refuse_invalid", "value_test"]
+__all__ = ["Glob", "ValueTest", "compile_expression", "matches", "predicate", "refuse_invalid", "value_test"]
 
 Predicate = Callable[[str], bool]
 Search = Callable[[str], object]
@@ -98,7 +98,9 @@ def value_test(matcher: Matcher) -> ValueTest:
         return ValueTest(frozenset((matcher.value,)), (), None, "", negated)
     globs = _globs(matcher.value)
     if globs is None:
-        return ValueTest(frozenset(), (), _compile(matcher.value).fullmatch, _prefix(matcher.value), negated)
+        return ValueTest(
+            frozenset(), (), compile_expression(matcher.value).fullmatch, _prefix(matcher.value), negated
+        )
     texts = frozenset(glob.texts[0] for glob in globs if not glob.gaps)
     return ValueTest(texts, tuple(glob for glob in globs if glob.gaps), None, "", negated)
 
@@ -214,8 +216,11 @@ def _prefix(expression: str) -> str:
     return prefix
 
 
-def _compile(expression: str) -> re.Pattern[str]:
-    """`expression` with RE2's meaning: `.` takes newlines (as in Prometheus 3), `\\d` and `\\w` are ASCII."""
+def compile_expression(expression: str, *, dot_takes_newlines: bool = True) -> re.Pattern[str]:
+    """`expression` with RE2's meaning: `\\d` and `\\w` are ASCII, in matchers `.` takes newlines (as in Prometheus 3).
+
+    Raises InvalidInput for what RE2 would refuse.
+    """
     escaped = _ESCAPE.findall(expression)
     bare = _CLASS.sub("x", _ESCAPE.sub("x", expression))
     if any(letter in "123456789Z" for letter in escaped) or _ONLY_PYTHON.search(bare):
@@ -226,6 +231,6 @@ def _compile(expression: str) -> re.Pattern[str]:
     translated = _ESCAPE.sub(lambda found: r"\Z" if found[1] == "z" else found[0], expression)
     translated = _POSIX.sub(lambda found: _POSIX_RANGES[found[1]], translated)
     try:
-        return re.compile(translated, re.DOTALL | re.ASCII)
+        return re.compile(translated, (re.DOTALL if dot_takes_newlines else 0) | re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
         raise InvalidInput(f"the regular expression '{expression}' is not valid: {error}") from error

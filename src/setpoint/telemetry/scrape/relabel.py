@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from setpoint.errors import InvalidInput
-from setpoint.telemetry.match import _compile as compile_expression
+from setpoint.telemetry.match import compile_expression
 
 __all__ = ["DEFAULT_REGEX", "Action", "Rule", "relabel"]
 
