@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from setpoint.clock import Clock
 from setpoint.errors import NotFound, SetpointError
 from setpoint.measure import Durations
 from setpoint.objective.duration import spoken_duration
+from setpoint.objective.feed import Feed, no_feed
+from setpoint.objective.fetched import FetchedHistory
 from setpoint.objective.from_telemetry import Select
 from setpoint.objective.history import history
 from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus
@@ -65,6 +67,7 @@ class ObjectiveBook:
         final_after_s: int = 300,
         no_data_after_s: float = 90,
         on_change: OnChange = _nobody,
+        feeds: Callable[[str], Feed] = no_feed,
     ) -> None:
         """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
 
@@ -72,12 +75,12 @@ class ObjectiveBook:
         `kept_from_ms` on every sample is still there (by default 34 days): late ones before it change no count.
         `on_change` is called with (status, previous) when a state differs from the one that it was told before;
         previous is None for an objective of which it was told nothing (after start, or when it is new). When it
-        raises an error that may pass (`retryable`), it is told again on the next tick.
+        raises an error that may pass (`retryable`), it is told again on the next tick. `feeds` gives what an
+        objective of a data source is read from.
         """
-        self._select = select
-        self._take_oldest_write_ms = take_oldest_write_ms
-        self._oldest_sample_ms = oldest_sample_ms
-        self._kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
+        kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
+        self._own = Feed(select, take_oldest_write_ms, oldest_sample_ms, kept_from_ms)
+        self._feeds = feeds
         self._store = store
         self._clock = clock
         self.interval_s = evaluation_interval_s
@@ -91,6 +94,10 @@ class ObjectiveBook:
         self._saved_ms: int | None = None
         self._computed_ms = 0
         self._history_waits = self._listener_waits = False
+        self.fetched = FetchedHistory(
+            lambda: [one.track for one in self._assessors.values()], self._evaluation
+        )
+        """Counts history that is read from other servers; `app` runs it in a thread."""
         self.durations = Durations()
         """How long each tick took."""
         self.lags = Durations()
@@ -115,13 +122,13 @@ class ObjectiveBook:
             self._assessors = assessors
             self._published = {name: one for name, one in self._published.items() if name in assessors}
             self._told = {name: one for name, one in self._told.items() if name in assessors}
-            self._evaluate(fresh, now_ms, None)
+            self._evaluate(fresh, now_ms, {})
 
     def tick(self) -> None:
         """Count, judge and publish all objectives for now, then some history; save when it is time."""
         with self._evaluation, self.durations.timed():
             now_ms = self._clock.now_ms()
-            self._evaluate(list(self._assessors), now_ms, self._take_oldest_write_ms())
+            self._evaluate(list(self._assessors), now_ms, self._written())
             self._backfill()
             # The clock may have been set back since: then it is time, too.
             if self._saved_ms is None or not 0 <= now_ms - self._saved_ms < _SAVE_INTERVAL_S * 1000:
@@ -181,7 +188,8 @@ class ObjectiveBook:
         before = self._assessors.get(objective.name)
         if before is not None and before.track.objective == objective:
             return before
-        track = Track(objective, self._select, self._kept_from_ms, final_after_s=self._final_after_s)
+        feed = self._feeds(objective.source) if objective.source else self._own
+        track = Track(objective, feed, final_after_s=self._final_after_s)
         same_events = before is not None and before.track.objective.ledger_key == objective.ledger_key
         if before is not None and same_events:
             if before.track.objective.window_s >= objective.window_s:
@@ -190,11 +198,16 @@ class ObjectiveBook:
                 track.pending.add_all(before.track.pending)
         return Assessor(track, no_data_after_s=self._no_data_after_s)
 
-    def _evaluate(self, names: list[str], now_ms: int, written_from_ms: int | None) -> None:
+    def _written(self) -> Mapping[str, int | None]:
+        """By source, the oldest sample that came since the last tick."""
+        feeds = {one.track.objective.source: one.track.feed for one in self._assessors.values()}
+        return {source: feed.take_oldest_write_ms() for source, feed in ({"": self._own} | feeds).items()}
+
+    def _evaluate(self, names: list[str], now_ms: int, written: Mapping[str, int | None]) -> None:
         published = dict(self._published)
         for name in names:
             assessor = self._assessors[name]
-            self._advance(assessor.track, now_ms, written_from_ms)
+            self._advance(assessor.track, now_ms, written.get(assessor.track.objective.source))
             try:
                 published[name] = assessor.assess(now_ms)
             except Exception:  # one objective must not stop the others; its old status grows stale (`_as_of`)
@@ -208,7 +221,7 @@ class ObjectiveBook:
             if not track.is_loaded:
                 first = track.minutes_of_window(now_ms)[0] - track.objective.window_s // 60
                 rows = self._store.read(track.objective.ledger_key, first)
-                track.load(rows, now_ms, self._oldest_sample_ms())
+                track.load(rows, now_ms, track.feed.oldest_sample_ms())
             track.advance(now_ms, written_from_ms)
             track.error = None
         except SetpointError as error:
@@ -253,7 +266,8 @@ class ObjectiveBook:
     def _backfill(self) -> None:
         """A few chunks of history, in turn over the objectives that wait for it."""
         left = _CHUNKS_PER_TICK
-        waiting = [one.track for one in self._assessors.values() if one.track.pending]
+        tracks = [one.track for one in self._assessors.values() if not one.track.is_fetched]
+        waiting = [track for track in tracks if track.pending]
         while waiting and left > 0:
             for track in waiting[:left]:
                 left -= 1

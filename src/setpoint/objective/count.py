@@ -41,14 +41,14 @@ class EventCounter:
         """True when minutes are the sums of their slices."""
         return self._total.is_additive and self._part.is_additive
 
-    def count(self, first: int, end: int, slot_s: int) -> Slots:
+    def count(self, first: int, end: int, slot_s: int, select: Select | None = None) -> Slots:
         """The raw events of the slots from `first` to before `end`: not yet settled, so that they can be
-        summed.
+        summed. Samples come from `select` where it is given.
 
         Raises InvalidInput when a query cannot be computed, Unavailable when samples cannot be read.
         """
-        total = self._total.count(first, end - first, slot_s * 1000, self._select)
-        part = self._part.count(first, end - first, slot_s * 1000, self._select)
+        total = self._total.count(first, end - first, slot_s * 1000, select or self._select)
+        part = self._part.count(first, end - first, slot_s * 1000, select or self._select)
         # Without events there is nothing to divide by: a ratio in the query is then NaN, and that is well.
         known = total.present & ~(part.undefined & (total.values > 0))
         of_total = np.where(known, total.values, 0.0)

@@ -45,6 +45,8 @@ class Objective:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     method: str = "Occurrences"
     is_rolling: bool = True
+    source: str = ""
+    """The data source that its samples are read from; empty for Setpoint's own telemetry."""
 
     @property
     def allowed_ratio(self) -> float:
@@ -56,9 +58,8 @@ class Objective:
         """`name/hash`: the same as long as the same events are counted, whatever the target or the
         window.
         """
-        counted = "\0".join(
-            (str(self.is_counter), self.good_query or "", self.bad_query or "", self.total_query)
-        )
+        parts = [str(self.is_counter), self.good_query or "", self.bad_query or "", self.total_query]
+        counted = "\0".join([*parts, self.source] if self.source else parts)
         return f"{self.name}/{hashlib.blake2b(counted.encode(), digest_size=8).hexdigest()}"
 
 
@@ -139,6 +140,7 @@ class ObjectiveStatus:
     explanation: str
     backfilling: bool = False
     warnings: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

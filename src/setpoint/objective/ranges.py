@@ -38,12 +38,20 @@ class Ranges:
         for start, end in other._ranges:
             self.add(start, end)
 
-    def take_newest(self, most: int) -> tuple[int, int] | None:
-        """Remove and return up to `most` of the newest slots, or None when nothing is waiting."""
+    @property
+    def end(self) -> int:
+        """The slot after the newest that is waiting; 0 when none is."""
+        return self._ranges[-1][1] if self._ranges else 0
+
+    def take_newest(self, most: int, *, is_aligned: bool = False) -> tuple[int, int] | None:
+        """Remove and return up to `most` of the newest slots, or None when nothing is waiting.
+
+        `is_aligned`: not beyond the last multiple of `most`, so that others who take as many get the same ones.
+        """
         if not self._ranges:
             return None
         start, end = self._ranges.pop()
-        low = max(start, end - most)
+        low = max(start, (end - 1) // most * most if is_aligned else end - most)
         if low > start:
             self._ranges.append((start, low))
         return low, end

@@ -126,15 +126,17 @@ class _MetricSpec(Part):
     query: Query = Field(description="PromQL that yields one series: the number of events, or their counter.")
 
 
+def _prometheus(value: Any) -> Any:
+    return "Prometheus" if isinstance(value, str) and value.lower() == "prometheus" else value
+
+
 class _MetricSource(Part):
-    type: Literal["Prometheus"] = "Prometheus"
+    type: Annotated[Literal["Prometheus"], BeforeValidator(_prometheus)] = "Prometheus"
     spec: _MetricSpec
-    metric_source_ref: Annotated[
+    metric_source_ref: Name | None = Field(
         None,
-        _refused(
-            "data sources are not read yet; leave metricSourceRef out, queries run on Setpoint's telemetry"
-        ),
-    ] = _NOT_KEPT
+        description="The DataSource that the query's samples are read from; without it Setpoint's own telemetry.",
+    )
 
 
 class _Metric(Part):
@@ -173,6 +175,7 @@ class _RatioMetric(Part):
             raise ValueError(
                 "good and bad exclude each other; keep one" if self.good else "write good or bad beside total"
             )
+        self._refuse_two_sources()
         if not self.counter:
             return self
         for role in ("good", "bad", "total"):
@@ -184,6 +187,22 @@ class _RatioMetric(Part):
                 except InvalidInput as error:
                     raise _error_at(query, (role, "metricSource", "spec", "query"), error.message) from error
         return self
+
+    @property
+    def source(self) -> str:
+        """The name of the data source; empty for Setpoint's own telemetry."""
+        return self.total.metric_source.metric_source_ref or ""
+
+    def _refuse_two_sources(self) -> None:
+        for role in ("good", "bad"):
+            metric: _Metric | None = getattr(self, role)
+            if metric is not None and (metric.metric_source.metric_source_ref or "") != self.source:
+                raise _error_at(
+                    metric.metric_source.metric_source_ref,
+                    (role, "metricSource", "metricSourceRef"),
+                    "both queries must be read from one data source, so that their minutes are the same; write "
+                    "the same metricSourceRef as in total",
+                )
 
 
 class _IndicatorSpec(Part):
@@ -324,6 +343,7 @@ class Slo(Part):
             is_counter=metric.counter,
             display_name=self.metadata.display_name,
             description=spec.description,
+            source=metric.source,
             labels={
                 key: (values,) if isinstance(values, str) else tuple(values)
                 for key, values in self.metadata.labels.items()

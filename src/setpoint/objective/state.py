@@ -163,6 +163,7 @@ class Assessor:
             explanation=budget.explain(window, objective.allowed_ratio),
             backfilling=bool(track.pending),
             warnings=self._warnings(start),
+            source=objective.source,
         )
 
     def _rate(self, rule: BurnRule, now_ms: int) -> BurnRate:

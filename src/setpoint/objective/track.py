@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from setpoint.errors import InvalidInput, SetpointError
 from setpoint.objective.count import EventCounter, settle, sum_slots
-from setpoint.objective.from_telemetry import Select
+from setpoint.objective.feed import Feed
 from setpoint.objective.ledger import Ledger, Slots
 from setpoint.objective.model import Counts, Objective
 from setpoint.objective.ranges import Ranges
@@ -33,6 +32,7 @@ LIVE_MINUTES = 10
 _SLICES = 60 // SLICE_S
 _MORE_HISTORY_MINUTES = 90 * 1440
 _SMALLEST_CHUNK, _FIRST_CHUNK, _LARGEST_CHUNK = 15, 60, 1440
+_FETCHED_CHUNK = 360
 _DOUBTED_MINUTES = 1440  # a day: samples that came late and were acknowledged right before a crash
 _PREVIOUS_MINUTES = 60  # the first minute whose samples are kept compares with samples that are not
 _QUICK_S, _SLOW_S = 0.05, 0.2
@@ -51,32 +51,38 @@ class Track:
     any.
     """
 
-    def __init__(
-        self, objective: Objective, select: Select, kept_from_ms: Callable[[], int], *, final_after_s: int
-    ) -> None:
-        """Raises QueryError when a query does not parse. Minutes before `kept_from_ms()` are never counted again."""
+    def __init__(self, objective: Objective, feed: Feed, *, final_after_s: int) -> None:
+        """Raises QueryError when a query does not parse. Minutes before `feed.kept_from_ms()` are never counted
+        again.
+        """
         self.objective = objective
+        self.feed = feed
         self.minutes = Ledger(60)
         self.slices = Ledger(SLICE_S)
         self.error: str | None = None
         self.pending = Ranges()
         self.is_loaded = False
-        self._counter = EventCounter(objective, select)
-        self._kept_from_ms = kept_from_ms
+        self._counter = EventCounter(objective, feed.select)
         self._final_minutes = -(-final_after_s // 60)
         self._window_minutes = -(-objective.window_s // 60)
         self._since: Since | None = None
-        self._chunk = _FIRST_CHUNK
+        self._chunk = _FETCHED_CHUNK if self.is_fetched else _FIRST_CHUNK
         self._unsaved: set[int] = set()
         self._cut: set[int] = set()
         self._uncounted = ""
+
+    @property
+    def is_fetched(self) -> bool:
+        """True when history is read from another server: then `fetched` counts it, and not the book's ticks."""
+        return self.feed.fetch is not None
 
     def load(self, rows: LedgerRows, now_ms: int, oldest_sample_ms: int | None) -> None:
         """Take over stored minutes, and plan to count what they lack: since they were written, and before
         them.
 
         The last day is counted again, too: late samples are stored at once, but the minutes that they change
-        are saved seconds later, and the process may have died in between.
+        are saved seconds later, and the process may have died in between. Of another server only its minutes that
+        are not stored are asked for.
         """
         self.is_loaded = True
         live_from = self._live_from(now_ms)
@@ -87,7 +93,10 @@ class Track:
             self.pending.add(max(low, last - self._final_minutes), live_from)
             if oldest_sample_ms is not None:
                 doubted = max(live_from - _DOUBTED_MINUTES, self.minutes.slot_of(oldest_sample_ms))
-                self.pending.add(max(low, doubted), live_from)
+                stored = set(rows.minutes.tolist()) if self.is_fetched else set()
+                for minute in range(max(low, doubted), live_from):
+                    if minute not in stored:
+                        self.pending.add(minute, minute + 1)
         else:
             first = live_from
         if oldest_sample_ms is not None:
@@ -119,7 +128,7 @@ class Track:
             self.pending.add(final, min(running - self._final_minutes, live_from))
             self._forget(running)
         # Older ones keep their counts: their samples are gone.
-        kept = self.minutes.slot_of(self._kept_from_ms()) + _PREVIOUS_MINUTES
+        kept = self.minutes.slot_of(self.feed.kept_from_ms()) + _PREVIOUS_MINUTES
         self.pending.add(max(low, running - self._window_minutes, kept), live_from)
         low = max(low, live_from)
         self._since = Since(low, running)
@@ -131,31 +140,52 @@ class Track:
 
         Raises SetpointError when samples cannot be read; the chunk is tried again later when that can help.
         """
-        chunk = self.pending.take_newest(self._chunk)
+        chunk = self.take_chunk()
         if chunk is None:
             return False
         started = time.perf_counter()
         try:
-            self._keep(self._with_known(self._counter.count(*chunk, 60)))
+            raw = self.count_chunk(chunk)
         except InvalidInput as error:
-            if chunk[1] - chunk[0] > _SMALLEST_CHUNK:  # there may be too many samples for one evaluation
-                self.pending.add(*chunk)
-                self._chunk = max(_SMALLEST_CHUNK, (chunk[1] - chunk[0]) // 4)
-                return True
-            if error.message != self._uncounted:  # once, not for every quarter of an hour of the window
-                logger.warning("objective %s: history not counted: %s", self.objective.name, error.message)
-            self._uncounted = error.message
+            self.refuse_chunk(chunk, error)
+            return True
         except SetpointError:
             self.pending.add(*chunk)
             self._chunk = _FIRST_CHUNK
             raise
-        self._unsaved.add(chunk[0])  # stored even without data: history has been counted down to here
+        self.keep_chunk(chunk, raw)
         took = time.perf_counter() - started
         if took < _QUICK_S:
             self._chunk = min(_LARGEST_CHUNK, self._chunk * 2)
         elif took > _SLOW_S:
             self._chunk = max(_SMALLEST_CHUNK, self._chunk // 2)
         return True
+
+    def take_chunk(self) -> tuple[int, int] | None:
+        """The newest minutes that are pending, which now are the caller's: to be kept, refused or given back."""
+        return self.pending.take_newest(self._chunk, is_aligned=self.is_fetched)
+
+    def count_chunk(self, chunk: tuple[int, int]) -> Slots:
+        """The raw events of a chunk of minutes. Changes nothing, so any thread may call it. Raises SetpointError."""
+        return self._counter.count(*chunk, 60, self.feed.fetch)
+
+    def keep_chunk(self, chunk: tuple[int, int], raw: Slots) -> None:
+        """Take over what was counted."""
+        self._keep(self._with_known(raw))
+        self._unsaved.add(chunk[0])  # stored even without data: history has been counted down to here
+        if self.is_fetched:
+            self._chunk = min(_FETCHED_CHUNK, self._chunk * 2)
+
+    def refuse_chunk(self, chunk: tuple[int, int], error: InvalidInput) -> None:
+        """A chunk cannot be computed: it is tried again in parts, and left out when it is small already."""
+        if chunk[1] - chunk[0] > _SMALLEST_CHUNK:  # there may be too many samples for one evaluation
+            self.pending.add(*chunk)
+            self._chunk = max(_SMALLEST_CHUNK, (chunk[1] - chunk[0]) // 4)
+            return
+        if error.message != self._uncounted:  # once, not for every quarter of an hour of the window
+            logger.warning("objective %s: history not counted: %s", self.objective.name, error.message)
+        self._uncounted = error.message
+        self._unsaved.add(chunk[0])
 
     def counts_over(self, window_s: int, now_ms: int, *, anchor: int | None = None) -> Counts:
         """Events of the window that ends now, from slices where they reach, else from minutes.

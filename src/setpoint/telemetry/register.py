@@ -1,4 +1,4 @@
-"""The resource kind of this package, with what is wrong in its selectors; `app` calls it for the server's registry."""
+"""The resource kinds of this package, with what is wrong in its selectors; `app` calls it for the server's registry."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from setpoint.errors import InvalidInput, Problem
 from setpoint.resource import Document, Registry
+from setpoint.telemetry.datasource import spec as datasource
 from setpoint.telemetry.match import refuse_invalid
 from setpoint.telemetry.model import Matcher
 from setpoint.telemetry.spec import API_VERSION, RetentionKind
@@ -29,7 +30,7 @@ def read_match(text: str, read_selector: ReadSelector) -> tuple[Matcher, ...]:
 
 
 def register(registry: Registry, read_selector: ReadSelector) -> None:
-    """Add `Retention` of setpoint/v1."""
+    """Add `Retention` of setpoint/v1 and `DataSource` of openslo/v1."""
 
     def check(document: Document) -> Iterator[Problem]:
         assert isinstance(document.spec, RetentionKind)
@@ -40,3 +41,4 @@ def register(registry: Registry, read_selector: ReadSelector) -> None:
                 yield document.problem(error.message, "spec", "rules", number, "match")
 
     registry.register(API_VERSION, "Retention", RetentionKind, check=check)
+    registry.register(datasource.API_VERSION, "DataSource", datasource.DataSource)

@@ -26,7 +26,7 @@ from setpoint.telemetry.scrape.spec import HttpClient, Protocol
 from setpoint.telemetry.scrape.tls import tls_context, tls_state
 from setpoint.telemetry.scrape.units import show_duration
 
-__all__ = ["USER_AGENT", "Answer", "Fetcher", "Room", "accept_header"]
+__all__ = ["USER_AGENT", "Answer", "Fetcher", "Room", "accept_header", "plain_error"]
 
 USER_AGENT = f"Setpoint/{__version__}"
 
@@ -144,9 +144,9 @@ class Fetcher:
         except httpx.TooManyRedirects:
             raise Unavailable(f"it redirects more than {_REDIRECTS_MAX} times") from None
         except httpx.ConnectError as error:
-            raise Unavailable(f"cannot connect: {_plain(error)}") from error
+            raise Unavailable(f"cannot connect: {plain_error(error)}") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ExceptionGroup) as error:
-            raise Unavailable(f"the request failed: {_plain(error)}") from error
+            raise Unavailable(f"the request failed: {plain_error(error)}") from error
         finally:
             self._in_use.remove(client)
 
@@ -256,7 +256,7 @@ class Fetcher:
         )
 
 
-def _plain(error: BaseException) -> str:
+def plain_error(error: BaseException) -> str:
     """What went wrong, on one line: what the system said, which lies below what libraries make of it."""
     while isinstance(error, BaseExceptionGroup):  # anyio: each address of a name is a task of its own
         error = error.exceptions[0]

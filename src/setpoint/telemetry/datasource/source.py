@@ -1,0 +1,121 @@
+"""One data source at work: its connection, its recent samples, its history, and what is known of it.
+
+`DataSources` makes one for each resource and runs it in a thread; objectives and pages read through it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from setpoint.clock import Clock
+from setpoint.telemetry.datasource.client import IoLoop, PrometheusClient
+from setpoint.telemetry.datasource.connection import Connection
+from setpoint.telemetry.datasource.live import Live
+from setpoint.telemetry.datasource.pacing import BackOff, Pace
+from setpoint.telemetry.datasource.past import Past
+from setpoint.telemetry.datasource.spec import ConnectionDetails
+from setpoint.telemetry.datasource.status import SourceStatus
+from setpoint.telemetry.model import Matcher, SampleColumns
+
+__all__ = ["Source"]
+
+log = logging.getLogger(__name__)
+
+_AFTER_FAULT_S = 5.0
+
+
+class Source:
+    """Reads from one server. Everything but `poll` and `run` may be called from any thread."""
+
+    def __init__(
+        self,
+        name: str,
+        details: ConnectionDetails,
+        clock: Clock,
+        *,
+        loop: IoLoop,
+        secrets: Path,
+        patience_ms: int,
+        back_off: BackOff | None = None,
+    ) -> None:
+        """`secrets` is the folder of the files that `details` name; `patience_ms` as of `Live`."""
+        self.name, self.details = name, details
+        self._clock = clock
+        self._stop = threading.Event()
+        self._client = PrometheusClient(details, secrets, loop, clock)
+        pace = Pace(details.requests_per_second, details.max_concurrent)
+        self._connection = Connection(
+            name, self._client, clock, pace, stop=self._stop, back_off=back_off or BackOff()
+        )
+        self._live = Live(
+            self._connection,
+            clock,
+            interval_ms=details.interval_ms,
+            patience_ms=patience_ms,
+            at_once=details.max_concurrent,
+        )
+        self._past = Past(self._connection, self._live, self._stop)
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
+        """Recent samples, from memory; see `Live.select`."""
+        return self._live.select(matchers, start_ms, end_ms)
+
+    def fetch(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
+        """Samples of any age; waits for the server; see `Past.select`."""
+        return self._past.select(matchers, start_ms, end_ms)
+
+    def take_oldest_write_ms(self) -> int | None:
+        """The oldest sample that came since the last call; None when none came."""
+        return self._live.take_oldest_write_ms()
+
+    def counted_from_ms(self) -> int:
+        """How far back history is counted."""
+        return self._clock.now_ms() - self.details.backfill_ms
+
+    def poll(self) -> float:
+        """Read what is due; seconds until it should be called again."""
+        return self._live.poll()
+
+    def run(self) -> None:
+        """Poll until `close`; the body of the source's thread."""
+        while not self._stop.is_set():
+            try:
+                wait_s = self.poll()
+            except Exception:  # the loop must outlive any fault: without it nothing of the source arrives
+                log.exception("data source %s: reading failed; it goes on", self.name)
+                wait_s = _AFTER_FAULT_S
+            self._clock.wait(self._stop, wait_s)
+
+    def close(self) -> None:
+        """Stop asking; requests that are under way end by themselves within their timeout."""
+        self._stop.set()
+        self._client.close()
+
+    @property
+    def status(self) -> SourceStatus:
+        """What is known of it now."""
+        line, live = self._connection, self._live
+        return SourceStatus(
+            name=self.name,
+            url=self.details.url,
+            state=line.state,
+            fault=line.fault,
+            refused=live.refused,
+            since_ms=line.since_ms,
+            answered_ms=line.answered_ms,
+            retry_ms=line.retry_ms,
+            failures=line.failures,
+            latency_s=line.latency_s,
+            selectors=live.selectors,
+            requests_per_poll=live.requests_per_poll,
+            reached_ms=live.reached_ms,
+            series=live.head.series_count,
+            samples=live.head.sample_count,
+            requests=line.requests,
+            failed=line.failed,
+            received_bytes=line.received_bytes,
+            samples_read=line.samples_read,
+        )
