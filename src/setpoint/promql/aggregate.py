@@ -14,6 +14,8 @@ from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.format import format_number
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact
+from setpoint.promql.native_aggregate import aggregated_values, with_totals
+from setpoint.promql.native_buckets import text as histogram_text
 from setpoint.promql.nodes import Aggregation, Grouping
 from setpoint.promql.slices import SLICE_COST, by_steps
 
@@ -72,7 +74,7 @@ def aggregate(context: Context, node: Aggregation) -> Matrix:
     if node.op == "count_values":
         return _count_values(context, node)
     param = np.zeros(context.steps) if node.param is None else context.scalar(node.param)
-    matrix = compact(context.vector(node.expr))
+    matrix = compact(aggregated_values(context, node, context.mixed(node.expr)))
     if node.op in {"topk", "bottomk"}:
         return _pick(context, node, param, matrix)
     group, labels = _groups(context, matrix, node.grouping)
@@ -81,12 +83,14 @@ def aggregate(context: Context, node: Aggregation) -> Matrix:
     if node.op == "quantile":
         values, present = _quantile(context, param, matrix, _members(group, len(labels)))
     else:
+        floats = matrix if node.op in {"count", "group"} else matrix.floats()
         values, present = group_kernels.combine(
-            COMBINED[node.op], matrix.values, matrix.present, group, len(labels)
+            COMBINED[node.op], floats.values, floats.present, group, len(labels)
         )
     drops_name = np.zeros(len(labels), np.bool_)
     np.logical_or.at(drops_name, group, matrix.drops_name)
-    return Matrix(labels, context.times_ms, values, present, drops_name=drops_name)
+    result = Matrix(labels, context.times_ms, values, present, drops_name=drops_name)
+    return with_totals(context, node, matrix, group, result)
 
 
 def _parts(context: Context, matrix: Matrix, cost: float) -> Iterator[tuple[slice, FloatGrid, Presence]]:
@@ -144,7 +148,7 @@ def _count_values(context: Context, node: Aggregation) -> Matrix:
         raise ExecutionError(
             'invalid label name ""; name the label that takes the value, as in count_values("version", x)'
         )
-    matrix = compact(context.vector(node.expr))
+    matrix = compact(context.mixed(node.expr))
     grouping = node.grouping
     if not grouping.without:
         grouping = Grouping((*grouping.labels, label))
@@ -155,7 +159,11 @@ def _count_values(context: Context, node: Aggregation) -> Matrix:
     for i, series in enumerate(matrix.labels):
         context.budget.check()
         for j in np.flatnonzero(matrix.present[i]):
-            valued = {**series, label: format_number(matrix.values[i, j], exponent=False)}
+            histogram = None if matrix.histograms is None else matrix.histograms[i, j]
+            value = (
+                histogram_text(histogram) if histogram else format_number(matrix.values[i, j], exponent=False)
+            )
+            valued = {**series, label: value}
             of_group = _group_labels(valued, grouping)
             row = rows.setdefault(frozenset(of_group.items()), len(labels))
             if row == len(labels):

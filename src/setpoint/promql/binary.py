@@ -17,6 +17,8 @@ from setpoint.promql.budget import SERIES_COST
 from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact, merge_rows, without_name
+from setpoint.promql.native import Cells
+from setpoint.promql.native_binary import Side, negated, operate, stacked
 from setpoint.promql.nodes import Binary, Matching
 
 __all__ = ["binary", "negate"]
@@ -46,7 +48,8 @@ Rows = npt.NDArray[np.intp]
 def negate(context: Context, value: Value) -> Value:
     """Unary minus."""
     if isinstance(value, Matrix):
-        return without_name(replace(value, values=-value.values), context.options.delayed_name_removal)
+        result = replace(value, values=-value.values, histograms=negated(value))
+        return without_name(result, context.options.delayed_name_removal)
     return -value
 
 
@@ -59,24 +62,40 @@ def binary(context: Context, node: Binary) -> Value:
             return _set_operation(context, node, left, right)
         return _Join(context, node, left, right).result()
     if isinstance(left, Matrix) and not isinstance(right, Matrix):
-        return _with_scalar(context, node, left, left.values, np.broadcast_to(right, left.values.shape))
+        scalar = np.broadcast_to(right, left.values.shape)
+        return _with_scalar(context, node, left, (left.values, left.histograms), (scalar, None))
     if isinstance(right, Matrix) and not isinstance(left, Matrix):
-        return _with_scalar(context, node, right, np.broadcast_to(left, right.values.shape), right.values)
+        scalar = np.broadcast_to(left, right.values.shape)
+        return _with_scalar(context, node, right, (scalar, None), (right.values, right.histograms))
     assert not isinstance(left, Matrix) and not isinstance(right, Matrix)
     if node.op in _COMPARISON:
         return _COMPARISON[node.op](left, right).astype(np.float64)
     return _ARITHMETIC[node.op](left, right)
 
 
-def _with_scalar(context: Context, node: Binary, vector: Matrix, left: FloatGrid, right: FloatGrid) -> Matrix:
-    delayed = context.options.delayed_name_removal
-    if node.op in _ARITHMETIC:
-        return without_name(replace(vector, values=_ARITHMETIC[node.op](left, right)), delayed)
-    holds = _COMPARISON[node.op](left, right)
-    if node.return_bool:
-        return without_name(replace(vector, values=holds.astype(np.float64)), delayed)
+def _with_scalar(context: Context, node: Binary, vector: Matrix, left: Side, right: Side) -> Matrix:
+    values, keep, histograms = _values(context, node, left, right, vector.present)
+    result = replace(vector, values=values, present=vector.present & keep, histograms=histograms)
+    if node.op in _ARITHMETIC or node.return_bool:
+        return without_name(result, context.options.delayed_name_removal)
     # A filter keeps the vector's values, on whichever side it stands.
-    return replace(vector, present=vector.present & holds)
+    return replace(result, values=vector.values)
+
+
+def _values(
+    context: Context, node: Binary, left: Side, right: Side, met: Presence
+) -> tuple[FloatGrid, Presence, Cells | None]:
+    """Values where both sides `met`, which of them stay, and those that are native histograms."""
+    if node.op in _ARITHMETIC:
+        values, keep = _ARITHMETIC[node.op](left[0], right[0]), np.ones(met.shape, np.bool_)
+    else:
+        keep = _COMPARISON[node.op](left[0], right[0])
+        values = left[0]
+        if node.return_bool:
+            values, keep = keep.astype(np.float64), np.ones(met.shape, np.bool_)
+    if left[1] is None and right[1] is None:
+        return values, keep, None
+    return operate(context, node, left, right, met, values, keep)
 
 
 def _signature(labels: Labels, matching: Matching) -> tuple[tuple[str, str], ...]:
@@ -121,6 +140,7 @@ def _set_operation(context: Context, node: Binary, left: Matrix, right: Matrix) 
             np.concatenate([left.values, right.values]),
             np.concatenate([left.present, right.present & ~taken[right_of]]),
             drops_name=np.concatenate([left.drops_name, right.drops_name]),
+            histograms=stacked((left.values, left.histograms), (right.values, right.histograms)),
         )
         return merge_rows(compact(both))
     partner = (_counts(context, right, right_of, count) > 0)[left_of]
@@ -155,11 +175,12 @@ class _Join:
         if fill_one is not None:
             lonely = many.present & (one_counts == 0)[many_of]
             filler = np.full(many.values.shape, fill_one)
-            parts.append(self._filled(many, lonely, many.values, filler))
+            parts.append(self._filled(many, lonely, (many.values, many.histograms), (filler, None)))
         if fill_many is not None:
             lonely = one.present & (many_counts == 0)[one_of]
             filler = np.full(one.values.shape, fill_many)
-            parts.append(self._filled(one, lonely, filler, one.values, partner_labels=True))
+            sides: tuple[Side, Side] = (filler, None), (one.values, one.histograms)
+            parts.append(self._filled(one, lonely, *sides, partner_labels=True))
         return self._combine(parts)
 
     def _refuse_ambiguous_one_side(
@@ -189,17 +210,17 @@ class _Join:
         pairs = [(i, k) for i, signature in enumerate(many_of) for k in partners[signature]]
         if not pairs:
             nothing = Matrix.empty(self.context.times_ms)
-            return _Part((), many_of[:0], nothing.values, nothing.present, nothing.present)
+            return _Part((), many_of[:0], nothing.values, nothing.present, None, nothing.present)
         many_rows, one_rows = (np.array(rows, np.intp) for rows in zip(*pairs, strict=True))
         labels = tuple(
             self._labels(many.labels[i], one.labels[k]) for i, k in self.context.budget.watch(pairs)
         )
-        values = self._values(many.values[many_rows], one.values[one_rows])
         present = many.present[many_rows] & one.present[one_rows]
+        values = self._values(_side(many, many_rows), _side(one, one_rows), present)
         return _Part(labels, many_of[many_rows], *values, present)
 
     def _filled(
-        self, side: Matrix, lonely: Presence, many: FloatGrid, one: FloatGrid, partner_labels: bool = False
+        self, side: Matrix, lonely: Presence, many: Side, one: Side, partner_labels: bool = False
     ) -> _Part:
         """The rows of `side` where they have no partner, computed with the fill value in its place."""
         matching = self.node.matching
@@ -209,17 +230,12 @@ class _Join:
             group = {name: value for name, value in _signature(own, matching) if value}
             labels.append(self._labels(group, own) if partner_labels else self._labels(own, group))
         signatures = np.arange(len(labels))
-        return _Part(tuple(labels), signatures, *self._values(many, one), lonely)
+        return _Part(tuple(labels), signatures, *self._values(many, one, lonely), lonely)
 
-    def _values(self, many: FloatGrid, one: FloatGrid) -> tuple[FloatGrid, Presence]:
-        """Values and which of them stay, with the sides in the order in which they are written."""
+    def _values(self, many: Side, one: Side, met: Presence) -> tuple[FloatGrid, Presence, Cells | None]:
+        """`_values`, with the sides in the order in which they are written."""
         left, right = (one, many) if self.node.matching.group == "right" else (many, one)
-        if self.node.op in _ARITHMETIC:
-            return _ARITHMETIC[self.node.op](left, right), np.ones(left.shape, np.bool_)
-        holds = _COMPARISON[self.node.op](left, right)
-        if self.node.return_bool:
-            return holds.astype(np.float64), np.ones(left.shape, np.bool_)
-        return left, holds
+        return _values(self.context, self.node, left, right, met)
 
     def _labels(self, many: Labels, one: Labels) -> Labels:
         matching = self.node.matching
@@ -252,6 +268,7 @@ class _Join:
                     np.concatenate([part.values for part in parts]),
                     present,
                     drops_name=drops,
+                    histograms=stacked(*((part.values, part.histograms) for part in parts)),
                 )
             )
         )
@@ -284,7 +301,13 @@ class _Part:
     signatures: Rows
     values: FloatGrid
     keep: Presence
+    histograms: Cells | None
     matched: Presence
+
+
+def _side(matrix: Matrix, rows: Rows) -> Side:
+    """The values of some series."""
+    return matrix.values[rows], None if matrix.histograms is None else matrix.histograms[rows]
 
 
 def _show(labels: Labels) -> str:

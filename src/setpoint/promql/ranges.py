@@ -10,6 +10,7 @@ from setpoint.promql import kernels
 from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.model import FloatGrid, Matrix, Presence, without_name
+from setpoint.promql.native_ranges import with_histograms
 from setpoint.promql.nodes import Call, MatrixSelector, Node, VectorSelector
 from setpoint.promql.selectors import Windows, windows
 from setpoint.promql.slices import sliced, window_cost
@@ -55,6 +56,7 @@ _EXTRAPOLATED = {"rate": (True, True), "increase": (True, False), "delta": (Fals
 
 def _result(context: Context, call: Call, found: Windows, values: FloatGrid, present: Presence) -> Matrix:
     matrix = Matrix(found.labels, context.times_ms, values, present, drops_name=found.drops_name)
+    matrix = with_histograms(context, call, found, matrix)
     if call.name in _KEEP_NAME:
         return matrix
     return without_name(matrix, context.options.delayed_name_removal)
@@ -131,8 +133,9 @@ def _refuse_factors(smoothing: FloatGrid, trend: FloatGrid) -> None:
 
 def _absent_over_time(context: Context, call: Call) -> Matrix:
     found = windows(context, call.args[0])
-    _, present = _folded(context, found, kernels.PRESENT, 1)
-    missing = ~np.any(present, axis=0, keepdims=True)
+    floats = _folded(context, found, kernels.PRESENT, 1)
+    held = with_histograms(context, call, found, Matrix(found.labels, context.times_ms, *floats))
+    missing = ~np.any(held.present, axis=0, keepdims=True)
     return Matrix((absent_labels(call.args[0]),), context.times_ms, np.ones(missing.shape), missing)
 
 
