@@ -117,7 +117,7 @@ def test_errors_say_where_and_what_instead(query: str, position: int | None, say
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("histogram_fraction(0, 1, a)", "histogram_fraction"),
+        ("start_timestamp(a)", "start_timestamp"),
         ("limitk(2, a)", "limitk"),
         ('a{x="1" or y="2"}', "'or' between"),
         ("a @ -10", "before 1970"),

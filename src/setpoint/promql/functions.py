@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
-from setpoint.promql.histogram import histogram_quantile
+from setpoint.promql.histogram_functions import HISTOGRAM_FUNCTIONS
 from setpoint.promql.model import NAME, FloatGrid, Matrix, compact, merge_rows, without_name
 from setpoint.promql.nodes import Call, VectorSelector
 from setpoint.promql.ranges import RANGE_FUNCTIONS, absent_labels
@@ -117,12 +117,12 @@ def _timestamp(context: Context, call: Call) -> Matrix:
     if isinstance(argument, VectorSelector):
         matrix = sample_times(context, argument)
         return _mapped(context, matrix, matrix.values)
-    matrix = context.vector(argument)
+    matrix = replace(context.mixed(argument), histograms=None)
     return _mapped(context, matrix, np.broadcast_to(context.times_ms / 1000, matrix.values.shape).copy())
 
 
 def _absent(context: Context, call: Call) -> Matrix:
-    missing = ~context.vector(call.args[0]).occupied[np.newaxis, :]
+    missing = ~context.mixed(call.args[0]).occupied[np.newaxis, :]
     return Matrix((absent_labels(call.args[0]),), context.times_ms, np.ones(missing.shape), missing)
 
 
@@ -142,7 +142,7 @@ def _natural(text: str) -> list[tuple[int, int | str]]:
 
 
 def _sort_by_label(context: Context, call: Call) -> Matrix:
-    matrix = compact(context.vector(call.args[0]))
+    matrix = compact(context.mixed(call.args[0]))
     if context.steps != 1:
         return matrix
     names = [context.text(arg) for arg in call.args[1:]]
@@ -223,7 +223,7 @@ def _expand(template: str, found: re.Match[str]) -> str:
 
 
 def _label_replace(context: Context, call: Call) -> Matrix:
-    matrix = context.vector(call.args[0])
+    matrix = context.mixed(call.args[0])
     target, template, source, expression = (context.text(arg) for arg in call.args[1:])
     if not target:
         raise ExecutionError("invalid destination label name in label_replace(): write a label's name")
@@ -240,7 +240,7 @@ def _label_replace(context: Context, call: Call) -> Matrix:
 
 
 def _label_join(context: Context, call: Call) -> Matrix:
-    matrix = context.vector(call.args[0])
+    matrix = context.mixed(call.args[0])
     target, separator, *sources = (context.text(arg) for arg in call.args[1:])
     if not target:
         raise ExecutionError("invalid destination label name in label_join(): write a label's name")
@@ -250,13 +250,9 @@ def _label_join(context: Context, call: Call) -> Matrix:
     return _relabelled(matrix, target, joined)
 
 
-def _histogram_quantile(context: Context, call: Call) -> Matrix:
-    quantile, buckets = context.scalar(call.args[0]), context.vector(call.args[1])
-    return without_name(histogram_quantile(quantile, buckets), context.options.delayed_name_removal)
-
-
 FUNCTIONS: dict[str, Callable[[Context, Call], Value]] = {
     **RANGE_FUNCTIONS,
+    **HISTOGRAM_FUNCTIONS,
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     **dict.fromkeys(_DATES, _date),
     **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), _clamp),
@@ -273,5 +269,4 @@ FUNCTIONS: dict[str, Callable[[Context, Call], Value]] = {
     "absent": _absent,
     "label_replace": _label_replace,
     "label_join": _label_join,
-    "histogram_quantile": _histogram_quantile,
 }

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from setpoint.promql.native import Histogram
 from setpoint.promql.native_layout import COUNT, FIRST_BUCKET, SUM, ZERO, Layout, upper_bounds
 
-__all__ = ["deviation", "filled_buckets", "fraction", "quantile", "text"]
+__all__ = ["deviation", "filled_buckets", "fraction", "quantile", "rank_below", "text"]
 
 Numbers = npt.NDArray[np.float64]
 
@@ -156,7 +156,7 @@ def fraction(
     before = np.cumsum(counts, axis=1) - counts
     linear = around | (layout.schema == -53)
     ranks = [
-        np.minimum(_rank(bound, lower, upper, counts, before, linear, largest), largest)
+        np.minimum(rank_below(bound, lower, upper, counts, before, linear, largest), largest)
         for bound in (low, high)
     ]
     answer = (ranks[1] - ranks[0]) / total
@@ -165,7 +165,7 @@ def fraction(
     return answer, not_a_sum & (held < total) & ~np.isnan(answer) & (low < high)
 
 
-def _rank(  # noqa: PLR0917 - one array each
+def rank_below(  # noqa: PLR0917 - one array each
     bound: Numbers,
     lower: Numbers,
     upper: Numbers,
@@ -174,7 +174,10 @@ def _rank(  # noqa: PLR0917 - one array each
     linear: npt.NDArray[np.bool_],
     largest: Numbers,
 ) -> Numbers:
-    """How many observations lie at or below `bound` float64[k]."""
+    """How many observations lie at or below `bound` float64[k], of k histograms with ascending buckets [k, b].
+
+    `before` are the observations below each bucket, `largest` float64[k] all that there are.
+    """
     value = bound[:, np.newaxis]
     reached = (lower >= value) | (upper > value)
     at = reached.argmax(axis=1)
