@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-from setpoint.promql.notation import unquote
+from setpoint.promql import Node, parse, value_type
+from setpoint.promql.context import Options
+from setpoint.promql.from_telemetry import NativeHistogram
+from setpoint.promql.memory import Duplicate, MemoryStore, Value
+from setpoint.promql.notation import STALE, milliseconds, sequence, split_series, unquote
+from setpoint.promql.vector import VectorSample, instant_vector
+from setpoint.promql.verdict import Failure, FileVerdict, TestVerdict, difference, shown_labels, shown_value
 
-__all__ = ["unquote"]
+__all__ = [
+    "STALE",
+    "Duplicate",
+    "Failure",
+    "FileVerdict",
+    "MemoryStore",
+    "NativeHistogram",
+    "Node",
+    "Options",
+    "TestVerdict",
+    "Value",
+    "VectorSample",
+    "difference",
+    "instant_vector",
+    "milliseconds",
+    "parse",
+    "sequence",
+    "shown_labels",
+    "shown_value",
+    "split_series",
+    "unquote",
+    "value_type",
+]

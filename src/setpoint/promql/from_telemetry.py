@@ -1,7 +1,10 @@
-"""The only door to `telemetry`: what a stored sample looks like, and the functions that fetch samples."""
+"""The only door to `telemetry`: what a stored sample looks like, the functions that fetch samples, and what a matcher
+accepts.
+"""
 
 from __future__ import annotations
 
+from setpoint.telemetry.match import predicate
 from setpoint.telemetry.model import (
     HistogramColumns,
     Labels,
@@ -25,4 +28,5 @@ __all__ = [
     "SelectHistograms",
     "Span",
     "StoredHistograms",
+    "predicate",
 ]

@@ -100,13 +100,16 @@ class _Refused(Exception):
         super().__init__(message)
 
 
-def read_yaml(file: str, text: str) -> tuple[list[Source], list[Problem]]:
-    """Every document of `text` that is not empty, and the problem that ended the reading early, if any."""
+def read_yaml(file: str, text: str, *, takes_infinite: bool = False) -> tuple[list[Source], list[Problem]]:
+    """Every document of `text` that is not empty, and the problem that ended the reading early, if any.
+
+    `takes_infinite` lets `.inf` and `.nan` stand for what they are, in files where they are sample values.
+    """
     sources: list[Source] = []
     try:
         for root in _compose(text.removeprefix("\ufeff")):
             source = Source(file, root.line, None)
-            source.body = _Builder(source).value(root, ())
+            source.body = _Builder(source, takes_infinite).value(root, ())
             if source.body is not None or source.problems:
                 sources.append(source)
     except _Refused as refusal:
@@ -215,8 +218,9 @@ def _attach(parent: _List | _Map, child: _Node) -> None:
 class _Builder:
     """Turns nodes into plain values; notes lines and problems in the source."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, takes_infinite: bool) -> None:
         self._source = source
+        self._takes_infinite = takes_infinite
 
     def value(self, node: _Node, place: Place) -> Any:
         if isinstance(node, _Scalar):
@@ -323,6 +327,8 @@ class _Builder:
         elif _FLOAT.fullmatch(text):
             value = float(text)
             fault = f"{text} is too large for a number; write a smaller one" if math.isinf(value) else ""
+        elif _NOT_FINITE.fullmatch(text) and self._takes_infinite:
+            value = float(text.replace(".", ""))
         elif _NOT_FINITE.fullmatch(text):
             fault = f"{text} is no number that can be used; write a finite one"
         else:

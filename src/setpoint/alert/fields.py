@@ -1,0 +1,169 @@
+"""Fields of a YAML file with the line of each: what rule files and their unit tests are read with.
+
+Every fault becomes a problem with its line, and reading goes on, so that a person sees all of them at once. As
+Prometheus does, text may be written without quotes: `severity: 1` is the text "1".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from setpoint.alert.duration import duration_ms
+from setpoint.errors import InvalidInput, Problem
+from setpoint.resource.model import Place, show_place
+from setpoint.resource.read import Source, read_yaml
+
+__all__ = ["Fields", "open_document"]
+
+_TRUE = ("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON")
+
+
+class Fields:
+    """The mapping at `place` of a document; `problems` is shared by all of one file."""
+
+    def __init__(self, source: Source, place: Place, body: dict[str, Any], problems: list[Problem]) -> None:
+        self._source = source
+        self._place = place
+        self._body = body
+        self.problems = problems
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return self._source.file
+
+    @property
+    def line(self) -> int:
+        """Where the mapping begins."""
+        return self.line_of()
+
+    def line_of(self, *names: str | int) -> int:
+        """The line of a field, or of the nearest thing around it."""
+        place = (*self._place, *names)
+        while place and place not in self._source.lines:
+            place = place[:-1]
+        return self._source.lines.get(place, self._source.line)
+
+    def report(self, message: str, *names: str | int) -> None:
+        """Note a problem with a field."""
+        place = show_place((*self._place, *names))
+        self.problems.append(Problem(message, self.file, self.line_of(*names), place or None))
+
+    def only(self, known: Sequence[str]) -> None:
+        """Report the fields that are none of `known`."""
+        for name in self._body:
+            if name not in known:
+                self.report(f"the field '{name}' does not exist here; there are {', '.join(known)}", name)
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not empty."""
+        return self._body.get(name) is not None
+
+    def text(self, name: str, default: str = "") -> str:
+        """A field of text."""
+        value = self._body.get(name)
+        if value is None:
+            return default
+        found = self._as_text((*self._place, name), value)
+        if found is None:
+            self.report("text is expected here", name)
+            return default
+        return found
+
+    def _as_text(self, place: Place, value: Any) -> str | None:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, (dict, list)):
+            return None
+        return "" if value is None else self._source.plain.get(place, str(value))
+
+    def duration(self, name: str, default: int = 0) -> int:
+        """A field with a duration, in milliseconds."""
+        if not self.has(name):
+            return default
+        try:
+            return duration_ms(self.text(name))
+        except InvalidInput as error:
+            self.report(error.message, name)
+            return default
+
+    def whole(self, name: str) -> int:
+        """A field with a whole number from 0."""
+        value = self._body.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            self.report("a whole number from 0 is expected here", name)
+            return 0
+        return value
+
+    def number(self, name: str) -> float:
+        """A field with a number; infinities and NaN are numbers, too."""
+        try:
+            return float(
+                self.text(name, "0").replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan")
+            )
+        except ValueError:
+            self.report("a number is expected here", name)
+            return 0.0
+
+    def flag(self, name: str) -> bool:
+        """A field with true or false."""
+        return self.text(name) in _TRUE
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts."""
+        return [self._text_at(name, index, value) for index, value in enumerate(self._list(name))]
+
+    def _text_at(self, name: str, index: int, value: Any) -> str:
+        found = self._as_text((*self._place, name, index), value)
+        if found is None:
+            self.report("text is expected here", name, index)
+        return found or ""
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """A mapping of names to texts."""
+        value = self._body.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.report("a mapping of names to texts is expected here", name)
+            return {}
+        found = {}
+        for key, below in value.items():
+            text = self._as_text((*self._place, name, key), below)
+            if text is None:
+                self.report("text is expected here", name, key)
+            else:
+                found[key] = text
+        return found
+
+    def items(self, name: str) -> Iterator[Fields]:
+        """A list of mappings, one after another."""
+        for index, value in enumerate(self._list(name)):
+            if isinstance(value, dict):
+                yield Fields(self._source, (*self._place, name, index), value, self.problems)
+            else:
+                self.report("a mapping is expected here", name, index)
+
+    def _list(self, name: str) -> list[Any]:
+        value = self._body.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.report("a list is expected here; begin each item with -", name)
+            return []
+        return value
+
+
+def open_document(file: str, text: str) -> Fields:
+    """The one document of a file. Raises InvalidInput where YAML ends or is no mapping."""
+    sources, problems = read_yaml(file, text, takes_infinite=True)
+    if not problems and len(sources) > 1:
+        problems = [Problem("the file has several documents; only one is read", file, sources[1].line)]
+    source = sources[0] if sources else Source(file, 1, {})
+    problems += source.problems
+    if not problems and not isinstance(source.body, dict):
+        problems = [Problem("a mapping is expected; begin with 'groups:' or 'tests:'", file, source.line)]
+    if problems:
+        raise InvalidInput(problems=tuple(problems))
+    return Fields(source, (), source.body, [])

@@ -1,0 +1,50 @@
+"""Answers as lists of samples, for callers that go through them one by one: rules, templates and tests.
+
+A matrix is the shape to compute with; a rule makes an alert of each series.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from setpoint.promql.context import Options
+from setpoint.promql.errors import ExecutionError
+from setpoint.promql.evaluate import evaluate_instant
+from setpoint.promql.from_telemetry import Labels, NativeHistogram
+from setpoint.promql.memory import MemoryStore, Value
+from setpoint.promql.model import Matrix
+from setpoint.promql.nodes import Node
+
+__all__ = ["VectorSample", "cell", "instant_vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSample:
+    """One series of an instant vector."""
+
+    labels: Labels
+    value: Value
+
+
+def instant_vector(node: Node, at_ms: int, store: MemoryStore, options: Options) -> list[VectorSample]:
+    """The samples of `node` at an instant; a scalar is one without labels. Raises ExecutionError."""
+    matrix = evaluate_instant(node, at_ms, store.select, options=options, histograms=store.select_histograms)
+    if matrix.kind not in ("vector", "scalar"):
+        raise ExecutionError("the result is not a vector or scalar")
+    found = []
+    for row, labels in enumerate(matrix.labels):
+        value = cell(matrix, row, 0)
+        if value is not None:
+            found.append(VectorSample(labels, value))
+    return found
+
+
+def cell(matrix: Matrix, row: int, step: int) -> Value | None:
+    """One value of a matrix, None where there is none."""
+    if not matrix.present[row, step]:
+        return None
+    histogram = None if matrix.histograms is None else matrix.histograms[row, step]
+    if histogram is None:
+        return float(matrix.values[row, step])
+    stored: NativeHistogram = histogram.stored()
+    return stored
