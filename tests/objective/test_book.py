@@ -60,8 +60,9 @@ def slo(
 ) -> SimpleNamespace:
     """A document as `resource` hands it over."""
     counter = queries.pop("counter", True)
+    ref = {"metricSourceRef": source} if (source := queries.pop("source", "")) else {}
     texts = queries or {"good": 'sum(requests_total{code!~"5.."})', "total": "sum(requests_total)"}
-    metrics = {role: {"metricSource": {"spec": {"query": text}}} for role, text in texts.items()}
+    metrics = {role: {"metricSource": {"spec": {"query": text}} | ref} for role, text in texts.items()}
     body = {
         "apiVersion": "openslo/v1",
         "kind": "SLO",

@@ -101,10 +101,7 @@ class IoLoop:
         try:
             loop.run_forever()
         finally:
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(_cancel_others())
             loop.close()
 
 
@@ -288,6 +285,13 @@ class PrometheusClient:
         if former is not None:
             await former.aclose()
         return self._client
+
+
+async def _cancel_others() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _range(length_ms: int) -> str:
