@@ -8,6 +8,7 @@ part through it. Events flow upwards by functions: a part never imports what sta
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
 from setpoint.promql import kernels
+from setpoint.promql.queries import Queries
 from setpoint.promql.selector import read_selector
 from setpoint.resource import Document, Registry, ResourceStore
 from setpoint.settings import Settings
@@ -43,6 +45,7 @@ __all__ = ["App", "build", "default_registry", "wire"]
 log = logging.getLogger(__name__)
 
 _STATES_LOOKED_AT = 200
+_QUERIES_MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class App:
     housekeeping: Housekeeping
     rollups: Rollups
     reader: Reader
+    queries: Queries
     catalog: Catalog
     objectives: ObjectiveBook
     faults: FaultBoard
@@ -181,10 +185,20 @@ def wire(
         housekeeping=housekeeping,
         rollups=rollups,
         reader=reader,
+        queries=_make_queries(settings),
         catalog=Catalog(head, telemetry_database),
         objectives=objectives,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
+    )
+
+
+def _make_queries(settings: Settings) -> Queries:
+    concurrency = min(_QUERIES_MOST, 2 * (os.cpu_count() or 1))
+    return Queries(
+        timeout_s=settings.query_timeout_s,
+        samples_limit=settings.query_samples_limit,
+        concurrency=concurrency,
     )
 
 

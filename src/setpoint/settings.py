@@ -102,6 +102,17 @@ class Settings(BaseSettings):
     )
     label_limit: int = Field(64, ge=1, description="Labels of one series, its name included.")
     label_value_limit_bytes: int = Field(4096, ge=64, description="Bytes of one label value.")
+    query_timeout_s: float = Field(
+        120,
+        gt=0,
+        description="How long a query may take, its waiting for a turn included, in seconds; a request's parameter "
+        "timeout can only shorten it.",
+    )
+    query_samples_limit: int = Field(
+        50_000_000,
+        ge=10_000,
+        description="Samples that one query may hold in memory, about 16 bytes each; all queries together twice that.",
+    )
     head_s: int = Field(
         3 * 3600,
         ge=5400,  # the live minutes and the hour before them, in which a counter's previous sample may lie

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
+from setpoint.errors import Unavailable
 from setpoint.promql.errors import ExecutionError, QueryCanceled, QueryTimeout
 
 __all__ = ["SERIES_COST", "TOO_MANY_SAMPLES", "Budget", "SamplePool"]
@@ -23,7 +24,7 @@ SERIES_COST = 32
 """What the labels of a series that a query makes count for, in samples."""
 
 _LOOKED_AT_ONCE = 4096
-_RESERVED_AT_ONCE = 1 << 20
+_RESERVATIONS = 64
 
 Item = TypeVar("Item")
 
@@ -96,7 +97,9 @@ class Budget:
         return self.limit - self.held - self.kept
 
     def spend(self, samples: int) -> None:
-        """Hold `samples` more. Raises ExecutionError when they are too many, and as `check`."""
+        """Hold `samples` more. Raises ExecutionError when they are too many, Unavailable when they are too many
+        just now, and as `check`.
+        """
         self.foresee(samples)
         self.held += samples
         self._note_peak()
@@ -113,9 +116,9 @@ class Budget:
         if wanted > self.limit:
             raise ExecutionError(f"{TOO_MANY_SAMPLES}; ask for fewer series, a shorter time or a larger step")
         if self._pool is not None and wanted > self._reserved:
-            more = max(wanted - self._reserved, _RESERVED_AT_ONCE)
+            more = max(wanted - self._reserved, self.limit // _RESERVATIONS)
             if not self._pool.take(more):
-                raise ExecutionError(
+                raise Unavailable(
                     f"{TOO_MANY_SAMPLES}, together with the queries that run now; try again, or ask for less"
                 )
             self._reserved += more

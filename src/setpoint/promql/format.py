@@ -7,6 +7,7 @@ result.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,17 @@ def _seconds(at_ms: int) -> float | int:
     return at_ms // 1000 if at_ms % 1000 == 0 else at_ms / 1000
 
 
-def to_api(matrix: Matrix, *, is_range: bool = False) -> dict[str, Any]:
-    """The object under `data`: `{"resultType": …, "result": …}`.
+def to_api(
+    matrix: Matrix,
+    *,
+    is_range: bool = False,
+    most: int | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """The object under `data`: `{"resultType": …, "result": …}`, with at most `most` series.
 
     An instant query yields `scalar`, `string`, `vector` or (for a range vector) `matrix`; with `is_range` the
-    result is always a `matrix`, sorted by labels.
+    result is always a `matrix`, sorted by labels. `check` is called now and then, and raises to end it.
     """
     times = [_seconds(int(at_ms)) for at_ms in matrix.times_ms]
     if matrix.kind == "string" and not is_range:
@@ -51,15 +58,17 @@ def to_api(matrix: Matrix, *, is_range: bool = False) -> dict[str, Any]:
     if matrix.kind == "scalar" and not is_range:
         return {"resultType": "scalar", "result": [times[0], format_number(float(matrix.values[0, 0]))]}
     if matrix.kind == "vector" and not is_range:
+        check()
         vector = [
             {"metric": dict(labels), "value": [times[0], format_number(float(matrix.values[i, 0]))]}
-            for i, labels in enumerate(matrix.labels)
+            for i, labels in enumerate(matrix.labels[:most])
             if matrix.present[i, 0]
         ]
         return {"resultType": "vector", "result": vector}
     order = sorted(range(len(matrix.labels)), key=lambda i: sorted(matrix.labels[i].items()))
     series = []
-    for i in order:
+    for i in order[:most]:
+        check()
         steps = np.flatnonzero(matrix.present[i])
         if len(steps):
             values = [[times[j], format_number(float(matrix.values[i, j]))] for j in steps]

@@ -61,7 +61,7 @@ def parse(query: str) -> Node:
     Raises QueryError (an InvalidInput that holds the query and, where it can be found, the position) when it
     is not PromQL, and Unsupported when it is PromQL that cannot be computed here yet.
     """
-    if structure_size(query) > _LARGEST_STRUCTURE:
+    if structure_size(query) >= _LARGEST_STRUCTURE:
         raise QueryError("the query has too many operators and brackets; split it into several", query)
     try:
         tree = promql_parser.parse(query)

@@ -49,7 +49,6 @@ def _bits(columns: SampleColumns) -> npt.NDArray[np.int64]:
 def _newest(context: Context, node: VectorSelector, of_samples: npt.NDArray[np.float64]) -> Matrix:
     """Per step what `of_samples` float64[m] says of the newest sample of the lookback."""
     columns = context.columns[node.matchers]
-    context.budget.spend(len(columns.labels) * context.steps)
     ends, lookback_ms, bits = (
         context.ends(node.at, node.offset_ms),
         context.options.lookback_ms,
@@ -97,7 +96,6 @@ def windows(context: Context, node: Node) -> Windows:
         case MatrixSelector():
             selector = node.selector
             columns = context.columns[selector.matchers]
-            context.budget.spend(len(columns.labels) * context.steps)
             offsets, timestamps, values = _without_stale(columns)
             ends = context.ends(selector.at, selector.offset_ms)
             unnamed = np.zeros(len(columns.labels), np.bool_)
@@ -167,7 +165,6 @@ def exact_increase(context: Context, node: ExactIncrease) -> Matrix:
     """Per step what each counter rose by, without extrapolation (see `kernels.exact_increase`)."""
     selector = node.selector
     columns = context.columns[selector.matchers]
-    context.budget.spend(len(columns.labels) * context.steps)
     ends = context.ends(selector.at, selector.offset_ms)
 
     def run(rows: slice, steps: slice) -> tuple[FloatGrid, Presence]:

@@ -46,10 +46,10 @@ def sliced(
     """(values, present) of all series and steps; `cost` float64[n] is that of each series, `walk` int64[n]
     what it costs to begin with it.
 
-    Raises as `Budget.check` between two slices.
+    Raises as `Budget.spend` before it allocates, and as `Budget.check` between two slices.
     """
-    budget.check()
     series = len(cost)
+    budget.spend(series * steps)
     if cost.sum() <= SLICE_COST or not series or not steps:
         values, present = run(slice(0, series), slice(0, steps))
         return values, present
