@@ -118,6 +118,24 @@ def test_what_was_said_of_a_series_is_given_back() -> None:
     assert table.series_of(more) == [TILL]
 
 
+def test_a_series_from_the_store_belongs_to_the_first_that_brings_it_again() -> None:
+    table = SeriesTable()
+    other = replace(SHOP, resource={"a": "1"}, service="till", fingerprint=1)
+    refs = table.resolve([SHOP, TILL, other], table.lease(), written=True)
+
+    def owners() -> list[str]:
+        return [table.sender_names[number] for number in table.senders(refs).tolist()]
+
+    assert owners() == ["", "", ""]
+    table.resolve([TILL, TILL, other], table.lease("scrape till"))
+    table.resolve([TILL], table.lease("scrape shop"))
+    assert owners() == ["", "scrape till", "scrape till"]
+    table.bind(np.array([[1, 2]], np.uint64), [SHOP], table.lease("scrape shop"))
+    assert owners() == ["scrape shop", "scrape till", "scrape till"]
+    assert sorted(table.sender_names) == ["", "scrape shop", "scrape till"], "one name is free again"
+    assert table.series_of(refs) == [SHOP, TILL, other]
+
+
 def test_rows_that_are_not_in_the_store() -> None:
     table = SeriesTable()
     lease = table.lease()
@@ -312,6 +330,9 @@ def test_nothing_is_compiled_after_warm() -> None:
         for operator in ("=~", "!~"):
             table.match_labels([Matcher("container", operator, expression), Matcher("cpu", "!=", "3")])
     table.resolve(pods(9000, 100), lease, written=True)
+    claiming = table.lease("scrape pods")
+    table.resolve(pods(9000, 50), claiming)
+    claiming.release()
     table.match_labels([Matcher("container", "=~", "m[a].*"), Matcher("cpu", "!=", "3")])
     table.label_values("cpu", [Matcher("container", "=", "main")])
     table.label_names([Matcher("container", "=", "main")])

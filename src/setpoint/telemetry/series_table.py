@@ -169,6 +169,8 @@ class SeriesTable:
             rows.touch(refs, lease.epoch)
             if written:
                 rows.mark_stored(refs)
+            else:
+                self._catalogue.claim(refs, lease.sender)
         return refs
 
     def _add(self, series: Sequence[Series], lease: Lease, written: bool) -> None:
@@ -383,7 +385,7 @@ def _refs(refs: npt.ArrayLike) -> Refs:
 def warm() -> None:
     """Compile every kernel of the table, or load it from the cache, by one turn of a small table."""
     table = SeriesTable()
-    lease = table.lease("warm")
+    lease, other = table.lease(), table.lease("warm")
     named = [{"__name__": "a", "b": str(number)} for number in range(12)]
     series = [Series(fingerprint(labels), labels, "warm") for labels in named]
     keys = np.arange(24, dtype=np.uint64).reshape(12, 2)
@@ -392,6 +394,7 @@ def warm() -> None:
     every = [Matcher("b", "=~", "1.*"), Matcher("__name__", "!=", "")]
     table.match_labels(every)
     table.resolve(series, lease, written=True)
+    table.resolve(series, other)
     table.match_labels(every)  # the same answer with one more series, in its place
     table.match([Matcher("__name__", "=", "a"), Matcher("b", "!~", "[0-9]x?")])
     table.match([Matcher("b", "!=", "1")])
@@ -402,6 +405,7 @@ def warm() -> None:
     table.pair_usage(np.ones(table.capacity))
     table.label_values("b", every)
     lease.release()
+    other.release()
     table.remove(refs[:2])
     table.match(every)
     table.compact()

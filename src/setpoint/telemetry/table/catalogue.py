@@ -56,6 +56,18 @@ class Catalogue:
         self.pairs.append(labels, new.bounds, refs)
         return refs
 
+    def claim(self, refs: Refs, sender: str) -> None:
+        """Say that `sender` brings those of `refs` of which it is not known who did: they were read from the store."""
+        nobody = self.senders.number("")
+        if nobody is None or not sender:
+            return
+        live = np.unique(refs[refs >= 0])
+        claimed = live[self.senders_of(live) == nobody]
+        if len(claimed):
+            numbers = self.senders.hold([sender], np.zeros(len(claimed), np.int32))
+            self.rows.give(claimed, int(numbers[0]))
+            self.senders.release(np.full(len(claimed), nobody))
+
     def remove(self, refs: Refs, oldest: int) -> tuple[Refs, npt.NDArray[np.bool_]]:
         """Remove those of `refs` that no lease from epoch `oldest` on touched; returns them, and whether a
         ref is among them (bool by ref).

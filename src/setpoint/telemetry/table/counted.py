@@ -29,6 +29,10 @@ class Counted(Generic[_Key]):
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def number(self, key: _Key) -> int | None:
+        """The number of a key; None when nothing uses it."""
+        return self._numbers.get(key)
+
     def hold(self, keys: Sequence[_Key], places: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """The numbers of `keys[places[i]]`, each counted as one more use, int64[n]; every key is named."""
         counts = np.bincount(places, minlength=len(keys)).tolist()

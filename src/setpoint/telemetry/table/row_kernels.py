@@ -26,6 +26,7 @@ __all__ = [
     "find_rows",
     "gather_labels",
     "gather_words",
+    "give",
     "insert_rows",
     "insertion_points",
     "mark_stored",
@@ -303,6 +304,14 @@ def mark_stored(refs: Any, starts: Any, capacity: Any, words: Any) -> None:
     for ref in refs:
         if 0 <= ref < capacity and starts[ref] >= 0:
             words[starts[ref] + FAMILY] |= STORED
+
+
+@compiled
+def give(refs: Any, sender: Any, starts: Any, words: Any) -> None:
+    """Write down the number `sender` in the rows of live refs."""
+    for ref in refs:
+        at = starts[ref] + ORIGIN
+        words[at] = sender << 32 | words[at] & 0xFFFFFFFF
 
 
 @compiled

@@ -225,6 +225,10 @@ class Rows:
         """Mark `refs` as stored."""
         kernels.mark_stored(refs, self._starts, self.capacity, self._words)
 
+    def give(self, refs: Refs, sender: int) -> None:
+        """Write down another sender's number in the rows of live refs."""
+        kernels.give(refs, sender, self._starts, self._words)
+
     # ---- memory ------------------------------------------------------------------------------------------
 
     def _take(self, count: int) -> Refs:
