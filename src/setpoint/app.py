@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
 from setpoint import objective, telemetry
-from setpoint.clock import Clock, rfc3339
+from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
@@ -141,7 +141,7 @@ def wire(
     signals = SignalStore(telemetry_database, table)
     head = Head(settings.head_s * 1000, table)
     protection.starting = True
-    rebuild_head(signals, head, clock.now_ms(), _log_progress)
+    rebuild_head(signals, head, clock.now_ms(), _log_of_progress())
     protection.starting = False
     rollups = Rollups(telemetry_database)
     housekeeping = _make_housekeeping(
@@ -296,8 +296,17 @@ def _record_low_disk(timeline: Timeline, state: DiskState) -> None:
     )
 
 
-def _log_progress(done: int, total: int) -> None:
-    log.info("recent samples in memory: %s of %s", f"{done:,}", f"{total:,}")
+def _log_of_progress() -> Callable[[int, int], None]:
+    """Logs how far the start is, every second and at the end."""
+    elapsed_s, due_s = stopwatch(), 1.0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal due_s
+        if done >= total or elapsed_s() >= due_s:
+            due_s = elapsed_s() + 1.0
+            log.info("recent samples in memory: %s of %s", f"{done:,}", f"{total:,}")
+
+    return tell
 
 
 def _record_state(timeline: Timeline, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
