@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-__all__ = ["BudgetPicture", "draw_budget", "sparkline"]
+__all__ = ["BudgetPicture", "draw_budget", "segments", "sparkline", "ticks"]
 
 _WIDTH, _HEIGHT = 112, 24
 _POINTS = 56
@@ -23,7 +23,7 @@ _TICKS_MAX = 8
 _PLOT_W, _PLOT_H, _LEFT, _TOP = 900, 240, 56, 12
 
 
-def _segments(points: Sequence[tuple[float, float | None]]) -> list[str]:
+def segments(points: Sequence[tuple[float, float | None]]) -> list[str]:
     """Runs of neighbouring known points as SVG point lists; a gap ends a run."""
     runs: list[list[str]] = [[]]
     for x, y in points:
@@ -66,7 +66,7 @@ def sparkline(values: Sequence[float | None], limit: float = 6.0, now: float | N
         return _HEIGHT - 2 - max(0.0, value) / top * (_HEIGHT - 4)
 
     points = [(index * step, height(v) if math.isfinite(v) else None) for index, v in enumerate(thinned)]
-    lines = Markup("").join(_stroke(run) for run in _segments(points))
+    lines = Markup("").join(_stroke(run) for run in segments(points))
     if points[-1][1] is not None:
         lines += _stroke(f"{points[-1][0]:.1f},{points[-1][1]:.1f}")
     return Markup(
@@ -98,6 +98,15 @@ def _levels(low: float, high: float) -> list[float]:
     return [high - step * index for index in range(int((high - low) / step + 1e-9) + 1)]
 
 
+def ticks(start_ms: int, end_ms: int) -> list[tuple[int, str]]:
+    """At most nine round instants of a time axis, each with its text in UTC."""
+    length_ms = end_ms - start_ms
+    pattern = "%H:%M" if length_ms <= 2 * 86_400_000 else "%d %b"
+    step = next((m * 60_000 for m in _STEPS_MIN if m * 60_000 * _TICKS_MAX >= length_ms), 30 * 86_400_000)
+    instants = range(-(-start_ms // step) * step, end_ms + 1, step)
+    return [(at, datetime.fromtimestamp(at / 1000, UTC).strftime(pattern)) for at in instants]
+
+
 def draw_budget(
     times_ms: Sequence[int], left: Sequence[float], events: Sequence[tuple[int, str, str]]
 ) -> BudgetPicture:
@@ -117,17 +126,14 @@ def draw_budget(
         (x(at), y(value) if value is not None and math.isfinite(value) else None)
         for at, value in zip(times_ms, left, strict=True)
     ]
-    pattern = "%H:%M" if end - start <= 2 * 86_400_000 else "%d %b"
-    step = next((m * 60_000 for m in _STEPS_MIN if m * 60_000 * _TICKS_MAX >= end - start), 30 * 86_400_000)
-    instants = range(-(-int(start) // step) * step, int(end) + 1, step)
     return BudgetPicture(
         width=_PLOT_W,
         height=_PLOT_H,
         left=_LEFT,
         right=_LEFT + width,
         bottom=_TOP + height,
-        lines=_segments(points),
+        lines=segments(points),
         grid=[(y(v), f"{v * 100:,.0f} %".replace("-", "−")) for v in _levels(low, high)],
-        ticks=[(x(at), datetime.fromtimestamp(at / 1000, UTC).strftime(pattern)) for at in instants],
+        ticks=[(x(at), text) for at, text in ticks(int(start), int(end))],
         marks=[(x(at), kind.replace(".", "-"), text) for at, kind, text in events if start <= at <= end],
     )

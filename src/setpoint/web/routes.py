@@ -15,8 +15,10 @@ from setpoint.app import App
 from setpoint.web import (
     access,
     catalog,
+    complete,
     demo,
     errors,
+    explore,
     expressions,
     health,
     live,
@@ -65,6 +67,8 @@ def create_app(app: App) -> FastAPI:
         expressions,
         status,
         usage,
+        explore,
+        complete,
         targets,
         demo,
     ):

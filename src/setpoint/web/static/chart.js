@@ -8,18 +8,15 @@
   if (!holder || !ranges || !window.uPlot) return;
 
   const REFRESH_MS = 1500;
-  const LABEL_LEAST = 70;
   const AXIS_WIDTH = 62;
   const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 10080].map((minutes) => minutes * 60);
+  const { MONTHS, colour, drawEvents, pad } = plotting;
   const EVEN_BURN = 1; // spends exactly the budget over the window
   const isDark = matchMedia("(prefers-color-scheme: dark)");
-  const pad = (number) => String(number).padStart(2, "0");
-  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   let history = null;
   let plots = [];
   let lastLoad = 0;
 
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const signed = (text) => text.replace("-", "−");
   const figure = (value, digits) => signed(value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   const percent = (value) => {
@@ -81,10 +78,6 @@
 
   // ---- drawing -----------------------------------------------------------------------------------------------------
 
-  const EVENT_COLOUR = { "demo.fault": "burn", "demo.heal": "ok", deploy: "accent" };
-  const EVENT_SHAPE = { "demo.fault": "M1 1 9 9M9 1 1 9", "demo.heal": "M1 5.5 4 8.5 9 1.5", deploy: "M5 9V1.5M1.5 5 5 1.5 8.5 5" };
-  const SHAPE_WIDTH = 14;
-
   // Behind the line: the time with a fault, and the time without events, in which the line only holds its last value.
   function drawGround(plot) {
     const { ctx, bbox } = plot;
@@ -138,75 +131,6 @@
     return ctx.createPattern(tile, "repeat");
   }
 
-  function drawEvents(plot, hasLabels) {
-    const { ctx, bbox } = plot;
-    const ratio = devicePixelRatio;
-    const end = bbox.left + bbox.width;
-    ctx.save();
-    ctx.textBaseline = "top";
-    ctx.textAlign = "left";
-    const taken = []; // stretches of the axis that have a label
-    for (const event of [...history.events].sort(byWeight)) {
-      const x = Math.round(plot.valToPos(event.at_ms / 1000, "x", true));
-      if (x < bbox.left || x > end) continue;
-      const isFault = event.kind === "demo.fault";
-      ctx.strokeStyle = colour(EVENT_COLOUR[event.kind] || "none");
-      ctx.lineWidth = ratio * (isFault ? 1.5 : 1);
-      ctx.setLineDash(isFault ? [] : [2 * ratio, 3 * ratio]);
-      ctx.beginPath();
-      ctx.moveTo(x + 0.5, bbox.top - (hasLabels ? 4 * ratio : 0));
-      ctx.lineTo(x + 0.5, bbox.top + bbox.height);
-      ctx.stroke();
-      if (hasLabels) drawLabel(plot, event, x, taken);
-    }
-    ctx.restore();
-  }
-
-  // To the right of its mark where there is room, else to the left, else shortened to the wider of the two.
-  function drawLabel({ ctx, bbox }, event, x, taken) {
-    const ratio = devicePixelRatio;
-    const shape = EVENT_SHAPE[event.kind];
-    const lead = (shape ? SHAPE_WIDTH : 0) * ratio;
-    const gap = 6 * ratio;
-    if (taken.some(([from, to]) => x >= from && x <= to)) return;
-    const left = Math.max(0, ...taken.filter(([, to]) => to <= x).map(([, to]) => to));
-    const right = Math.min(bbox.left + bbox.width + 16 * ratio, ...taken.filter(([from]) => from >= x).map(([from]) => from));
-    ctx.font = `${event.kind === "demo.fault" ? "600 " : ""}${11 * ratio}px Inter, system-ui, sans-serif`;
-    const whole = ctx.measureText(event.label).width + lead + gap;
-    const isRight = whole <= right - x || (whole > x - left && right - x >= x - left);
-    const room = isRight ? right - x : x - left;
-    if (room < Math.min(whole, LABEL_LEAST * ratio)) return;
-    const text = shortened(ctx, event.label, room - lead - gap);
-    const width = ctx.measureText(text).width + lead + gap;
-    const from = isRight ? x : x - width;
-    taken.push([from - gap, from + width + gap]);
-    const y = bbox.top - 17 * ratio;
-    if (shape) {
-      ctx.save();
-      ctx.setLineDash([]);
-      ctx.translate(from + (isRight ? 0 : gap / 2), y + ratio);
-      ctx.scale(ratio, ratio);
-      ctx.lineWidth = 1.8;
-      ctx.stroke(new Path2D(shape));
-      ctx.restore();
-    }
-    ctx.fillStyle = colour("ink");
-    ctx.fillText(text, from + lead + gap / 2, y);
-  }
-
-  // What changed the service is labelled before what was merely noted about it; of equals, the newest.
-  function byWeight(a, b) {
-    const weight = (event) => (event.kind in EVENT_COLOUR ? 0 : event.kind === "objective.state" ? 1 : 2);
-    return weight(a) - weight(b) || b.at_ms - a.at_ms;
-  }
-
-  function shortened(ctx, text, width) {
-    if (ctx.measureText(text).width <= width) return text;
-    let length = text.length;
-    while (length > 4 && ctx.measureText(`${text.slice(0, length)}…`).width > width) length -= 1;
-    return `${text.slice(0, length).trimEnd()}…`;
-  }
-
   function drawEvenBurn(plot) {
     const y = plot.valToPos(EVEN_BURN, "y", true);
     const { ctx, bbox } = plot;
@@ -257,11 +181,11 @@
     plots.forEach((old) => old.destroy());
     plotName.className = "plot-name";
     holder.replaceChildren(readout);
-    const budget = plot(236, "budget_left", (_, low) => [Math.min(0, (low ?? 0) * 1.08), 1], percent, false, (own) => drawEvents(own, true));
+    const budget = plot(236, "budget_left", (_, low) => [Math.min(0, (low ?? 0) * 1.08), 1], percent, false, (own) => drawEvents(own, history.events, true));
     holder.append(plotName);
     const burn = plot(120, "burn", (_, _low, high) => [0, Math.max(EVEN_BURN * 1.25, (high ?? 0) * 1.08)], rate, true, (own) => {
       drawEvenBurn(own);
-      drawEvents(own, false);
+      drawEvents(own, history.events, false);
     });
     plots = [budget, burn];
   }

@@ -1,0 +1,173 @@
+"""Runs the queries of the page of metrics: values, what they mean in words, what it took, or what is wrong and where.
+
+`explore` calls `run` per query. A query that fails does not fail the page: its fault stands beside it, with the place
+in its text. Of very many series the highest are shown, so that a page stays a page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from setpoint.app import App
+from setpoint.clock import stopwatch
+from setpoint.errors import SetpointError
+from setpoint.promql import QueryError, parse, value_type
+from setpoint.promql.evaluate import evaluate, evaluate_instant
+from setpoint.promql.explain import explain
+from setpoint.promql.model import FloatGrid, Matrix, Presence
+from setpoint.promql.plan import check_resolution
+from setpoint.telemetry.read import Origin
+
+__all__ = ["Answer", "Fault", "Row", "Span", "View", "run"]
+
+View = Literal["graph", "table"]
+
+_SAMPLES_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time of a page: steps of `step_ms` from `start_ms` to `end_ms`."""
+
+    start_ms: int
+    end_ms: int
+    step_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a query; `position` is the 0-based character, None where that is not known."""
+
+    message: str
+    advice: str = ""
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One series: its values at `Answer.times_ms` (None for none), and four figures of them.
+
+    A range vector in a table has samples at instants of its own, in `times_ms`.
+    """
+
+    labels: Mapping[str, str]
+    values: Sequence[float | None]
+    last: float | None = None
+    low: float | None = None
+    mean: float | None = None
+    high: float | None = None
+    times_ms: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query gave. `series` counts all of them, `rows` are those that are shown."""
+
+    query: str
+    explanation: str = ""
+    fault: Fault | None = None
+    kind: str = ""
+    text: str = ""
+    rows: Sequence[Row] = ()
+    series: int = 0
+    common: Mapping[str, str] = field(default_factory=dict)
+    times_ms: Sequence[int] = ()
+    took_s: float = 0.0
+    origin: Origin = field(default_factory=Origin)
+
+
+def run(parts: App, query: str, span: Span, view: View, limit: int) -> Answer:
+    """Answer one query over `span`, or at its end in a table; never raises a SetpointError."""
+    elapsed_s, origin = stopwatch(), Origin()
+    select = partial(parts.reader.select, origin=origin)
+    explanation = ""
+    try:
+        node = parse(query)
+        explanation = explain(node)
+        is_instant = view == "table" or value_type(node) == "string"
+        if is_instant:
+            matrix = evaluate_instant(node, span.end_ms, select)
+        else:
+            check_resolution(span.start_ms, span.end_ms, span.step_ms)
+            matrix = evaluate(node, span.start_ms, span.end_ms, span.step_ms, select)
+    except SetpointError as error:
+        return Answer(query, explanation, _fault(error), took_s=elapsed_s(), origin=origin)
+    chosen = _chosen(matrix, limit, keep_order=is_instant)
+    return Answer(
+        query,
+        explanation,
+        kind=matrix.kind,
+        text=matrix.text,
+        rows=_rows(matrix, chosen),
+        series=len(matrix.labels),
+        common=_common([matrix.labels[place] for place in chosen]),
+        times_ms=matrix.times_ms.tolist(),
+        took_s=elapsed_s(),
+        origin=origin,
+    )
+
+
+def _fault(error: SetpointError) -> Fault:
+    reason, _, advice = error.message.partition("\n")
+    reason = reason.partition("; in: ")[0]
+    return Fault(reason, advice, error.position if isinstance(error, QueryError) else None)
+
+
+def _chosen(matrix: Matrix, limit: int, *, keep_order: bool) -> list[int]:
+    """The places of at most `limit` series: the first of them, or sorted by labels those with the highest values.
+
+    Sorted, so that a line keeps its colour when the page asks again.
+    """
+    count = len(matrix.labels)
+    if keep_order:
+        return list(range(min(count, limit)))
+    chosen = list(range(count))
+    if count > limit:
+        usable = matrix.present & ~np.isnan(matrix.values)
+        peaks = np.where(usable, matrix.values, -np.inf).max(axis=1)
+        chosen = np.argsort(-peaks, kind="stable")[:limit].tolist()
+    return sorted(chosen, key=lambda place: sorted(matrix.labels[place].items()))
+
+
+def _rows(matrix: Matrix, chosen: Sequence[int]) -> list[Row]:
+    rows = []
+    for place in chosen:
+        values, present = matrix.values[place], matrix.present[place]
+        if matrix.kind == "matrix":
+            kept = np.flatnonzero(present)[-_SAMPLES_SHOWN:]
+            newest = values[kept].tolist()
+            times = matrix.times_ms[kept].tolist()
+            rows.append(Row(matrix.labels[place], newest, newest[-1] if newest else None, times_ms=times))
+        else:
+            rows.append(_row(matrix.labels[place], values, present))
+    return rows
+
+
+def _row(labels: Mapping[str, str], values: FloatGrid, present: Presence) -> Row:
+    listed = [
+        value if is_there else None for value, is_there in zip(values.tolist(), present.tolist(), strict=True)
+    ]
+    there = values[present]
+    finite = there[np.isfinite(there)]
+    last = float(there[-1]) if len(there) else None
+    if not len(finite):
+        return Row(labels, listed, last)
+    with np.errstate(over="ignore"):
+        mean = float(finite.mean())
+    return Row(
+        labels, listed, last, float(finite.min()), mean if math.isfinite(mean) else None, float(finite.max())
+    )
+
+
+def _common(labels: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The labels that all of several series share."""
+    if len(labels) < 2:
+        return {}
+    shared = set(labels[0].items()).intersection(*(one.items() for one in labels[1:]))
+    return {name: value for name, value in labels[0].items() if (name, value) in shared}
