@@ -49,6 +49,8 @@ Key = tuple[LabelMatcher, ...]
 _LARGEST_UNION = 512
 """Buckets of a layout that stands for all series of a selector; beyond, each series has its own."""
 
+_BEFORE_MS = 300_000
+
 _OBJECT_COST = 16
 """What a histogram costs beside its numbers, in samples."""
 
@@ -104,6 +106,8 @@ def fetch(
     aligned, native = dict(columns), {}
     for key, (start_ms, end_ms) in fetches.items():
         budget.check()
+        # A counter's sample says whether it goes on from the one before it, so that is needed, too.
+        start_ms -= _BEFORE_MS
         stored = select(
             [Matcher(matcher.name, matcher.op, matcher.value) for matcher in key], start_ms, end_ms
         )

@@ -11,8 +11,10 @@ import struct
 from collections.abc import Iterator
 
 from setpoint.errors import InvalidInput
+from setpoint.promql.from_telemetry import NativeHistogram
+from setpoint.promql.native_notation import histograms, tokens
 
-__all__ = ["STALE", "NotRepresentable", "milliseconds", "number", "sequence", "split_series", "unquote"]
+__all__ = ["STALE", "milliseconds", "number", "sequence", "split_series", "unquote"]
 
 STALE: float = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 """The NaN that says that a series has ended."""
@@ -41,10 +43,6 @@ _SEQUENCE = re.compile(
 _LARGEST_REPEAT = 10_000_000
 _SIMPLE_ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
-
-
-class NotRepresentable(InvalidInput):
-    """The file uses something that Setpoint has no type for."""
 
 
 def milliseconds(text: str) -> int:
@@ -120,11 +118,14 @@ def split_series(line: str) -> tuple[dict[str, str], str]:
     return labels, after[position + 1 :].strip()
 
 
-def sequence(text: str) -> Iterator[float | None]:
-    """The values of a series: numbers, `a+bxn`, `_` (none), `_xn`, `stale`. Raises InvalidInput."""
-    if "{{" in text:
-        raise NotRepresentable("native histograms")
-    for token in text.split():
+def sequence(text: str) -> Iterator[float | NativeHistogram | None]:
+    """The values of a series: numbers, `a+bxn`, `_` (none), `_xn`, `stale`, and histograms, `{{…}}` or
+    `{{…}}+{{…}}xn`. Raises InvalidInput.
+    """
+    for token in tokens(text):
+        if token.startswith("{{"):
+            yield from histograms(token, number)
+            continue
         repeat = re.fullmatch(r"_x(\d+)", token)
         found = _SEQUENCE.fullmatch(token)
         count = int(repeat[1]) if repeat else int(found["count"]) if found else 0

@@ -1,8 +1,7 @@
 """Reads Prometheus's promqltest scripts: `load`, `clear` and `eval` with its expectations.
 
 `setpoint test` runs such files for users, `tests/conformance` Prometheus's own. The format is described in
-prometheus/prometheus, promql/promqltest/README.md. What cannot be represented here (native histograms) is read and
-marked, so that its cases are counted by reason.
+prometheus/prometheus, promql/promqltest/README.md.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from setpoint.errors import InvalidInput, Problem
-from setpoint.promql.notation import NotRepresentable, milliseconds, number, sequence, split_series, unquote
+from setpoint.promql.from_telemetry import NativeHistogram
+from setpoint.promql.native_notation import same_histogram
+from setpoint.promql.notation import milliseconds, number, sequence, split_series, unquote
 
 __all__ = ["Case", "Clear", "Command", "Expectation", "Load", "read", "same"]
 
@@ -39,6 +40,7 @@ _SMALLEST_NORMAL = 2.2250738585072014e-308
 _LARGEST = 1.7976931348623157e308
 
 LabelPairs = tuple[tuple[str, str], ...]
+Value = float | NativeHistogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,7 @@ class Expectation:
 class Case:
     """One `eval`. `expected` has per series its sorted label pairs and the values per step (None: no value).
 
-    `vector_times_ms` are the timestamps that a range vector must have. `not_representable` says what kept the
-    expected values from being read.
+    `vector_times_ms` are the timestamps that a range vector must have.
     """
 
     line: int
@@ -69,8 +70,7 @@ class Case:
     text: str | None = None
     scalar: float | None = None
     vector_times_ms: range | None = None
-    expected: list[tuple[LabelPairs, list[float | None]]] = field(default_factory=list)
-    not_representable: str | None = None
+    expected: list[tuple[LabelPairs, list[Value | None]]] = field(default_factory=list)
 
     @property
     def fails(self) -> bool:
@@ -80,13 +80,13 @@ class Case:
 
 @dataclass(slots=True)
 class Load:
-    """One `load`: per series its labels, its (t in ms, value), and whether it has histograms, which are not read.
+    """One `load`: per series its labels and its (t in ms, value).
 
     `with_nhcb`: the classic histograms among them are to be loaded as native ones with custom buckets, too.
     """
 
     line: int
-    series: list[tuple[dict[str, str], list[tuple[int, float]], bool]]
+    series: list[tuple[dict[str, str], list[tuple[int, Value]]]]
     with_nhcb: bool = False
 
 
@@ -141,11 +141,8 @@ def _load(header: re.Match[str], block: list[tuple[int, str]], place: list[int])
     step_ms = milliseconds(header["step"])
     for place[0], line in block:
         labels, rest = split_series(line)
-        try:
-            values = [(i * step_ms, value) for i, value in enumerate(sequence(rest)) if value is not None]
-            load.series.append((labels, values, False))
-        except NotRepresentable:
-            load.series.append((labels, [], True))
+        values = [(i * step_ms, value) for i, value in enumerate(sequence(rest)) if value is not None]
+        load.series.append((labels, values))
     return load
 
 
@@ -164,8 +161,6 @@ def _eval(header: re.Match[str], block: list[tuple[int, str]], place: list[int])
     for place[0], line in block:
         if re.match(r"expect(ed_fail_\w+)?\s", line):
             _expect(case, line)
-        elif "{{" in line:
-            case.not_representable = "native histograms"
         elif _SCALAR.fullmatch(line):
             case.scalar = number(line)
         else:
@@ -206,10 +201,14 @@ def _expectation(outcome: str, form: str | None, text: str | None) -> Expectatio
     return Expectation(cast(Outcome, outcome), cast(Literal["", "msg", "regex"], form or ""), text)
 
 
-def same(a: float | None, b: float | None) -> bool:
-    """Equal as promqltest compares: 1e-6 relative, NaN equals NaN."""
-    if a is None or b is None:
-        return a is b
+def same(a: Value | None, b: Value | None) -> bool:
+    """Equal as promqltest compares: 1e-6 relative, NaN equals NaN; of histograms, `a` is the expected one."""
+    if isinstance(a, NativeHistogram) and isinstance(b, NativeHistogram):
+        return same_histogram(a, b, _same_number)
+    return _same_number(a, b) if isinstance(a, float) and isinstance(b, float) else a is b
+
+
+def _same_number(a: float, b: float) -> bool:
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
     if a == b:

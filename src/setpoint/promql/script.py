@@ -1,0 +1,168 @@
+"""Runs promqltest scripts in memory: `setpoint test` for users, `tests/conformance` for Prometheus's own.
+
+Each `eval` is a test of its own. Passing means that values, labels, order and error are as expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from setpoint.errors import InvalidInput
+from setpoint.promql.context import Options
+from setpoint.promql.errors import QueryError, Unsupported
+from setpoint.promql.evaluate import evaluate, evaluate_instant
+from setpoint.promql.memory import MemoryStore, Value
+from setpoint.promql.model import Matrix
+from setpoint.promql.parse import parse
+from setpoint.promql.promqltest import Case, Clear, Command, LabelPairs, Load, same
+from setpoint.promql.vector import cell
+from setpoint.promql.verdict import Failure, shown_labels, shown_value
+
+__all__ = ["SCRIPT_OPTIONS", "Outcome", "run_script"]
+
+SCRIPT_OPTIONS = Options(delayed_name_removal=True)
+"""As Prometheus's own runner, which turns its experiments on."""
+
+Row = tuple[LabelPairs, list[Value | None]]
+OutcomeKind = Literal["passed", "wrong", "error", "unsupported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one `eval`; `reason` says what is not supported."""
+
+    case: Case
+    kind: OutcomeKind
+    reason: str = ""
+    failure: Failure | None = None
+
+
+def run_script(commands: Iterator[Command], options: Options = SCRIPT_OPTIONS) -> Iterator[Outcome]:
+    """Run commands one after another; an outcome for each `eval`."""
+    store = MemoryStore()
+    for command in commands:
+        match command:
+            case Clear():
+                store = MemoryStore()
+            case Load():
+                for labels, samples in command.series:
+                    store.load(labels, samples)
+            case Case():
+                yield _outcome(command, store, options)
+
+
+def _outcome(case: Case, store: MemoryStore, options: Options) -> Outcome:
+    try:
+        matrix = _answer(case, store, options)
+    except Unsupported as error:
+        return _unsupported(case, error.message.split("; in:")[0])
+    except InvalidInput as error:
+        if case.fails:
+            return _refused(case, error.message)
+        if isinstance(error, QueryError):
+            return _unsupported(case, "does not parse", error.message)
+        return Outcome(case, "error", failure=Failure(case.line, case.query, error.message))
+    if case.fails:
+        message = "the query must fail, and gave an answer"
+        failure = Failure(case.line, case.query, message, got=_shown(case, matrix))
+    elif _agrees(case, matrix):
+        return Outcome(case, "passed")
+    else:
+        failure = Failure(case.line, case.query, expected=_expected(case), got=_shown(case, matrix))
+    return Outcome(case, "wrong", failure=failure)
+
+
+def _answer(case: Case, store: MemoryStore, options: Options) -> Matrix:
+    node = parse(case.query)
+    if case.is_range:
+        return evaluate(
+            node, case.start_ms, case.end_ms, case.step_ms, store.select, options=options,
+            histograms=store.select_histograms,
+        )  # fmt: skip
+    return evaluate_instant(
+        node, case.start_ms, store.select, options=options, histograms=store.select_histograms
+    )
+
+
+def _unsupported(case: Case, reason: str, message: str = "") -> Outcome:
+    return Outcome(case, "unsupported", reason, Failure(case.line, case.query, message or reason))
+
+
+def _refused(case: Case, message: str) -> Outcome:
+    """The outcome of a query that failed, as it must: is it the right error?"""
+    for expectation in case.expectations:
+        if expectation.outcome != "fail":
+            continue
+        is_right = (
+            re.search(expectation.text, message) is not None
+            if expectation.form == "regex"
+            else expectation.text in message
+        )
+        if not is_right:
+            failure = Failure(
+                case.line, case.query, "", (f"error {expectation.text}",), (f"error {message}",)
+            )
+            return Outcome(case, "wrong", failure=failure)
+    return Outcome(case, "passed")
+
+
+def _rows(matrix: Matrix) -> list[Row]:
+    steps = range(matrix.values.shape[1])
+    return [
+        (tuple(sorted(labels.items())), [cell(matrix, row, step) for step in steps])
+        for row, labels in enumerate(matrix.labels)
+    ]
+
+
+def _agrees(case: Case, matrix: Matrix) -> bool:
+    if case.text is not None:
+        return matrix.kind == "string" and matrix.text == case.text
+    if case.scalar is not None:
+        return matrix.kind == "scalar" and same(float(matrix.values[0, 0]), case.scalar)
+    steps = matrix.values.shape[1]
+    if case.vector_times_ms is not None and not np.array_equal(matrix.times_ms, list(case.vector_times_ms)):
+        return False
+    found = _rows(matrix)
+    expected = [
+        (labels, (list(values) + [None] * steps)[: max(steps, len(values))])
+        for labels, values in case.expected
+    ]
+    expected = [row for row in expected if any(value is not None for value in row[1])]
+    if not case.ordered:
+        found, expected = sorted(found, key=lambda row: row[0]), sorted(expected, key=lambda row: row[0])
+    return len(found) == len(expected) and all(
+        mine[0] == theirs[0]
+        and len(mine[1]) == len(theirs[1])
+        and all(same(b, a) for a, b in zip(mine[1], theirs[1], strict=True))
+        for mine, theirs in zip(found, expected, strict=True)
+    )
+
+
+def _expected(case: Case) -> tuple[str, ...]:
+    if case.text is not None:
+        return (f'"{case.text}"',)
+    if case.scalar is not None:
+        return (shown_value(case.scalar),)
+    return _lines([(labels, list(values)) for labels, values in case.expected], case.ordered)
+
+
+def _shown(case: Case, matrix: Matrix) -> tuple[str, ...]:
+    if matrix.kind == "string":
+        return (f'"{matrix.text}"',)
+    if matrix.kind == "scalar" and not case.is_range:
+        return (shown_value(float(matrix.values[0, 0])),)
+    lines = _lines(_rows(matrix), case.ordered)
+    if case.vector_times_ms is not None:
+        return (f"at {' '.join(f'{at_ms / 1000:g}s' for at_ms in matrix.times_ms)}", *lines)
+    return lines
+
+
+def _lines(rows: Sequence[Row], ordered: bool) -> tuple[str, ...]:
+    shown = rows if ordered else sorted(rows, key=lambda row: row[0])
+    lines = (f"{shown_labels(dict(labels))} {' '.join(map(shown_value, values))}" for labels, values in shown)
+    return tuple(lines) or ("nothing",)
