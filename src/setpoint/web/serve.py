@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -88,7 +89,7 @@ def main() -> int:
     try:
         settings = Settings()
         settings.refuse_unsafe()
-        return asyncio.run(_serve(settings))
+        return uvloop.run(_serve(settings))
     except SetpointError as error:
         print(error.message, file=sys.stderr, flush=True)  # noqa: T201
         return error.exit_code
