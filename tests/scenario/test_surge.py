@@ -1,37 +1,60 @@
-"""A surge of ten times the steady load, a sender of garbage and a cardinality bomb, all at once, on a real server.
+"""A surge of ten times the steady load, a sender of garbage, a cardinality bomb and targets that hang, lie about their
+length or send a gigabyte, all at once, on a real server; at the end its engine is killed.
 
-Evaluation keeps its rhythm, every sample that was answered 2xx is there, steady senders are not refused, and the
-bomb ends at its limit. Each sender has a loopback address of its own, for that is what remote write's senders are
-told apart by.
+Evaluation keeps its rhythm, every sample that was answered 2xx is there after the restart, steady senders and good
+targets notice nothing, the bomb ends at its limit, and memory stays bounded. Each sender has a loopback address of its
+own, for that is what remote write's senders are told apart by.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import random
-import struct
+import os
+import signal
+import socket
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-import cramjam
 import pytest
 from bench.server import Server, running
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.scenario.senders import Sample, Sender, report_steadily, send_bomb, send_garbage, working
+from tests.telemetry.scrape.running import raw_target
+from tests.telemetry.scrape.test_hostile import (
+    HEAD,
+    announces_a_gigabyte,
+    hangs,
+    hangs_in_the_middle,
+    never_ends,
+    promises_more_than_it_sends,
+    sends_a_gigabyte,
+)
+
 pytestmark = [pytest.mark.timeout(150)]
 
-STEADY_SENDERS, STEADY_SERIES, STEADY_EVERY_S = 2, 100, 0.5
+STEADY_SENDERS, STEADY_SERIES = 2, 100
 SURGE_SENDERS, SURGE_SERIES = 2, 1000  # ten times the steady load, at the same pace
-CALM_S, SURGE_S = 5.0, 12.0
+CALM_S, SURGE_S = 4.0, 12.0
 BOMB_LIMIT = 2000
 OBJECTIVES = 20
-HEADERS = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+EVALUATION_INTERVAL_S = 1.0
+MORE_MEMORY_MB = 600
+"""What the surge may take at its peak: two bodies of 64 MB, the largest allowed, their copies, and the head."""
+
+HOSTILE = [
+    hangs,
+    hangs_in_the_middle,
+    promises_more_than_it_sends,
+    announces_a_gigabyte,
+    sends_a_gigabyte,
+    never_ends,
+]
 
 SLO = """apiVersion: openslo/v1
 kind: SLO
@@ -50,130 +73,10 @@ spec:
   objectives: [{{displayName: Answered, target: 0.99}}]
 """
 
-Labels = Mapping[str, str]
-Sample = tuple[str, str, int, float]
-"""A sample that was acknowledged: metric, place, instant in Unix milliseconds, value."""
 
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def body(series: Sequence[tuple[Labels, float]], at_ms: int) -> bytes:
-    """A remote write 1.0 request: one sample at `at_ms` per series."""
-    whole = b""
-    for labels, value in series:
-        pairs = b"".join(
-            _field(1, _field(1, name.encode()) + _field(2, text.encode()))
-            for name, text in sorted(labels.items())
-        )
-        sample = b"\x09" + struct.pack("<d", value) + b"\x10" + _varint(at_ms)
-        whole += _field(1, pairs + _field(2, sample))
-    return bytes(cramjam.snappy.compress_raw(whole))
-
-
-@dataclass
-class Sender:
-    """One remote-write sender on an address of its own: it remembers what was acknowledged and what was not."""
-
-    server: Server
-    address: str
-    acknowledged: list[Sample] = field(default_factory=list)
-    answers: dict[int, int] = field(default_factory=dict)
-    said: str = ""
-
-    def post(self, content: bytes, headers: Mapping[str, str] = HEADERS) -> int:
-        """The status of one request; 0 when the connection broke."""
-        host = urllib.parse.urlsplit(self.server.url).netloc
-        connection = http.client.HTTPConnection(host, timeout=30, source_address=(self.address, 0))
-        try:
-            connection.request("POST", "/api/v1/write", content, dict(headers))
-            answer = connection.getresponse()
-            self.said = answer.read().decode("utf-8", "replace")
-            status = answer.status
-        except (OSError, http.client.HTTPException):
-            status = 0
-        finally:
-            connection.close()
-        self.answers[status] = self.answers.get(status, 0) + 1
-        return status
-
-    def report(self, metric: str, places: range, value: float, stop: threading.Event) -> None:
-        """Send one sample of each place until it is acknowledged, as remote write's senders do."""
-        at_ms = time.time_ns() // 1_000_000
-        series = [({"__name__": metric, "place": str(place)}, value) for place in places]
-        content = body(series, at_ms)
-        while (status := self.post(content)) // 100 != 2:
-            assert status in {0, 429, 503}, f"{status}: {self.said}"
-            if stop.wait(0.2):
-                return
-        self.acknowledged += [(metric, str(place), at_ms, value) for place in places]
-
-
-def report_steadily(sender: Sender, metric: str, places: range, stop: threading.Event) -> None:
-    value = 0.0
-    while not stop.wait(STEADY_EVERY_S):
-        value += 1
-        sender.report(metric, places, value, stop)
-
-
-def send_garbage(sender: Sender, stop: threading.Event) -> None:
-    chance = random.Random(7)
-    good = body([({"__name__": "garbage_total", "place": str(place)}, 1.0) for place in range(50)], 1)
-    while not stop.wait(0.01):
-        content = bytearray(good)
-        for _ in range(chance.randrange(1, 30)):
-            content[chance.randrange(len(content))] = chance.randrange(256)
-        kind = chance.randrange(4)
-        if kind == 0:
-            sender.post(chance.randbytes(chance.randrange(2000)))
-        elif kind == 1:
-            sender.post(bytes(content[: chance.randrange(len(content))]))
-        elif kind == 2:
-            sender.post(_varint(1 << 40) + bytes(content))  # lies about its length after decompression
-        else:
-            sender.post(bytes(content), {"Content-Type": chance.choice(["text/plain", *HEADERS.values()])})
-
-
-def send_bomb(sender: Sender, stop: threading.Event) -> None:
-    number = 0
-    while not stop.wait(0.05):
-        at_ms = time.time_ns() // 1_000_000
-        labels = [{"__name__": "bomb_total", "request_id": f"{number + at:012x}"} for at in range(500)]
-        sender.post(body([(one, 1.0) for one in labels], at_ms))
-        number += 500
-
-
-@contextmanager
-def working(*jobs: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Each job in a thread while the block runs; what one of them raised is raised at the end."""
-    stop, faults = threading.Event(), []
-
-    def run(job: Callable[[threading.Event], None]) -> None:
-        try:
-            job(stop)
-        except BaseException as fault:  # noqa: BLE001 — told at the end, in the thread of the test
-            faults.append(fault)
-
-    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(40)
-    for fault in faults:
-        raise fault
+def answers_well(connection: socket.socket) -> None:
+    """A target as it should be."""
+    connection.sendall(HEAD + b"Content-Length: 7\r\n\r\ngood 1\n")
 
 
 def own_metrics(server: Server) -> dict[str, float]:
@@ -210,75 +113,153 @@ def apply_objectives(server: Server) -> None:
     connection.close()
 
 
+def peak_memory_mb(process_id: int) -> float:
+    """The largest resident size that a process has had."""
+    for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmHWM in status")
+
+
+def scrape_config(stack: ExitStack, file: Path) -> None:
+    """Write a configuration of one good target and of the hostile ones, which are there from the surge on only."""
+    good = stack.enter_context(raw_target(answers_well))
+    file.write_text(
+        "scrape_configs:\n"
+        "- job_name: good\n"
+        "  scrape_interval: 500ms\n"
+        "  scrape_timeout: 500ms\n"
+        f"  static_configs: [{{targets: ['{good}']}}]\n"
+    )
+
+
+def add_hostile_targets(stack: ExitStack, file: Path) -> None:
+    addresses = [stack.enter_context(raw_target(talk)) for talk in HOSTILE]
+    job = (
+        "- job_name: hostile\n"
+        "  scrape_interval: 2s\n"
+        "  scrape_timeout: 1500ms\n"
+        f"  static_configs: [{{targets: {addresses}}}]\n"
+    )
+    file.write_text(file.read_text() + job)
+
+
+class Surge:
+    """The server with its senders; `calm`, `attacked` and `killed` are what happens to it, in this order."""
+
+    def __init__(self, server: Server, config: Path, stack: ExitStack) -> None:
+        self.server, self.config, self.stack = server, config, stack
+        self.steady = [Sender(server, f"127.0.1.{number + 1}") for number in range(STEADY_SENDERS)]
+        self.surging = [Sender(server, f"127.0.2.{number + 1}") for number in range(SURGE_SENDERS)]
+        self.garbage, self.bomb = Sender(server, "127.0.3.1"), Sender(server, "127.0.4.1")
+        self.changes: dict[str, float] = {}
+        self.surge_s = 0.0
+        self.more_memory_mb = 0.0
+
+    def steady_jobs(self) -> list[Callable[[threading.Event], None]]:
+        return [self._reports(one, "steady_total", STEADY_SERIES, at) for at, one in enumerate(self.steady)]
+
+    def _reports(
+        self, sender: Sender, metric: str, series: int, number: int
+    ) -> Callable[[threading.Event], None]:
+        places = range(number * series, (number + 1) * series)
+        return lambda stop: report_steadily(sender, metric, places, stop)
+
+    def attacked(self) -> None:
+        """Everything at once for a while; what its own metrics changed by meanwhile."""
+        before, began = own_metrics(self.server), time.monotonic()
+        memory_mb = peak_memory_mb(self.server.engine)
+        add_hostile_targets(self.stack, self.config)
+        surges = [
+            self._reports(one, f"surge_{at}_total", SURGE_SERIES, at) for at, one in enumerate(self.surging)
+        ]
+        with working(
+            *surges, lambda stop: send_garbage(self.garbage, stop), lambda stop: send_bomb(self.bomb, stop)
+        ):
+            time.sleep(SURGE_S)
+        after, self.surge_s = own_metrics(self.server), time.monotonic() - began
+        self.changes = {name: after[name] - value for name, value in before.items() if name in after}
+        self.more_memory_mb = peak_memory_mb(self.server.engine) - memory_mb
+
+    def killed(self) -> None:
+        os.kill(self.server.engine, signal.SIGKILL)
+        time.sleep(0.2)
+        self.server.wait_ready()
+
+
 def test_a_surge_disturbs_neither_evaluation_nor_what_was_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SETPOINT_METRIC_SERIES_LIMIT", str(BOMB_LIMIT))
-    with running(["up"], tmp_path) as server:
+    config, began = tmp_path / "prometheus.yml", time.monotonic()
+    with ExitStack() as stack:
+        scrape_config(stack, config)
+        command = ["up", "--scrape-config", str(config)]
+        server = stack.enter_context(running(command, tmp_path / "data"))
         server.wait_ready()
         apply_objectives(server)
-        steady = [Sender(server, f"127.0.1.{number + 1}") for number in range(STEADY_SENDERS)]
-        surging = [Sender(server, f"127.0.2.{number + 1}") for number in range(SURGE_SENDERS)]
-        garbage, bomb = Sender(server, "127.0.3.1"), Sender(server, "127.0.4.1")
-        began = time.monotonic()
-
-        def steadily(number: int) -> Callable[[threading.Event], None]:
-            places = range(number * STEADY_SERIES, (number + 1) * STEADY_SERIES)
-            return lambda stop: report_steadily(steady[number], "steady_total", places, stop)
-
-        def surge(number: int) -> Callable[[threading.Event], None]:
-            places = range(number * SURGE_SERIES, (number + 1) * SURGE_SERIES)
-            return lambda stop: report_steadily(surging[number], f"surge_{number}_total", places, stop)
-
-        with working(*map(steadily, range(STEADY_SENDERS))):
+        surge = Surge(server, config, stack)
+        with working(*surge.steady_jobs()):
             time.sleep(CALM_S)
-            before, surge_began = own_metrics(server), time.monotonic()
-            with working(
-                *map(surge, range(SURGE_SENDERS)),
-                lambda stop: send_garbage(garbage, stop),
-                lambda stop: send_bomb(bomb, stop),
-            ):
-                time.sleep(SURGE_S)
-            after, surge_s = own_metrics(server), time.monotonic() - surge_began
-            time.sleep(CALM_S / 2)
-        seconds = int(time.monotonic() - began) + 30
-
-        ticks, due, missed = (
-            after[name] - before[name]
-            for name in (
-                "setpoint_evaluation_duration_seconds_count",
-                "setpoint_evaluation_due_total",
-                "setpoint_evaluation_missed_total",
+            surge.attacked()
+            assert {status for one in surge.steady for status in one.answers} == {204}, (
+                "steady senders felt it"
             )
-        )
-        print(
-            f"{ticks:.0f} ticks in {surge_s:.1f} s, {missed:.0f} of {due:.0f} missed; bomb {bomb.answers}, ",
-            end="",
-        )
-        print(f"garbage {garbage.answers}, steady {[one.answers for one in steady]}, ", end="")
-        print(f"surge {[one.answers for one in surging]}")
-        assert ticks >= 0.75 * surge_s, "evaluation lost its rhythm"
-        assert missed <= 0.1 * due
-
-        for metric, senders in (
-            ("steady_total", steady),
-            *((f"surge_{number}_total", [one]) for number, one in enumerate(surging)),
-        ):
-            acknowledged = {sample for sender in senders for sample in sender.acknowledged}
-            assert len(acknowledged) > 1000
-            lost = acknowledged - stored(server, metric, seconds)
-            assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged samples of {metric} are lost"
-
-        assert not {400, 500} & set(garbage.answers) ^ {400}, f"garbage was answered {garbage.answers}"
-        assert bomb.answers.get(400), "the bomb was not refused"
-        assert "request_id" in bomb.said and "metric_series_limit" in bomb.said
-        counted = server.get("/api/v1/query?query=" + urllib.parse.quote("count(bomb_total)"), timeout_s=30)
-        assert int(counted["data"]["result"][0]["value"][1]) <= BOMB_LIMIT
-        [refusal] = [
-            one for one in server.get("/telemetry")["refusals"] if one["reason"] == "metric_series_limit"
-        ]
-        assert refusal["sender"] == "remote_write 127.0.4.1"
-        assert refusal["offender"].startswith("bomb_total{")
+            check_rhythm(surge)
+            check_bomb(surge)
+            check_targets(surge)
+            surge.killed()
+            time.sleep(CALM_S / 2)
+        check_nothing_is_lost(surge, int(time.monotonic() - began) + 30)
         statuses = server.get("/objectives")["items"]
         assert len(statuses) == OBJECTIVES
         assert all(status["total"] > 0 for status in statuses)
+
+
+def check_rhythm(surge: Surge) -> None:
+    ticks, due, missed = (
+        surge.changes[f"setpoint_evaluation_{name}"]
+        for name in ("duration_seconds_count", "due_total", "missed_total")
+    )
+    print(f"{ticks:.0f} ticks in {surge.surge_s:.1f} s, {missed:.0f} of {due:.0f} missed,", end=" ")
+    print(f"{surge.more_memory_mb:.0f} MB more;", end=" ")
+    print(f"surge {[one.answers for one in surge.surging]}, garbage {surge.garbage.answers}")
+    assert ticks >= 0.6 * surge.surge_s / EVALUATION_INTERVAL_S, "evaluation lost its rhythm"
+    assert missed <= 0.25 * due
+    assert surge.more_memory_mb < MORE_MEMORY_MB
+    assert surge.garbage.answers.get(400), "garbage was taken"
+    assert max(surge.garbage.answers) < 500
+
+
+def check_bomb(surge: Surge) -> None:
+    bomb, server = surge.bomb, surge.server
+    assert bomb.answers.get(400), "the bomb was not refused"
+    assert "request_id" in bomb.said
+    assert "metric_series_limit" in bomb.said
+    counted = server.get("/api/v1/query?query=" + urllib.parse.quote("count(bomb_total)"), timeout_s=30)
+    assert int(counted["data"]["result"][0]["value"][1]) <= BOMB_LIMIT
+    refusals = server.get("/telemetry", timeout_s=30)["refusals"]
+    [refusal] = [one for one in refusals if one["reason"] == "metric_series_limit"]
+    assert refusal["sender"] == "remote_write 127.0.4.1"
+    assert refusal["offender"].startswith("bomb_total{")
+
+
+def check_targets(surge: Surge) -> None:
+    """The good target was scraped all the time, every hostile one is down."""
+    query = urllib.parse.quote(f'count_over_time(good{{job="good"}}[{int(surge.surge_s)}s])')
+    [good] = surge.server.get(f"/api/v1/query?query={query}", timeout_s=30)["data"]["result"]
+    assert int(good["value"][1]) >= surge.surge_s, "half of what was due"
+    targets = surge.server.get("/api/v1/targets", timeout_s=30)["data"]["activeTargets"]
+    health = [one["health"] for one in targets if one["labels"]["job"] == "hostile"]
+    assert health == ["down"] * len(HOSTILE)
+
+
+def check_nothing_is_lost(surge: Surge, seconds: int) -> None:
+    for metric, senders in (
+        ("steady_total", surge.steady),
+        *((f"surge_{number}_total", [one]) for number, one in enumerate(surge.surging)),
+    ):
+        acknowledged = {sample for sender in senders for sample in sender.acknowledged}
+        assert len(acknowledged) > 1000
+        lost = acknowledged - stored(surge.server, metric, seconds)
+        assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged samples of {metric} are lost"
