@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from setpoint.web import plot
 from setpoint.web.explore_query import Answer, Span, View, run
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 from setpoint.web.prometheus import read_duration_ms, read_instant_ms
+from setpoint.web.waiting import run_while_wanted
 
 __all__ = ["RANGES", "router"]
 
@@ -106,7 +108,7 @@ def _step_ms(length_ms: int) -> int:
 
 
 @router.get("/explore")
-def show_explore(
+async def show_explore(
     request: Request,
     parts: Parts,
     *,
@@ -127,12 +129,20 @@ def show_explore(
             f"ask for at most {_QUERIES_MAX} queries of at most {_QUERY_LENGTH_MAX:,} characters"
         )
     state = State(kept, range_text, start, end, step, view, limit)
+    has_new = add or not kept
+    return await run_while_wanted(request, lambda gone: _answer(request, parts, state, gone, has_new=has_new))
+
+
+def _answer(request: Request, parts: App, state: State, gone: threading.Event, *, has_new: bool) -> Response:
+    """Run the queries one after the other and show what they give."""
     span = state.span(parts.clock.now_ms())
-    answers = [run(parts, text, span, view, limit) for text in kept]
+    answers = [
+        run(parts, text, span, state.view, state.limit, is_canceled=gone.is_set) for text in state.queries
+    ]
     events = _events(parts, span)
-    if not wants_json(request):
-        return _page(request, parts, state, Found(span, answers, events), has_new=add or not kept)
-    return json_answer(dataclasses.asdict(span) | {"queries": answers, "events": events})
+    if wants_json(request):
+        return json_answer(dataclasses.asdict(span) | {"queries": answers, "events": events})
+    return _page(request, parts, state, Found(span, answers, events), has_new=has_new)
 
 
 def _page(

@@ -7,8 +7,8 @@ in its text. Of very many series the highest are shown, so that a page stays a p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -20,7 +20,7 @@ from setpoint.errors import SetpointError
 from setpoint.promql import QueryError, parse, value_type
 from setpoint.promql.evaluate import evaluate, evaluate_instant
 from setpoint.promql.explain import explain
-from setpoint.promql.model import FloatGrid, Matrix, Presence
+from setpoint.promql.model import FloatGrid, Matrix, Presence, compact
 from setpoint.promql.plan import check_resolution
 from setpoint.telemetry.read import Origin
 
@@ -53,7 +53,8 @@ class Fault:
 class Row:
     """One series: its values at `Answer.times_ms` (None for none), and four figures of them.
 
-    A range vector in a table has samples at instants of its own, in `times_ms`.
+    A range vector in a table has samples at instants of its own, in `times_ms`. `texts` stand for values that are
+    no number: native histograms.
     """
 
     labels: Mapping[str, str]
@@ -63,11 +64,15 @@ class Row:
     mean: float | None = None
     high: float | None = None
     times_ms: Sequence[int] = ()
+    texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query gave. `series` counts all of them, `rows` are those that are shown."""
+    """What a query gave. `series` counts all of them, `rows` are those that are shown.
+
+    `histograms` counts the series of native histograms, which a graph cannot show as they are.
+    """
 
     query: str
     explanation: str = ""
@@ -76,28 +81,44 @@ class Answer:
     text: str = ""
     rows: Sequence[Row] = ()
     series: int = 0
+    histograms: int = 0
     common: Mapping[str, str] = field(default_factory=dict)
     times_ms: Sequence[int] = ()
     took_s: float = 0.0
     origin: Origin = field(default_factory=Origin)
 
 
-def run(parts: App, query: str, span: Span, view: View, limit: int) -> Answer:
-    """Answer one query over `span`, or at its end in a table; never raises a SetpointError."""
-    elapsed_s, origin = stopwatch(), Origin()
-    select = partial(parts.reader.select, origin=origin)
-    explanation = ""
+def run(
+    parts: App,
+    query: str,
+    span: Span,
+    view: View,
+    limit: int,
+    *,
+    is_canceled: Callable[[], bool] = lambda: False,
+) -> Answer:
+    """Answer one query over `span`, or at its end in a table; never raises a SetpointError.
+
+    It takes its turn among all queries and keeps to their limits.
+    """
+    elapsed_s, origin, explanation = stopwatch(), Origin(), ""
     try:
         node = parse(query)
         explanation = explain(node)
         is_instant = view == "table" or value_type(node) == "string"
-        if is_instant:
-            matrix = evaluate_instant(node, span.end_ms, select)
-        else:
+        if not is_instant:
             check_resolution(span.start_ms, span.end_ms, span.step_ms)
-            matrix = evaluate(node, span.start_ms, span.end_ms, span.step_ms, select)
+        with parts.queries.running(elapsed_s=elapsed_s, is_canceled=is_canceled) as budget:
+            select = partial(parts.reader.select, admit=budget.foresee, origin=origin)
+            if is_instant:
+                matrix = evaluate_instant(node, span.end_ms, select, budget=budget)
+            else:
+                matrix = evaluate(node, span.start_ms, span.end_ms, span.step_ms, select, budget=budget)
     except SetpointError as error:
         return Answer(query, explanation, _fault(error), took_s=elapsed_s(), origin=origin)
+    histograms = int(matrix.is_histogram.any(axis=1).sum())
+    if not is_instant:
+        matrix = compact(matrix.floats())
     chosen = _chosen(matrix, limit, keep_order=is_instant)
     return Answer(
         query,
@@ -106,6 +127,7 @@ def run(parts: App, query: str, span: Span, view: View, limit: int) -> Answer:
         text=matrix.text,
         rows=_rows(matrix, chosen),
         series=len(matrix.labels),
+        histograms=histograms,
         common=_common([matrix.labels[place] for place in chosen]),
         times_ms=matrix.times_ms.tolist(),
         took_s=elapsed_s(),
@@ -138,15 +160,27 @@ def _chosen(matrix: Matrix, limit: int, *, keep_order: bool) -> list[int]:
 def _rows(matrix: Matrix, chosen: Sequence[int]) -> list[Row]:
     rows = []
     for place in chosen:
-        values, present = matrix.values[place], matrix.present[place]
+        labels, values, present = matrix.labels[place], matrix.values[place], matrix.present[place]
+        texts = _texts(matrix, place)
         if matrix.kind == "matrix":
             kept = np.flatnonzero(present)[-_SAMPLES_SHOWN:]
             newest = values[kept].tolist()
             times = matrix.times_ms[kept].tolist()
-            rows.append(Row(matrix.labels[place], newest, newest[-1] if newest else None, times_ms=times))
+            texts = [texts[at] for at in kept.tolist()] if texts else []
+            rows.append(Row(labels, newest, newest[-1] if newest else None, times_ms=times, texts=texts))
         else:
-            rows.append(_row(matrix.labels[place], values, present))
+            rows.append(replace(_row(labels, values, present), texts=texts))
     return rows
+
+
+def _texts(matrix: Matrix, place: int) -> list[str]:
+    """What stands for the native histograms of a series, empty texts for its numbers; none where all are numbers."""
+    if matrix.histograms is None or not matrix.is_histogram[place].any():
+        return []
+    return [
+        f"{one.count:.6g} observations, sum {one.sum:.6g}" if one is not None else ""
+        for one in matrix.histograms[place].tolist()
+    ]
 
 
 def _row(labels: Mapping[str, str], values: FloatGrid, present: Presence) -> Row:
