@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "ChecksFailed",
     "Conflict",
     "Forbidden",
     "InvalidInput",
@@ -119,3 +120,11 @@ class StartupRefused(SetpointError):
     code = "startup_refused"
     http_status = 500
     exit_code = 7
+
+
+class ChecksFailed(SetpointError):
+    """The input is valid, and what it was checked for is not so; each failure says what was expected and what came."""
+
+    code = "checks_failed"
+    http_status = 422
+    exit_code = 8

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from setpoint.alert.from_promql import STALE, Duplicate, Node, Value, VectorSample, parse
+from setpoint.alert.from_promql import STALE, Duplicate, Node, Value, VectorSample, histogram_text, parse
 from setpoint.alert.rule import AlertingRule, RecordingRule, Rule, RuleGroup
 from setpoint.alert.state import Alert, AlertStates, LimitExceeded
 from setpoint.alert.template import Sample, Surroundings, Template, TemplateError
@@ -94,13 +94,13 @@ class GroupStates:
 
     def _expander(self, at_ms: int) -> Callable[[Template, VectorSample], str]:
         def query(text: str) -> list[Sample]:
-            return [Sample(found.labels, found.value) for found in self._query(parse(text), at_ms)]
+            return [Sample(found.labels, _told(found.value)) for found in self._query(parse(text), at_ms)]
 
         around = Surroundings(query, at_ms, self._external.url)
 
         def expand(template: Template, sample: VectorSample) -> str:
             try:
-                return template.expand(sample.labels, sample.value, around, self._external.labels)
+                return template.expand(sample.labels, _told(sample.value), around, self._external.labels)
             except TemplateError as error:
                 # An alert with a broken text is better than no alert.
                 return f"<error expanding template: {error.message}>"
@@ -127,6 +127,11 @@ class GroupStates:
             raise InvalidInput(
                 "duplicate sample for timestamp: another rule or the input has another value for the same series"
             )
+
+
+def _told(value: Value) -> float | str:
+    """A value for templates: they compute with numbers, of histograms they only tell."""
+    return value if isinstance(value, float) else histogram_text(value)
 
 
 def recorded(rule: RecordingRule, vector: Sequence[VectorSample], limit: int = 0) -> list[Recorded]:

@@ -7,7 +7,8 @@ from setpoint.promql.context import Options
 from setpoint.promql.from_telemetry import NativeHistogram
 from setpoint.promql.memory import Duplicate, MemoryStore, Value
 from setpoint.promql.notation import STALE, milliseconds, sequence, split_series, unquote
-from setpoint.promql.vector import VectorSample, instant_vector
+from setpoint.promql.script import check_script
+from setpoint.promql.vector import VectorSample, histogram_text, instant_vector
 from setpoint.promql.verdict import Failure, FileVerdict, TestVerdict, difference, shown_labels, shown_value
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "TestVerdict",
     "Value",
     "VectorSample",
+    "check_script",
     "difference",
+    "histogram_text",
     "instant_vector",
     "milliseconds",
     "parse",

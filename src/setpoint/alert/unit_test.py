@@ -150,8 +150,12 @@ def _alert_lines(labels: object, annotations: object) -> tuple[str, ...]:
     del named["alertname"]
     return (
         shown_labels(named),
-        *(f"  {name}: {value!r}" for name, value in _pairs(annotations) if value),
+        *(f"  {name}: {_in_quotes(value)}" for name, value in _pairs(annotations) if value),
     )
+
+
+def _in_quotes(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _joined(alerts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ CATALOG = (
     CommandEntry("apply", "apply", "Create or change what the files declare.", _DECLARE),
     CommandEntry("diff", "diff", "Show what 'apply' would change; change nothing.", _DECLARE),
     CommandEntry("validate", "validate", "Check files without a server.", _DECLARE),
+    CommandEntry("test", "test", "Run unit tests of rules and queries, without a server.", _DECLARE),
     CommandEntry("get", "get", "List what is declared, or show one of it.", _DECLARE),
     CommandEntry("delete", "delete", "Delete what was declared.", _DECLARE),
     CommandEntry("status", "status", "Show every objective's state and the server's own.", _LOOK),
@@ -52,6 +53,7 @@ EXIT_CODES = (
     (5, "not allowed (token)"),
     (6, "server unavailable"),
     (7, "start refused"),
+    (8, "tests failed"),
     (130, "interrupted"),
 )
-"""Exit code and its meaning; codes 1 to 7 are those of `setpoint.errors`."""
+"""Exit code and its meaning; codes 1 to 8 are those of `setpoint.errors`."""

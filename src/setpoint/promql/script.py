@@ -19,11 +19,11 @@ from setpoint.promql.evaluate import evaluate, evaluate_instant
 from setpoint.promql.memory import MemoryStore, Value
 from setpoint.promql.model import Matrix
 from setpoint.promql.parse import parse
-from setpoint.promql.promqltest import Case, Clear, Command, LabelPairs, Load, same
+from setpoint.promql.promqltest import Case, Clear, Command, LabelPairs, Load, read, same
 from setpoint.promql.vector import cell
-from setpoint.promql.verdict import Failure, shown_labels, shown_value
+from setpoint.promql.verdict import Failure, TestVerdict, shown_labels, shown_value
 
-__all__ = ["SCRIPT_OPTIONS", "Outcome", "run_script"]
+__all__ = ["SCRIPT_OPTIONS", "Outcome", "check_script", "run_script"]
 
 SCRIPT_OPTIONS = Options(delayed_name_removal=True)
 """As Prometheus's own runner, which turns its experiments on."""
@@ -54,6 +54,17 @@ def run_script(commands: Iterator[Command], options: Options = SCRIPT_OPTIONS) -
                     store.load(labels, samples)
             case Case():
                 yield _outcome(command, store, options)
+
+
+def check_script(text: str, file: str, only: re.Pattern[str] | None = None) -> list[TestVerdict]:
+    """The verdicts of a script's evaluations, those that `only` finds in. Raises InvalidInput with file and line."""
+    verdicts = []
+    for outcome in run_script(read(text, file)):
+        query = outcome.case.query
+        if only is None or only.search(query):
+            failures = () if outcome.failure is None else (outcome.failure,)
+            verdicts.append(TestVerdict(query, outcome.case.line, 1, failures))
+    return verdicts
 
 
 def _outcome(case: Case, store: MemoryStore, options: Options) -> Outcome:

@@ -13,9 +13,11 @@ from setpoint.promql.evaluate import evaluate_instant
 from setpoint.promql.from_telemetry import Labels, NativeHistogram
 from setpoint.promql.memory import MemoryStore, Value
 from setpoint.promql.model import Matrix
+from setpoint.promql.native import Histogram
+from setpoint.promql.native_buckets import text
 from setpoint.promql.nodes import Node
 
-__all__ = ["VectorSample", "cell", "instant_vector"]
+__all__ = ["VectorSample", "cell", "histogram_text", "instant_vector"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,8 @@ def cell(matrix: Matrix, row: int, step: int) -> Value | None:
         return float(matrix.values[row, step])
     stored: NativeHistogram = histogram.stored()
     return stored
+
+
+def histogram_text(histogram: NativeHistogram) -> str:
+    """A histogram as Prometheus writes it in texts: its count, its sum, its buckets with their bounds."""
+    return text(Histogram.of(histogram))

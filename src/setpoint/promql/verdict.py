@@ -7,13 +7,16 @@ Both kinds of test files (`script` runs promqltest's, `alert.unit_test` those of
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from setpoint.promql.from_telemetry import Labels, NativeHistogram
+from setpoint.promql.from_telemetry import Labels, NativeHistogram, Span
 from setpoint.promql.memory import Value
 
 __all__ = ["Failure", "FileVerdict", "TestVerdict", "difference", "shown_labels", "shown_value"]
+
+_LARGEST_PLAIN = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,52 @@ def shown_value(value: Value | None) -> str:
     if value is None:
         return "_"
     if isinstance(value, NativeHistogram):
-        return str(value)
-    if value == int(value) if abs(value) < 1e15 else False:
-        return str(int(value))
-    return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(repr(value), repr(value))
+        return _shown_histogram(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if value.is_integer() and abs(value) < _LARGEST_PLAIN else repr(value)
+
+
+def _shown_histogram(histogram: NativeHistogram) -> str:
+    """A histogram in the notation of the test files; a counter's hint is not shown, which tests rarely mean."""
+    numbers = {
+        "schema": histogram.schema,
+        "count": histogram.count,
+        "sum": histogram.sum,
+        "z_bucket": histogram.zero_count,
+        "z_bucket_w": histogram.zero_threshold,
+    }
+    parts = [
+        f"{name}:{shown_value(float(number))}"
+        for name, number in numbers.items()
+        if number or name == "schema"
+    ]
+    for prefix, spans, counts in (
+        ("", histogram.positive_spans, histogram.positive_counts),
+        ("n_", histogram.negative_spans, histogram.negative_counts),
+    ):
+        offset, dense = _dense(spans, counts)
+        if dense:
+            parts += [f"{prefix}offset:{offset}"] if offset else []
+            parts.append(f"{prefix}buckets:[{' '.join(map(shown_value, dense))}]")
+    if histogram.custom_bounds:
+        parts.append(f"custom_values:[{' '.join(map(shown_value, histogram.custom_bounds))}]")
+    if histogram.reset_hint == "gauge":
+        parts.append("counter_reset_hint:gauge")
+    return f"{{{{{' '.join(parts)}}}}}"
+
+
+def _dense(spans: Sequence[Span], counts: Sequence[float]) -> tuple[int, list[float]]:
+    """Index of the first bucket that is not empty, and the counts from there on, gaps filled."""
+    filled: list[float] = []
+    taken, first = 0, spans[0][0] if spans else 0
+    for number, (gap, length) in enumerate(spans):
+        filled += [0.0] * (gap if number else 0)
+        filled += counts[taken : taken + length]
+        taken += length
+    while filled and not filled[-1]:
+        filled.pop()
+    while filled and not filled[0]:
+        filled.pop(0)
+        first += 1
+    return first, filled
