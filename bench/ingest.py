@@ -147,7 +147,7 @@ def send_row(peer: Peer, row: Row) -> Sent:
     # Every system gets the same bodies; a connection always sends the same series, as Prometheus's shards do.
     corpus = Corpus(row.series, row.k, min(2_000 if row.k == 1 else 1_000, row.series // SENDERS))
     first_ms = int(time.time() * 1000) - row.rounds * row.k * row.interval_ms
-    return _send(peer, _bodies(corpus, row, first_ms), corpus.bodies_per_round)
+    return send_bodies(peer, _bodies(corpus, row, first_ms), corpus.bodies_per_round)
 
 
 def _bodies(corpus: Corpus, row: Row, first_ms: int) -> Iterator[Body]:
@@ -157,7 +157,7 @@ def _bodies(corpus: Corpus, row: Row, first_ms: int) -> Iterator[Body]:
         yield from corpus.bodies(first_ms + number * row.k * row.interval_ms, row.interval_ms)
 
 
-def _send(peer: Peer, bodies: Iterator[Body], places: int) -> Sent:
+def send_bodies(peer: Peer, bodies: Iterator[Body], places: int) -> Sent:
     """Send every body over `SENDERS` connections; each sends again what it is told to retry.
 
     `places` is the number of bodies of one round: body i of every round goes over the same connection.

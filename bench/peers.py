@@ -112,6 +112,7 @@ def _prometheus(folder: Path) -> Peer:
         "prometheus",
         f"--config.file={config}",
         f"--storage.tsdb.path={folder}",
+        "--storage.tsdb.retention.time=100d",
         f"--web.listen-address=127.0.0.1:{port}",
         "--web.enable-remote-write-receiver",
     ]
@@ -126,5 +127,6 @@ def _victoria(folder: Path) -> Peer:
         f"-httpListenAddr=127.0.0.1:{port}",
         "-maxInsertRequestSize=64MB",
         "-search.maxUniqueTimeseries=2000000",
+        "-retentionPeriod=100d",
     ]
     return Peer("victoria-metrics", folder, port, command, "/health")

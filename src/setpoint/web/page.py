@@ -27,6 +27,7 @@ from setpoint.objective import State
 from setpoint.web import chart, format
 
 __all__ = [
+    "KEPT_NOWHERE",
     "SECURITY_HEADERS",
     "STATES",
     "Actor",
@@ -53,7 +54,7 @@ SECURITY_HEADERS = {
 }
 """On every answer: only our own files run or load, nobody frames us or guesses types."""
 
-_KEPT_NOWHERE = {"Cache-Control": "no-store", "Vary": "Accept"}
+KEPT_NOWHERE = {"Cache-Control": "no-store", "Vary": "Accept"}
 
 
 async def _parts(request: Request) -> App:
@@ -125,13 +126,13 @@ def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
         has_token=bool(request.app.state.token),
         **context,
     )
-    return HTMLResponse(text, headers=_KEPT_NOWHERE)
+    return HTMLResponse(text, headers=KEPT_NOWHERE)
 
 
 def render_bare(template: str, http_status: int = 200, /, **context: Any) -> HTMLResponse:
     """A page without the rail, for what must work when nothing else does: login and errors. Asks no part."""
     text = _TEMPLATES.get_template(template).render(**context)
-    return HTMLResponse(text, http_status, headers=_KEPT_NOWHERE)
+    return HTMLResponse(text, http_status, headers=KEPT_NOWHERE)
 
 
 def query_string(**parameters: Any) -> str:
@@ -160,4 +161,4 @@ def plain(value: Any) -> Any:
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` as a JSON response that no cache keeps."""
     body = json.dumps(plain(value), separators=(",", ":"), allow_nan=False)
-    return Response(body, status, _KEPT_NOWHERE | dict(headers or {}), media_type="application/json")
+    return Response(body, status, KEPT_NOWHERE | dict(headers or {}), media_type="application/json")

@@ -6,26 +6,28 @@ promtool and client libraries work unchanged.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from setpoint.app import App
 from setpoint.errors import InvalidInput, NotFound, SetpointError, TooLarge, Unavailable
 from setpoint.promql import parse
 from setpoint.promql.nodes import VectorSelector
 from setpoint.telemetry import Matcher
-from setpoint.web.page import Parts, json_answer
+from setpoint.web.page import KEPT_NOWHERE, Parts, json_answer
 
-__all__ = ["Answer", "Given", "answers", "first_of", "read_duration_ms", "read_instant_ms"]
+__all__ = ["Answer", "Given", "Pieces", "answers", "first_of", "read_duration_ms", "read_instant_ms"]
 
 _FORM_LIMIT_BYTES = 1 << 20
 _SELECTORS_MAX = 500
@@ -38,6 +40,9 @@ _UNIT_MS = {
     "w": 604_800_000,
     "y": 31_536_000_000,
 }
+_ITEMS = 2_000
+_HELD_BYTES = 1 << 20
+"""An answer beyond this is sent while it is made: neither its text nor its compression holds up anybody."""
 _TRUNCATED = "results truncated due to limit"
 _BOUNDS_MS = {
     "-292273086-05-16T16:47:06Z": -(2**53),
@@ -50,19 +55,40 @@ _DURATION_PART = re.compile(r"(\d+)(ms|[smhdwy])")
 
 
 @dataclass(frozen=True, slots=True)
+class Pieces:
+    """Data that is UTF-8 JSON already and comes in pieces, each made when it is sent."""
+
+    json: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """Data with what Prometheus says beside it: `warnings` (the answer may be wrong) and `infos`."""
+    """Data (`Pieces` when there is much) with what Prometheus says beside it: `warnings` (the answer may be wrong)
+    and `infos`.
+
+    `check` is called now and then while the first pieces are made, and raises to end it.
+    """
 
     data: Any
     warnings: Sequence[str] = ()
     infos: Sequence[str] = ()
+    check: Callable[[], None] = lambda: None
 
 
-def first_of(found: list[Any], limit: int) -> Answer:
-    """The first `limit` of `found` (0: all) with Prometheus's warning when some are left out."""
+def first_of(found: Sequence[Any], limit: int) -> Answer:
+    """The first `limit` of `found` (0: all), plain JSON values, with Prometheus's warning when some are left out."""
     if limit and len(found) > limit:
-        return Answer(found[:limit], [_TRUNCATED])
-    return Answer(found)
+        return Answer(Pieces(_list(found[:limit])), [_TRUNCATED])
+    return Answer(Pieces(_list(found)))
+
+
+def _list(items: Sequence[Any]) -> Iterator[bytes]:
+    if not items:
+        yield b"[]"
+    for start in range(0, len(items), _ITEMS):
+        text = json.dumps(items[start : start + _ITEMS], separators=(",", ":"))
+        is_last = start + _ITEMS >= len(items)
+        yield f"{',' if start else '['}{text[1:-1]}{']' if is_last else ''}".encode()
 
 
 class Given:
@@ -198,9 +224,20 @@ def success(computed: Any) -> Response:
     """Encoded in the thread that computed it: millions of samples would hold up the event loop for seconds."""
     said = computed if isinstance(computed, Answer) else Answer(computed)
     beside = {"warnings": list(said.warnings), "infos": list(said.infos)}
-    return json_answer(
-        {"status": "success", "data": said.data} | {name: texts for name, texts in beside.items() if texts}
-    )
+    beside = {name: texts for name, texts in beside.items() if texts}
+    if not isinstance(said.data, Pieces):
+        return json_answer({"status": "success", "data": said.data, **beside})
+    end = "".join(f",{json.dumps(name)}:{json.dumps(texts)}" for name, texts in beside.items()) + "}"
+    pieces = chain([b'{"status":"success","data":'], said.data.json, [end.encode()])
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        said.check()
+        held.append(piece)
+        size += len(piece)
+        if size > _HELD_BYTES:
+            return StreamingResponse(chain(held, pieces), headers=KEPT_NOWHERE, media_type="application/json")
+    return Response(b"".join(held), headers=KEPT_NOWHERE, media_type="application/json")
 
 
 def failure(error: SetpointError) -> Response:

@@ -24,8 +24,8 @@ from setpoint.clock import stopwatch
 from setpoint.errors import SetpointError
 from setpoint.promql import parse
 from setpoint.promql.budget import Budget
+from setpoint.promql.encode import encode
 from setpoint.promql.evaluate import Options, evaluate, evaluate_instant
-from setpoint.promql.format import to_api
 from setpoint.promql.from_telemetry import Select
 from setpoint.promql.model import Matrix
 from setpoint.promql.plan import check_resolution
@@ -33,6 +33,7 @@ from setpoint.web.page import Parts
 from setpoint.web.prometheus import (
     Answer,
     Given,
+    Pieces,
     _parameters,
     failure,
     read_duration_ms,
@@ -119,7 +120,8 @@ def query(asked: Asked) -> Answer:
     at_ms = read_instant_ms("time", at) if at else asked.parts.clock.now_ms()
     node = parse(given.needed("query"))
     with asked.running() as (options, select, budget):
-        matrix = evaluate_instant(node, at_ms, select, options=options, budget=budget)
+        histograms = asked.parts.reader.select_histograms
+        matrix = evaluate_instant(node, at_ms, select, options=options, budget=budget, histograms=histograms)
         return _answer(asked, matrix, budget, limit, is_range=False)
 
 
@@ -133,20 +135,19 @@ def query_range(asked: Asked) -> Answer:
     check_resolution(start_ms, end_ms, step_ms)
     node = parse(given.needed("query"))
     with asked.running() as (options, select, budget):
-        matrix = evaluate(node, start_ms, end_ms, step_ms, select, options=options, budget=budget)
+        histograms = asked.parts.reader.select_histograms
+        matrix = evaluate(
+            node, start_ms, end_ms, step_ms, select, options=options, budget=budget, histograms=histograms
+        )
         return _answer(asked, matrix, budget, limit, is_range=True)
 
 
 def _answer(asked: Asked, matrix: Matrix, budget: Budget, limit: int, *, is_range: bool) -> Answer:
-    evaluated_s = budget.spent_s
-    data = to_api(matrix, is_range=is_range, most=limit + 1 if limit else None, check=budget.check)
-    warnings = []
-    if limit and data["resultType"] in ("vector", "matrix") and len(data["result"]) > limit:
-        data["result"] = data["result"][:limit]
-        warnings.append(_TRUNCATED)
-    if asked.given.get("stats"):
-        data["stats"] = _stats(budget, evaluated_s)
-    return Answer(data, warnings)
+    stats = _stats(budget, budget.spent_s) if asked.given.get("stats") else None
+    is_cut = matrix.kind in ("vector", "matrix") and 0 < limit < len(matrix.labels)
+    data = encode(matrix, is_range=is_range, most=limit or None, stats=stats)
+    # It is a generator: what is large is laid out while it is sent, when the turn of the query is over.
+    return Answer(Pieces(data), [_TRUNCATED] if is_cut else [], check=budget.check)
 
 
 def _stats(budget: Budget, evaluated_s: float) -> dict[str, Any]:
