@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from setpoint.promql.model import Matrix
+from setpoint.promql.native import Histogram
+from setpoint.promql.native_buckets import filled_buckets
 
 __all__ = ["format_number", "to_api"]
 
@@ -50,7 +52,9 @@ def to_api(
     """The object under `data`: `{"resultType": …, "result": …}`, with at most `most` series.
 
     An instant query yields `scalar`, `string`, `vector` or (for a range vector) `matrix`; with `is_range` the
-    result is always a `matrix`, sorted by labels. `check` is called now and then, and raises to end it.
+    result is always a `matrix`, sorted by labels. Native histograms stand beside floats, their buckets as
+    [boundary rule, lower bound, upper bound, count] (see `native_buckets.filled_buckets`). `check` is called
+    now and then, and raises to end it.
     """
     times = [_seconds(int(at_ms)) for at_ms in matrix.times_ms]
     if matrix.kind == "string" and not is_range:
@@ -60,7 +64,7 @@ def to_api(
     if matrix.kind == "vector" and not is_range:
         check()
         vector = [
-            {"metric": dict(labels), "value": [times[0], format_number(float(matrix.values[i, 0]))]}
+            {"metric": dict(labels), **_points(matrix, i, times, one=True)}
             for i, labels in enumerate(matrix.labels[:most])
             if matrix.present[i, 0]
         ]
@@ -69,8 +73,29 @@ def to_api(
     series = []
     for i in order[:most]:
         check()
-        steps = np.flatnonzero(matrix.present[i])
-        if len(steps):
-            values = [[times[j], format_number(float(matrix.values[i, j]))] for j in steps]
-            series.append({"metric": dict(matrix.labels[i]), "values": values})
+        points = _points(matrix, i, times)
+        if points:
+            series.append({"metric": dict(matrix.labels[i]), **points})
     return {"resultType": "matrix", "result": series}
+
+
+def _points(matrix: Matrix, row: int, times: list[float | int], *, one: bool = False) -> dict[str, Any]:
+    """The values of a series under `values` and `histograms`, where it has any; of `one` step in the singular."""
+    floats: list[list[Any]] = []
+    histograms: list[list[Any]] = []
+    for j in np.flatnonzero(matrix.present[row]).tolist():
+        histogram = None if matrix.histograms is None else matrix.histograms[row, j]
+        if histogram is None:
+            floats.append([times[j], format_number(float(matrix.values[row, j]))])
+        else:
+            histograms.append([times[j], _histogram(histogram)])
+    found = {"value": floats, "histogram": histograms}
+    if one:
+        return {name: points[0] for name, points in found.items() if points}
+    return {f"{name}s": points for name, points in found.items() if points}
+
+
+def _histogram(histogram: Histogram) -> dict[str, Any]:
+    said: dict[str, Any] = {"count": format_number(histogram.count), "sum": format_number(histogram.sum)}
+    buckets = [[rule, *map(format_number, edges)] for rule, *edges in filled_buckets(histogram)]
+    return said | {"buckets": buckets} if buckets else said

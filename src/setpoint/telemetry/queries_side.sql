@@ -14,6 +14,14 @@ WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
   AND ts_ms > {start_ms:Int64} AND ts_ms <= {end_ms:Int64}
 ORDER BY fingerprint, ts_ms;
 
+-- name: histogram_series
+-- The series that have native histograms, some of them where they are many.
+SELECT fingerprint, labels
+FROM series
+WHERE fingerprint IN (SELECT fingerprint FROM histograms)
+LIMIT 1 BY fingerprint
+LIMIT {most:UInt32};
+
 -- name: read_metadata
 -- What senders said of metric families.
 SELECT metric, type, unit, help FROM metadata FINAL ORDER BY metric;

@@ -15,7 +15,7 @@ import numpy as np
 
 from setpoint.telemetry.columns import LabelKey, gather, label_key
 from setpoint.telemetry.head import Head
-from setpoint.telemetry.model import Labels, Matcher, SampleColumns
+from setpoint.telemetry.model import Labels, Matcher, SampleColumns, StoredHistograms
 from setpoint.telemetry.rollup_store import Rollups
 from setpoint.telemetry.store import SignalStore
 
@@ -84,6 +84,15 @@ class Reader:
         oldest = self._rollups.samples(matchers, start_ms, min(end_ms, kept_from_ms), until_ms)
         origin.rolled_up += len(oldest.timestamps_ms)
         return _joined(oldest, found)
+
+    def select_histograms(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> StoredHistograms | None:
+        """The native histograms with start_ms < t <= end_ms, all of them in the store; None where there are none.
+
+        Errors as `select`.
+        """
+        return self._store.select_histograms(matchers, start_ms, end_ms)
 
 
 def _joined(older: SampleColumns, recent: SampleColumns) -> SampleColumns:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from setpoint.database import Columns, TelemetryDatabase, load_queries
 from setpoint.telemetry.conditions import condition_of
+from setpoint.telemetry.histogram_series import HistogramSeries
 from setpoint.telemetry.match import refuse_invalid
 from setpoint.telemetry.model import (
     ExemplarColumns,
@@ -52,6 +53,7 @@ class SideStore:
         self._table = table
         self._series = series
         self._metadata: dict[str, Metadata] = {}
+        self._histogram_series = HistogramSeries(db, table)
 
     def write(self, batches: Sequence[RefBatch]) -> None:
         """Store what `batches` bring beside samples, a block per table. Raises Unavailable when refused."""
@@ -69,6 +71,8 @@ class SideStore:
                 },
             )
         if histograms:
+            # Before the rows are there: who asks in between finds none yet, and would otherwise never.
+            self._histogram_series.note(np.concatenate([one.rows for one in histograms]))
             self._db.insert(
                 "histograms",
                 {
@@ -132,6 +136,14 @@ class SideStore:
             labels,
             HistogramColumns(rows["row"].astype(np.int32), rows["ts_ms"].astype(np.int64), payloads),
         )
+
+    def select_histograms(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> StoredHistograms | None:
+        """As `read_histograms`; None, without asking the engine, where no matching series ever had any."""
+        if not self._histogram_series.may_match(matchers):
+            return None
+        return self.read_histograms(matchers, start_ms, end_ms)
 
     def read_metadata(self, metric: str | None = None) -> list[Metadata]:
         """What senders said of metric families, or of one, by name."""

@@ -226,6 +226,12 @@ class SignalStore:
         """The native histograms with start_ms < t <= end_ms of the matching series; errors as `read_samples`."""
         return self.side.read_histograms(matchers, _as_int64(start_ms), _as_int64(end_ms))
 
+    def select_histograms(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> StoredHistograms | None:
+        """As `read_histograms`; None, without asking the engine, where no matching series ever had any."""
+        return self.side.select_histograms(matchers, _as_int64(start_ms), _as_int64(end_ms))
+
     def read_metadata(self, metric: str | None = None) -> list[Metadata]:
         """What senders said of metric families, or of one, by name."""
         return self.side.read_metadata(metric)

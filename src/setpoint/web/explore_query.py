@@ -111,9 +111,19 @@ def run(
         with parts.queries.running(elapsed_s=elapsed_s, is_canceled=is_canceled) as budget:
             select = partial(parts.reader.select, admit=budget.foresee, origin=origin)
             if is_instant:
-                matrix = evaluate_instant(node, span.end_ms, select, budget=budget)
+                matrix = evaluate_instant(
+                    node, span.end_ms, select, budget=budget, histograms=parts.reader.select_histograms
+                )
             else:
-                matrix = evaluate(node, span.start_ms, span.end_ms, span.step_ms, select, budget=budget)
+                matrix = evaluate(
+                    node,
+                    span.start_ms,
+                    span.end_ms,
+                    span.step_ms,
+                    select,
+                    budget=budget,
+                    histograms=parts.reader.select_histograms,
+                )
     except SetpointError as error:
         return Answer(query, explanation, _fault(error), took_s=elapsed_s(), origin=origin)
     histograms = int(matrix.is_histogram.any(axis=1).sum())

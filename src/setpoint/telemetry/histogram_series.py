@@ -1,0 +1,87 @@
+"""Which series have native histograms: asked before the store is, so that other queries pay nothing for them.
+
+`side_store` notes what it writes; what was written before the start is read once, with the first question. It errs on
+one side only: a series whose histograms have expired still counts as one that has some.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.database import TelemetryDatabase, load_queries
+from setpoint.telemetry.match import predicate, refuse_invalid
+from setpoint.telemetry.model import Labels, Matcher
+from setpoint.telemetry.series_table import SeriesTable
+
+__all__ = ["HistogramSeries"]
+
+_QUERIES = load_queries("setpoint.telemetry")
+_SERIES_MAX = 50_000
+"""Series that are remembered one by one; beyond, every selector may match."""
+_ANSWERS_MAX = 1000
+
+
+class HistogramSeries:
+    """The series that ever had a native histogram. Thread-safe."""
+
+    def __init__(self, db: TelemetryDatabase, table: SeriesTable) -> None:
+        self._db = db
+        self._table = table
+        self._lock = threading.Lock()
+        self._is_loaded = False
+        self._known: set[int] = set()
+        self._labels: list[Labels] = []
+        # Per selector: of how many series it is known that none matches, or None when one does.
+        self._answers: dict[tuple[Matcher, ...], int | None] = {}
+
+    def note(self, refs: npt.NDArray[np.int32]) -> None:
+        """Histograms of these rows of the series table are written."""
+        refs = np.unique(refs)
+        fingerprints = self._table.fingerprints(refs).tolist()
+        with self._lock:
+            if len(self._labels) > _SERIES_MAX:
+                return
+            for ref, fingerprint in zip(refs.tolist(), fingerprints, strict=True):
+                if fingerprint not in self._known:
+                    self._known.add(fingerprint)
+                    self._labels.append(self._table.labels(ref))
+
+    def may_match(self, matchers: Sequence[Matcher]) -> bool:
+        """False when no series that satisfies the matchers can have histograms.
+
+        Raises InvalidInput for a bad expression, Unavailable when the engine does not answer the first question.
+        """
+        refuse_invalid(matchers)
+        key = tuple(matchers)
+        with self._lock:
+            self._load()
+            if len(self._labels) > _SERIES_MAX:
+                return True
+            seen = self._answers.get(key, 0)
+            if seen is None:
+                return True
+            if seen == len(self._labels):
+                return False
+            tests = [(matcher.name, predicate(matcher)) for matcher in key]
+            found = any(
+                all(accepts(labels.get(name, "")) for name, accepts in tests)
+                for labels in self._labels[seen:]
+            )
+            if len(self._answers) >= _ANSWERS_MAX:
+                self._answers.clear()
+            self._answers[key] = None if found else len(self._labels)
+            return found
+
+    def _load(self) -> None:
+        if self._is_loaded:
+            return
+        rows = self._db.query(_QUERIES["histogram_series"], most=_SERIES_MAX + 1)
+        for fingerprint, labels in zip(rows["fingerprint"].tolist(), rows["labels"].tolist(), strict=True):
+            if fingerprint not in self._known:
+                self._known.add(fingerprint)
+                self._labels.append(labels)
+        self._is_loaded = True
