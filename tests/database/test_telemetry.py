@@ -54,6 +54,17 @@ def test_each_thread_has_its_own_client_and_ended_threads_leave_none(tmp_path: P
     assert run(program, tmp_path) == ["2 False 10 True"]
 
 
+def test_what_stands_for_a_dropped_journal_is_synced(tmp_path: Path) -> None:
+    program = """
+    database = TelemetryDatabase(DSN)
+    tables = database.query("SELECT name FROM system.tables WHERE database = 'setpoint' "
+        "AND engine_full LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%' ORDER BY name")
+    print(*tables["name"].tolist())
+    database.close()
+    """
+    assert run(program, tmp_path) == ["blocks blocks_staged flushes rollups series"]
+
+
 def test_the_memory_limit_is_set(tmp_path: Path) -> None:
     program = """
     database = TelemetryDatabase(DSN, memory_bytes=200 << 20)
