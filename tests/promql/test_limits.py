@@ -88,7 +88,7 @@ def test_slices_change_nothing(query: str, monkeypatch: pytest.MonkeyPatch) -> N
     looks = itertools.count()
     budget = Budget(10**9, is_canceled=lambda: next(looks) < 0)
     monkeypatch.setattr(slices, "SLICE_COST", 500)
-    monkeypatch.setattr("setpoint.promql.aggregate.SLICE_COST", 500)
+    monkeypatch.setattr("setpoint.promql.sampling.SLICE_COST", 500)
     cut = evaluate(node, 0, 900_000, 10_000, select, budget=budget)
     assert next(looks) > 8, "the work was not cut"
     assert cut.labels == whole.labels

@@ -118,7 +118,6 @@ def test_errors_say_where_and_what_instead(query: str, position: int | None, say
     ("query", "names"),
     [
         ("start_timestamp(a)", "start_timestamp"),
-        ("limitk(2, a)", "limitk"),
         ('a{x="1" or y="2"}', "'or' between"),
         ("a @ -10", "before 1970"),
     ],
@@ -175,7 +174,12 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
 
 def test_the_names_that_parse_accepts_are_those_that_are_computed() -> None:
     assert set(FUNCTIONS) == SUPPORTED
-    assert {*COMBINED, "topk", "bottomk", "quantile", "count_values"} == AGGREGATIONS
+    assert {
+        *COMBINED,
+        *("topk", "bottomk", "limitk", "limit_ratio"),
+        "quantile",
+        "count_values",
+    } == AGGREGATIONS
 
 
 def test_parsing_imports_neither_numpy_nor_numba() -> None:

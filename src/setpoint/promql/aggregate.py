@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, com
 from setpoint.promql.native_aggregate import aggregated_values, with_totals
 from setpoint.promql.native_buckets import text as histogram_text
 from setpoint.promql.nodes import Aggregation, Grouping
-from setpoint.promql.slices import SLICE_COST, by_steps
+from setpoint.promql.sampling import SORTING, Groups, in_parts, limit_count, limit_ratio, members_of, top
 
 __all__ = ["COMBINED", "aggregate"]
 
@@ -31,10 +30,6 @@ COMBINED: dict[str, int] = {
     "stddev": group_kernels.STDDEV,
     "stdvar": group_kernels.STDVAR,
 }
-
-# What a value costs that is sorted among its group.
-_SORTING = 20.0
-_LARGEST_K = float(2**63)
 
 
 def _group_labels(labels: Labels, grouping: Grouping) -> dict[str, str]:
@@ -61,27 +56,24 @@ def _groups(
     return group, tuple(labels)
 
 
-def _members(
-    group: npt.NDArray[np.int64], groups: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    members = np.argsort(group, kind="stable").astype(np.int64)
-    counts = np.bincount(group, minlength=groups).astype(np.int64)
-    return members, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-
-
 def aggregate(context: Context, node: Aggregation) -> Matrix:
     """The value of an aggregation."""
     if node.op == "count_values":
         return _count_values(context, node)
     param = np.zeros(context.steps) if node.param is None else context.scalar(node.param)
     matrix = compact(aggregated_values(context, node, context.mixed(node.expr)))
-    if node.op in {"topk", "bottomk"}:
-        return _pick(context, node, param, matrix)
+    if node.op == "limit_ratio":
+        return limit_ratio(context, node, param, matrix)
     group, labels = _groups(context, matrix, node.grouping)
+    groups = group, len(labels)
+    if node.op in {"topk", "bottomk"}:
+        return top(context, node, param, matrix, groups)
+    if node.op == "limitk":
+        return limit_count(context, node, param, matrix, groups)
     # The kernels keep up to four numbers per group and step.
     context.budget.spend(4 * len(labels) * context.steps)
     if node.op == "quantile":
-        values, present = _quantile(context, param, matrix, _members(group, len(labels)))
+        values, present = _quantile(context, node, param, matrix, groups)
     else:
         floats = matrix if node.op in {"count", "group"} else matrix.floats()
         values, present = group_kernels.combine(
@@ -93,51 +85,28 @@ def aggregate(context: Context, node: Aggregation) -> Matrix:
     return with_totals(context, node, matrix, group, result)
 
 
-def _parts(context: Context, matrix: Matrix, cost: float) -> Iterator[tuple[slice, FloatGrid, Presence]]:
-    """The matrix in slices of steps, each of which takes a kernel a fraction of a second at `cost` a value."""
-    for steps in by_steps(context.steps, int(matrix.values.size * cost // SLICE_COST) + 1):
-        context.budget.check()
-        yield (
-            steps,
-            np.ascontiguousarray(matrix.values[:, steps]),
-            np.ascontiguousarray(matrix.present[:, steps]),
-        )
-
-
 def _quantile(
-    context: Context, param: FloatGrid, matrix: Matrix, members: tuple[npt.NDArray[np.int64], ...]
+    context: Context, node: Aggregation, param: FloatGrid, matrix: Matrix, groups: Groups
 ) -> tuple[FloatGrid, Presence]:
-    shape = len(members[1]) - 1, context.steps
+    context.notes.quantile_outside(
+        node.param or node,
+        [
+            *([math.nan] if np.isnan(param).any() else []),
+            *(
+                value
+                for value in (np.nanmax(param, initial=0), np.nanmin(param, initial=1))
+                if not 0 <= value <= 1
+            ),
+        ],
+    )
+    shape = groups[1], context.steps
     values, present = np.zeros(shape), np.zeros(shape, np.bool_)
-    for steps, cells, held in _parts(context, matrix, _SORTING):
+    members = members_of(groups)
+    for steps, cells, held in in_parts(context, matrix, SORTING):
         values[:, steps], present[:, steps] = group_kernels.group_quantile(
             np.ascontiguousarray(param[steps]), cells, held, *members
         )
     return values, present
-
-
-def _pick(context: Context, node: Aggregation, param: FloatGrid, matrix: Matrix) -> Matrix:
-    if not len(param) or param.max() < 1:
-        return Matrix.empty(context.times_ms)
-    if np.isnan(param).any():
-        raise ExecutionError(f"Parameter value is NaN: {node.op} needs a number of series")
-    if (param <= -_LARGEST_K).any() or (param >= _LARGEST_K).any():
-        flow = "overflows" if (param >= _LARGEST_K).any() else "underflows"
-        raise ExecutionError(
-            f"Scalar value {param[np.abs(param).argmax()]} {flow} int64; give {node.op} a small number"
-        )
-    k = np.clip(param, 0, len(matrix.labels)).astype(np.int64)
-    group, labels = _groups(context, matrix, node.grouping)
-    members = _members(group, len(labels))
-    context.budget.spend(matrix.values.size)
-    rank = np.empty(matrix.values.shape, np.int64)
-    for steps, cells, held in _parts(context, matrix, _SORTING):
-        rank[:, steps] = group_kernels.pick(node.op == "topk", k[steps], cells, held, *members)
-    result = replace(matrix, present=rank >= 0)
-    if context.steps != 1:
-        return compact(result)
-    order = np.lexsort((rank[:, 0], group))
-    return result.rows(order[rank[order, 0] >= 0])
 
 
 def _count_values(context: Context, node: Aggregation) -> Matrix:

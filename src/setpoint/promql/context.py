@@ -16,6 +16,7 @@ from setpoint.promql.from_telemetry import SampleColumns
 from setpoint.promql.model import FloatGrid, Matrix, Times
 from setpoint.promql.native_series import NativeSamples
 from setpoint.promql.nodes import At, LabelMatcher, Node, StringLiteral, value_type
+from setpoint.promql.notes import Notes
 
 __all__ = ["TOO_MANY_SAMPLES", "Budget", "Context", "Grid", "Options", "Shared", "Value", "size"]
 
@@ -95,6 +96,7 @@ class Context:
     shared: Shared
     native: Mapping[tuple[LabelMatcher, ...], NativeSamples] = field(default_factory=dict)
     """The native histograms of the selectors that have any, with the rows of `columns`."""
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def steps(self) -> int:

@@ -106,13 +106,18 @@ def _run(  # noqa: PLR0917 - the query in parts
     context = Context(times, start_ms, end_ms, step_ms, columns, options, budget, _compute, shared, native)
     # Dividing by zero and the logarithm of it are ordinary in PromQL.
     with np.errstate(all="ignore"):
-        if value_type(node) == "matrix":
-            return _named(raw_samples(context, node))
-        value = _compute(node, context)
+        result = _result(node, context)
+    return replace(result, warnings=context.notes.warnings, infos=context.notes.infos)
+
+
+def _result(node: Node, context: Context) -> Matrix:
+    if value_type(node) == "matrix":
+        return _named(raw_samples(context, node))
+    value = _compute(node, context)
     if isinstance(value, Matrix):
         return _named(compact(value))
     values = value[np.newaxis, :]
-    return Matrix(({},), times, values, np.ones(values.shape, np.bool_), "scalar")
+    return Matrix(({},), context.times_ms, values, np.ones(values.shape, np.bool_), "scalar")
 
 
 def _named(matrix: Matrix) -> Matrix:

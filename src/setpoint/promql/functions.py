@@ -19,6 +19,7 @@ from setpoint.promql.selectors import sample_times
 
 __all__ = ["FUNCTIONS"]
 
+_SORTED_RANGE = "sort is ineffective for range queries since results are always ordered by labels"
 _MS_PER_DAY = 86_400_000
 
 _ELEMENTWISE: dict[str, Callable[[FloatGrid], FloatGrid]] = {
@@ -130,6 +131,7 @@ def _sort(context: Context, call: Call) -> Matrix:
     """Sorts instant queries; a range query has no order of values."""
     matrix = compact(context.vector(call.args[0]))
     if context.steps != 1:
+        context.notes.warn(call, _SORTED_RANGE)
         return matrix
     values = matrix.values[:, 0]
     keys = -values if call.name == "sort_desc" else values
@@ -144,6 +146,7 @@ def _natural(text: str) -> list[tuple[int, int | str]]:
 def _sort_by_label(context: Context, call: Call) -> Matrix:
     matrix = compact(context.mixed(call.args[0]))
     if context.steps != 1:
+        context.notes.warn(call, _SORTED_RANGE)
         return matrix
     names = [context.text(arg) for arg in call.args[1:]]
 

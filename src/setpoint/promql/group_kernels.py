@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from setpoint.promql import hash_kernels
 from setpoint.promql.compiled import compiled
 
 __all__ = ["bucket_quantile", "combine", "count_present", "group_quantile", "pick", "warm"]
@@ -307,7 +308,7 @@ def bucket_quantile(q: Any, bounds: Any, values: Any, present: Any) -> Any:
 
 
 def warm() -> None:
-    """Compile the kernels of this file, or load them from the cache."""
+    """Compile the kernels of this file and of `hash_kernels`, or load them from the cache."""
     values = np.array([[1.0, 2.0], [3.0, 4.0]])
     present = np.ones((2, 2), np.bool_)
     group = np.zeros(2, np.int64)
@@ -317,3 +318,4 @@ def warm() -> None:
     pick(True, np.ones(2, np.int64), values, present, members, member_offsets)
     count_present(present, group, 1)
     bucket_quantile(np.full(2, 0.5), np.array([1.0, math.inf]), values, present)
+    hash_kernels.warm()

@@ -46,7 +46,8 @@ class Matrix:
     `labels` n mappings; `times_ms` int64[s] Unix milliseconds, ascending; `values` float64[n, s], meaningful
     only where `present` bool[n, s] is set. `kind` is that of the expression: a scalar is one series without
     labels, a string has no series and stands in `text`, a range vector's times are the timestamps of its
-    samples. `drops_name` bool[n] marks, during an evaluation, the series whose name is to go at its end.
+    samples. `drops_name` bool[n] marks, during an evaluation, the series whose name is to go at its end;
+    `warnings` and `infos` are there at its end.
     `histograms` object[n, s] has the values that are native histograms (`native.Histogram`), None elsewhere; it
     is None where there are only floats.
     """
@@ -59,6 +60,8 @@ class Matrix:
     text: str = ""
     drops_name: Presence = field(default_factory=_no_flags)
     histograms: npt.NDArray[np.object_] | None = None
+    warnings: tuple[str, ...] = ()
+    infos: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.drops_name) != len(self.labels):

@@ -29,11 +29,11 @@ __all__ = [
 
 
 def _warn(context: Context, node: Node, text: str) -> None:
-    del context, node, text
+    context.notes.warn(node, text)
 
 
 def _inform(context: Context, node: Node, text: str) -> None:
-    del context, node, text
+    context.notes.inform(node, text)
 
 
 def _name(labels: Labels) -> str:

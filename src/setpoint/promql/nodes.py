@@ -3,13 +3,14 @@
 `parse` builds it from promql-parser's tree, `exact` rewrites it, `plan` and `evaluate` walk it. It is
 separate from the parser's types so that a query can be transformed and compared (nodes are frozen and
 hashable), and so that nothing but `parse` depends on that library. Parentheses are gone: the tree says what
-binds to what.
+binds to what. `place` is where a part begins in the text (see `places`); two parts that differ in nothing else are
+equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
@@ -54,6 +55,7 @@ class NumberLiteral:
     """A number; durations written as numbers are seconds."""
 
     value: float
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class StringLiteral:
     """A text between quotes."""
 
     value: str
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class VectorSelector:
     matchers: tuple[LabelMatcher, ...]
     offset_ms: int = 0
     at: At = None
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class MatrixSelector:
 
     selector: VectorSelector
     range_ms: int
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class Subquery:
     step_ms: int | None = None
     offset_ms: int = 0
     at: At = None
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class Call:
 
     name: str
     args: tuple[Node, ...]
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,7 @@ class Aggregation:
     expr: Node
     param: Node | None = None
     grouping: Grouping = Grouping()
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,7 @@ class Binary:
     right: Node
     return_bool: bool = False
     matching: Matching = Matching()
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,7 @@ class Unary:
     """`-expr`."""
 
     expr: Node
+    place: str = field(default="", compare=False, repr=False)
 
 
 Node = (

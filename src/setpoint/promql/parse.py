@@ -8,6 +8,7 @@ the place and says what to write instead.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, cast
 
@@ -20,6 +21,7 @@ from setpoint.promql.nodes import (
     At,
     Binary,
     Call,
+    ExactIncrease,
     Grouping,
     LabelMatcher,
     Matching,
@@ -31,6 +33,7 @@ from setpoint.promql.nodes import (
     Unary,
     VectorSelector,
 )
+from setpoint.promql.places import Cursor
 from setpoint.promql.supported import refuse_unsupported
 
 __all__ = ["parse", "prettify"]
@@ -98,10 +101,14 @@ class _Converter:
     def __init__(self, query: str) -> None:
         self.query = query
         self.depth = 0
+        self.cursor = Cursor(query)
 
     def node(self, tree: Any) -> Node:
         """Convert one node and all below it."""
+        place, parentheses = self.cursor.place, 0
         while isinstance(tree, promql_parser.ParenExpr):
+            self.cursor.take("(")
+            parentheses += 1
             tree = tree.expr
         convert = getattr(self, f"_{type(tree).__name__}", None)
         if convert is None:
@@ -113,15 +120,21 @@ class _Converter:
         self.depth += 1
         node = cast(Node, convert(tree))
         self.depth -= 1
-        return node
+        for _ in range(parentheses):
+            self.cursor.take(")")
+        return node if isinstance(node, ExactIncrease) else replace(node, place=place)
 
     def _NumberLiteral(self, tree: Any) -> Node:
+        self.cursor.signs()
+        self.cursor.take()
         return NumberLiteral(float(tree.val))
 
     def _StringLiteral(self, tree: Any) -> Node:
+        self.cursor.take()
         return StringLiteral(tree.val)
 
     def _UnaryExpr(self, tree: Any) -> Node:
+        self.cursor.take()
         return Unary(self.node(tree.expr))
 
     def _VectorSelector(self, tree: Any) -> VectorSelector:
@@ -133,6 +146,7 @@ class _Converter:
         matchers = [LabelMatcher(m.name, _OPERATORS[str(m.op)], m.value) for m in tree.matchers.matchers]
         if tree.name is not None:
             matchers.insert(0, LabelMatcher("__name__", "=", tree.name))
+        self.cursor.selector()
         return VectorSelector(tuple(matchers), _milliseconds(tree.offset), self._at(tree))
 
     def _MatrixSelector(self, tree: Any) -> Node:
@@ -140,8 +154,10 @@ class _Converter:
 
     def _SubqueryExpr(self, tree: Any) -> Node:
         step_ms = None if tree.step is None else _milliseconds(tree.step)
+        node = self.node(tree.expr)
+        self.cursor.suffixes()
         return Subquery(
-            self.node(tree.expr),
+            node,
             _milliseconds(tree.range),
             step_ms,
             _milliseconds(tree.offset),
@@ -149,18 +165,37 @@ class _Converter:
         )
 
     def _Call(self, tree: Any) -> Node:
-        return Call(tree.func.name, tuple(self.node(arg) for arg in tree.args))
+        self.cursor.take(tree.func.name)
+        self.cursor.take("(")
+        args = []
+        for i, arg in enumerate(tree.args):
+            if i:
+                self.cursor.take(",")
+            args.append(self.node(arg))
+        self.cursor.take(")")
+        return Call(tree.func.name, tuple(args))
 
     def _AggregateExpr(self, tree: Any) -> Node:
         grouping = Grouping()
         if tree.modifier is not None:
             without = tree.modifier.type == promql_parser.AggModifierType.Without
             grouping = Grouping(tuple(tree.modifier.labels), without)
-        param = None if tree.param is None else self.node(tree.param)
-        return Aggregation(str(tree.op).lower(), self.node(tree.expr), param, grouping)
+        self.cursor.take(str(tree.op))
+        self.cursor.grouping()
+        self.cursor.take("(")
+        param = None
+        if tree.param is not None:
+            param = self.node(tree.param)
+            self.cursor.take(",")
+        node = self.node(tree.expr)
+        self.cursor.take(")")
+        self.cursor.grouping()
+        return Aggregation(str(tree.op).lower(), node, param, grouping)
 
     def _BinaryExpr(self, tree: Any) -> Node:
-        left, right = self.node(tree.lhs), self.node(tree.rhs)
+        left = self.node(tree.lhs)
+        self.cursor.operator()
+        right = self.node(tree.rhs)
         modifier = tree.modifier
         if modifier is None:
             return Binary(str(tree.op).lower(), left, right)

@@ -9,7 +9,7 @@ import numpy as np
 from setpoint.promql import kernels
 from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
-from setpoint.promql.model import FloatGrid, Matrix, Presence, without_name
+from setpoint.promql.model import NAME, FloatGrid, Matrix, Presence, without_name
 from setpoint.promql.native_ranges import with_histograms
 from setpoint.promql.nodes import Call, MatrixSelector, Node, VectorSelector
 from setpoint.promql.selectors import Windows, windows
@@ -51,6 +51,9 @@ _COSTS |= {kernels.SUM: 3, kernels.DERIV: 10, kernels.PREDICT: 10, kernels.SMOOT
 # These act like an offset: the result is a sample of the same metric.
 _KEEP_NAME = {"last_over_time", "first_over_time"}
 
+# What the name of a counter ends in; other names are worth a remark.
+_COUNTERS = ("_total", "_sum", "_count", "_bucket")
+
 _EXTRAPOLATED = {"rate": (True, True), "increase": (True, False), "delta": (False, False)}
 
 
@@ -80,7 +83,24 @@ def _extrapolated(context: Context, call: Call) -> Matrix:
 
     counts = np.diff(found.offsets)
     cost = counts.astype(np.float64) * 2 + context.steps * 4
-    return _result(context, call, found, *sliced(context.budget, cost, counts, context.steps, run))
+    values, present = sliced(context.budget, cost, counts, context.steps, run)
+    if counter:
+        _note_no_counters(context, call.args[0], found, present)
+    return _result(context, call, found, values, present)
+
+
+def _note_no_counters(context: Context, node: Node, found: Windows, present: Presence) -> None:
+    names = {labels.get(NAME, "") for labels in found.labels}
+    suspects = {name for name in names if name and not name.endswith(_COUNTERS)}
+    if not suspects:
+        return
+    held = np.flatnonzero(np.any(present, axis=1)).tolist()
+    for name in sorted({found.labels[row].get(NAME, "") for row in held}):
+        if name in suspects:
+            context.notes.inform(
+                node,
+                f'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{name}"',
+            )
 
 
 def _folded(
@@ -119,6 +139,10 @@ def _fold(context: Context, call: Call) -> Matrix:
     elif len(call.args) > 1:  # predict_linear, double_exponential_smoothing
         params = [context.scalar(arg) for arg in call.args[1:]]
     found = windows(context, window_node)
+    if call.name == "quantile_over_time" and len(found.values):
+        quantiles = np.unique(params[0])
+        outside = quantiles[~((quantiles >= 0) & (quantiles <= 1))]
+        context.notes.quantile_outside(call.args[0], outside.tolist())
     if call.name == "double_exponential_smoothing" and found.labels:
         _refuse_factors(*params)
     return _result(context, call, found, *_folded(context, found, code, least, *params))

@@ -33,6 +33,8 @@ AGGREGATIONS = frozenset(
         "count",
         "count_values",
         "group",
+        "limit_ratio",
+        "limitk",
         "max",
         "min",
         "quantile",

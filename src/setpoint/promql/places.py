@@ -1,0 +1,107 @@
+"""Where in its text each part of a query begins, as Prometheus writes it: `line:column`, both from 1.
+
+promql-parser's tree has no positions. `parse` walks that tree in the order in which it was written, and a
+`Cursor` walks the text beside it; what the two disagree about has an empty place, never a wrong one.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["Cursor"]
+
+_TOKEN = re.compile(
+    r"""(?P<skip>\s+|\#[^\n]*)"""
+    r"""|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`"""
+    r"""|(?:\d|\.\d)(?:[eE][+-]\d|[\w.])*"""
+    r"""|[^\W\d][\w:.]*|:[\w:]*"""
+    r"""|==|!=|<=|>=|=~|!~|.""",
+    re.DOTALL,
+)
+_MODIFIERS = frozenset(
+    ("bool", "on", "ignoring", "group_left", "group_right", "fill", "fill_left", "fill_right")
+)
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+
+
+class Cursor:
+    """Walks the tokens of a query."""
+
+    def __init__(self, query: str) -> None:
+        self._query = query
+        found = [match for match in _TOKEN.finditer(query) if match["skip"] is None]
+        self._tokens = [match[0] for match in found]
+        self._starts = [match.start() for match in found]
+        self._at = 0
+
+    @property
+    def place(self) -> str:
+        """Where the next token begins; empty at the end of the text and once the walk has lost its way."""
+        if self._at >= len(self._tokens):
+            return ""
+        before = self._query[: self._starts[self._at]]
+        line_start = before.rfind("\n") + 1
+        return f"{before.count(chr(10)) + 1}:{len(before[line_start:].encode()) + 1}"
+
+    @property
+    def peek(self) -> str:
+        """The next token in lower case, or the empty string."""
+        return self._tokens[self._at].lower() if self._at < len(self._tokens) else ""
+
+    def _stands(self, token: str) -> bool:
+        return self.peek == token
+
+    def take(self, token: str = "") -> None:
+        """Go past the next token, which is `token` if one is given; otherwise the way is lost."""
+        if token and self.peek != token.lower():
+            self._at = len(self._tokens)
+        self._at += 1
+
+    def signs(self) -> None:
+        """Go past the signs of a number."""
+        while self.peek in ("+", "-"):
+            self.take()
+
+    def brackets(self) -> None:
+        """Go past a bracket and all up to its partner."""
+        depth = 0
+        while self._at < len(self._tokens):
+            depth += (self.peek in _OPENING) - (self.peek in _CLOSING)
+            self.take()
+            if depth <= 0:
+                return
+
+    def selector(self) -> None:
+        """Go past `name{…}`, and what follows it."""
+        if self.peek != "{":
+            self.take()
+        if self.peek == "{":
+            self.brackets()
+        self.suffixes()
+
+    def suffixes(self) -> None:
+        """Go past ranges, offsets and times: `[5m:1m] offset 5m @ end()`."""
+        while self.peek in ("[", "offset", "@"):
+            if self.peek == "[":
+                self.brackets()
+                continue
+            self.take()
+            self.signs()
+            self.take()
+            if self._stands("("):
+                self.brackets()
+
+    def grouping(self) -> None:
+        """Go past `by (…)` or `without (…)`, if it stands here."""
+        if self.peek in ("by", "without"):
+            self.take()
+            self.brackets()
+
+    def operator(self) -> None:
+        """Go past an operator and how it matches: `== bool on (…) group_left (…)`."""
+        self.take()
+        while self.peek in _MODIFIERS:
+            has_labels = self.peek != "bool"
+            self.take()
+            if has_labels and self.peek == "(":
+                self.brackets()
