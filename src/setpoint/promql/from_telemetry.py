@@ -14,10 +14,21 @@ from setpoint.telemetry.model import (
     SelectHistograms,
     StoredHistograms,
 )
-from setpoint.telemetry.native_histogram import CUSTOM_SCHEMA, NativeHistogram, ResetHint, Span
+from setpoint.telemetry.native_histogram import (
+    CUSTOM_SCHEMA,
+    PAYLOAD_HEAD,
+    RESET_HINTS,
+    STALE_BITS,
+    NativeHistogram,
+    ResetHint,
+    Span,
+)
 
 __all__ = [
     "CUSTOM_SCHEMA",
+    "PAYLOAD_HEAD",
+    "RESET_HINTS",
+    "STALE_BITS",
     "HistogramColumns",
     "Labels",
     "Matcher",

@@ -249,6 +249,9 @@ def mapped(layout: Layout, numbers: Numbers, target: Layout) -> Numbers:
         return numbers
     if numbers.ndim == 1:
         return np.bincount(columns, numbers, target.size).astype(np.float64, copy=False)
-    out = np.zeros((target.size, len(numbers)))
-    np.add.at(out, columns, numbers.T)
-    return np.ascontiguousarray(out.T)
+    out = np.zeros((len(numbers), target.size))
+    if np.bincount(columns).max() == 1:
+        out[:, columns] = numbers
+    else:
+        np.add.at(out.T, columns, numbers.T)
+    return out

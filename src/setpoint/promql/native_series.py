@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +18,13 @@ from setpoint.promql.budget import Budget
 from setpoint.promql.from_telemetry import (
     Labels,
     Matcher,
-    NativeHistogram,
     SampleColumns,
     SelectHistograms,
     StoredHistograms,
 )
 from setpoint.promql.model import Matrix, Presence, Times
-from setpoint.promql.native import GAUGE, NOT_RESET, UNKNOWN, Cells, Histogram
-from setpoint.promql.native_layout import Layout, mapped, union_layout
+from setpoint.promql.native import GAUGE, UNKNOWN, Cells, Histogram
+from setpoint.promql.native_decode import decoded
 from setpoint.promql.nodes import LabelMatcher
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ __all__ = [
     "NativeSamples",
     "fetch",
     "histogram_cells",
-    "histogram_cost",
     "of_matrix",
     "with_newest",
     "with_raw",
@@ -46,13 +43,8 @@ __all__ = [
 Positions = npt.NDArray[np.int64]
 Key = tuple[LabelMatcher, ...]
 
-_LARGEST_UNION = 512
-"""Buckets of a layout that stands for all series of a selector; beyond, each series has its own."""
-
 _BEFORE_MS = 300_000
-
-_OBJECT_COST = 16
-"""What a histogram costs beside its numbers, in samples."""
+"""How much earlier samples are fetched, too: a counter's histogram says whether it goes on from the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +67,6 @@ class NativeSamples:
         """Timestamps and histograms of a series."""
         within = slice(self.offsets[row], self.offsets[row + 1])
         return self.timestamps_ms[within], self.values[within]
-
-
-def histogram_cost(histogram: Histogram) -> int:
-    """What a histogram counts for, in samples."""
-    return histogram.layout.size + _OBJECT_COST
 
 
 def histogram_cells(shape: tuple[int, ...]) -> Cells:
@@ -106,21 +93,16 @@ def fetch(
     aligned, native = dict(columns), {}
     for key, (start_ms, end_ms) in fetches.items():
         budget.check()
-        # A counter's sample says whether it goes on from the one before it, so that is needed, too.
-        start_ms -= _BEFORE_MS
-        stored = select(
-            [Matcher(matcher.name, matcher.op, matcher.value) for matcher in key], start_ms, end_ms
-        )
+        matchers = [Matcher(matcher.name, matcher.op, matcher.value) for matcher in key]
+        stored = select(matchers, start_ms - _BEFORE_MS, end_ms)
         if stored is not None and len(stored.columns.rows):
             budget.spend(sum(map(len, stored.columns.payloads)) // 8)
             budget.fetched += len(stored.columns.rows)
-            aligned[key], native[key] = _aligned(columns[key], stored, budget)
+            aligned[key], native[key] = _aligned(columns[key], stored)
     return aligned, native
 
 
-def _aligned(
-    columns: SampleColumns, stored: StoredHistograms, budget: Budget
-) -> tuple[SampleColumns, NativeSamples]:
+def _aligned(columns: SampleColumns, stored: StoredHistograms) -> tuple[SampleColumns, NativeSamples]:
     """Samples and histograms with one row per series of either, in the order of their labels."""
     places: dict[tuple[tuple[str, str], ...], list[int | None]] = {}
     for side, series in enumerate((columns.labels, stored.labels)):
@@ -130,7 +112,7 @@ def _aligned(
     labels: list[Labels] = []
     floats, times, histograms = [], [], []
     firsts = np.searchsorted(stored.columns.rows, np.arange(len(stored.labels) + 1))
-    decoded = _united(_decoded(stored, firsts, budget), firsts)
+    found = decoded(stored.columns.payloads, firsts)
     none = np.empty(0, np.int64)
     for key in keys:
         own, native = places[key]
@@ -138,7 +120,7 @@ def _aligned(
         floats.append(slice(0, 0) if own is None else slice(columns.offsets[own], columns.offsets[own + 1]))
         within = slice(0, 0) if native is None else slice(firsts[native], firsts[native + 1])
         times.append(stored.columns.timestamps_ms[within])
-        histograms.append(decoded[within])
+        histograms.append(found[within])
     merged = SampleColumns(
         tuple(labels),
         _offsets([part.stop - part.start for part in floats]),
@@ -152,69 +134,6 @@ def _aligned(
 
 def _offsets(counts: Sequence[int]) -> Positions:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
-
-
-def _decoded(stored: StoredHistograms, firsts: Positions, budget: Budget) -> Cells:
-    """The stored histograms, hints filled in as Prometheus's store does: each says how it goes on from the last."""
-    values: list[Histogram | None] = []
-    starts = set(firsts.tolist())
-    before: Histogram | None = None
-    for place, payload in enumerate(budget.watch(stored.columns.payloads)):
-        if place in starts:
-            before = None
-        encoded = NativeHistogram.decode(payload)
-        if encoded.is_stale:
-            before = None
-            values.append(None)
-            continue
-        histogram = Histogram.of(encoded)
-        if (
-            histogram.hint == UNKNOWN
-            and before is not None
-            and before.hint != GAUGE
-            and not histogram.was_reset_since(before)
-        ):
-            histogram = histogram.hinted(NOT_RESET)
-        values.append(histogram)
-        before = histogram
-    return objects(values)
-
-
-def _united(values: Cells, firsts: Positions) -> Cells:
-    """The same histograms in as few layouts as can be: those that only differ in which buckets are named get one."""
-    shared = _unions([value.layout for value in values if value is not None])
-    if any(layout.size > _LARGEST_UNION for layout in shared.values()):
-        parts = [values[start:stop] for start, stop in pairwise(firsts)]
-        return np.concatenate(
-            [_brought(part, _unions([v.layout for v in part if v is not None])) for part in parts]
-        )
-    return _brought(values, shared)
-
-
-def _brought(values: Cells, unions: Mapping[int, Layout]) -> Cells:
-    return objects(
-        [
-            None
-            if value is None
-            else Histogram(
-                unions[id(value.layout)],
-                mapped(value.layout, value.numbers, unions[id(value.layout)]),
-                value.hint,
-            )
-            for value in values
-        ]
-    )
-
-
-def _unions(layouts: Sequence[Layout]) -> dict[int, Layout]:
-    families: dict[object, dict[int, Layout]] = {}
-    for layout in layouts:
-        families.setdefault(layout.family, {})[id(layout)] = layout
-    unions: dict[int, Layout] = {}
-    for members in families.values():
-        union = union_layout(list(members.values()))
-        unions.update(dict.fromkeys(members, union))
-    return unions
 
 
 def _newest(

@@ -19,7 +19,17 @@ from typing import Literal, cast
 
 from setpoint.errors import InvalidInput
 
-__all__ = ["CUSTOM_SCHEMA", "MAX_BUCKETS", "STALE", "STALE_BITS", "NativeHistogram", "ResetHint", "Span"]
+__all__ = [
+    "CUSTOM_SCHEMA",
+    "MAX_BUCKETS",
+    "PAYLOAD_HEAD",
+    "RESET_HINTS",
+    "STALE",
+    "STALE_BITS",
+    "NativeHistogram",
+    "ResetHint",
+    "Span",
+]
 
 ResetHint = Literal["unknown", "reset", "not_reset", "gauge"]
 Span = tuple[int, int]
@@ -37,10 +47,16 @@ STALE: float = struct.unpack("<d", STALE_BITS.to_bytes(8, "little"))[0]
 MAX_BUCKETS = 10_000
 """Buckets (and bounds) of one histogram; clients keep to 160 or 320."""
 
-_HINTS: tuple[ResetHint, ...] = ("unknown", "reset", "not_reset", "gauge")
+RESET_HINTS: tuple[ResetHint, ...] = ("unknown", "reset", "not_reset", "gauge")
+"""By the number that stands above the lowest bit of a payload's second byte."""
+
 _SCHEMAS = range(-4, 9)
 _VERSION = 1
-_HEAD = struct.Struct("<BBb4d5H")
+PAYLOAD_HEAD = struct.Struct("<BBb4d5H")
+"""Version, flags, schema; count, sum, zero threshold, zero count; how many spans and counts of either sign, bounds.
+
+Spans (two int32 each), positive and negative counts and bounds (float64) follow.
+"""
 _INT8 = range(-128, 128)
 _INT32 = range(-(2**31), 2**31)
 _SUM_TOLERANCE = 1e-6
@@ -125,23 +141,23 @@ class NativeHistogram:
                 f"a native histogram has {max(lengths)} buckets or spans, schema {self.schema}, or a span "
                 f"beyond 32 bits; keep to {MAX_BUCKETS} buckets"
             )
-        flags = _HINTS.index(self.reset_hint) << 1 | self.is_float
+        flags = RESET_HINTS.index(self.reset_hint) << 1 | self.is_float
         floats = (self.count, self.sum, self.zero_threshold, self.zero_count)
-        head = _HEAD.pack(_VERSION, flags, self.schema, *floats, *lengths)
+        head = PAYLOAD_HEAD.pack(_VERSION, flags, self.schema, *floats, *lengths)
         numbers = (*self.positive_counts, *self.negative_counts, *self.custom_bounds)
         return head + struct.pack(f"<{len(spans)}i{len(numbers)}d", *spans, *numbers)
 
     @classmethod
     def decode(cls, encoded: bytes) -> NativeHistogram:
         """What `encode` made. Raises InvalidInput for anything else."""
-        if len(encoded) < _HEAD.size or encoded[0] != _VERSION:
+        if len(encoded) < PAYLOAD_HEAD.size or encoded[0] != _VERSION:
             raise InvalidInput("a stored native histogram is damaged or of a newer Setpoint; upgrade it")
-        _, flags, schema, count, total, threshold, zero_count, *lengths = _HEAD.unpack_from(encoded)
+        _, flags, schema, count, total, threshold, zero_count, *lengths = PAYLOAD_HEAD.unpack_from(encoded)
         p_spans, p_counts, n_spans, n_counts, bounds = lengths
         spans, numbers = 2 * (p_spans + n_spans), p_counts + n_counts + bounds
-        if flags > 7 or len(encoded) != _HEAD.size + 4 * spans + 8 * numbers:
+        if flags > 7 or len(encoded) != PAYLOAD_HEAD.size + 4 * spans + 8 * numbers:
             raise InvalidInput("a stored native histogram is damaged: its length is not what it says")
-        rest = struct.unpack_from(f"<{spans}i{numbers}d", encoded, _HEAD.size)
+        rest = struct.unpack_from(f"<{spans}i{numbers}d", encoded, PAYLOAD_HEAD.size)
         pairs = tuple(zip(rest[:spans:2], rest[1:spans:2], strict=True))
         floats = rest[spans:]
         return cls(
@@ -155,7 +171,7 @@ class NativeHistogram:
             cast(tuple[Span, ...], pairs[p_spans:]),
             floats[p_counts : p_counts + n_counts],
             floats[p_counts + n_counts :],
-            _HINTS[flags >> 1],
+            RESET_HINTS[flags >> 1],
             bool(flags & 1),
         )
 
