@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import wait
+from pathlib import Path
 
 from setpoint.clock import VirtualClock
 from setpoint.database import TelemetryDatabase
@@ -35,6 +36,7 @@ class Engine:
         flush_s: float = 900,
     ) -> None:
         self.clock = VirtualClock(now_ms)
+        self._folder = database.folder
         self.table = SeriesTable()
         self.store = SignalStore(database, self.table)
         self.head = Head(horizon_ms, self.table)
@@ -53,9 +55,10 @@ class Engine:
             future.result(0)
 
     @property
-    def journal_table(self) -> str:
-        """The table that groups are written to; there was one since the last flush."""
-        return f"journal_{self.store.journal.open[-1]}"
+    def journal_file(self) -> Path:
+        """The file that groups are written to; there was one since the last flush."""
+        assert self._folder is not None
+        return self._folder / "journal" / f"{self.store.journal.open[-1]:020d}.journal"
 
     def flush(self) -> None:
         """Have everything that is acknowledged in chunks."""

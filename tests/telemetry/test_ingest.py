@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -162,12 +164,16 @@ def test_a_failed_batch_is_not_in_the_head_and_may_be_sent_again(
     server: Server, telemetry_database: TelemetryDatabase
 ) -> None:
     server.send(batch([({"__name__": "first"}, NOW_MS, 1.0)]))
-    table = server.journal_table
-    telemetry_database.command(f"RENAME TABLE {table} TO journal_away")
+    size = server.journal_file.stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
     try:
         failed = server.ingest.submit(one(1.0), 100).exception(20)
     finally:
-        telemetry_database.command(f"RENAME TABLE journal_away TO {table}")
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert server.journal_file.stat().st_size == size
     assert isinstance(failed, Unavailable)
     assert "send them again" in failed.message
     assert server.head.sample_count == 1

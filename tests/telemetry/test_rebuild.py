@@ -103,16 +103,12 @@ def test_a_damaged_group_of_the_journal_costs_only_itself(
     for number in range(3):
         engine.send(batch(ramp(number, number + 1, 1)))
     engine.close()
-    table = engine.journal_table
-    telemetry_database.command(f"RENAME TABLE {table} TO whole")
-    telemetry_database.command(
-        f"CREATE TABLE {table} ENGINE = Log AS "
-        "SELECT generation, seq, samples, if(seq = 1, 'no block', block) AS block FROM whole"
-    )
-    telemetry_database.command("DROP TABLE whole SYNC")
+    groups = bytearray(engine.journal_file.read_bytes())
+    groups[len(groups) // 2] ^= 1
+    engine.journal_file.write_bytes(groups)
     with caplog.at_level(logging.ERROR):
         engine = Engine(telemetry_database, NOW_MS)
-    assert "group 1 of the journal" in caplog.text
+    assert "group 1 of" in caplog.text
     assert [times for _, times, _ in answer(engine.reader.select([], *WIDE))] == [[NOW_MS, NOW_MS + 2]] * 3
     engine.close()
 

@@ -77,6 +77,11 @@ class TelemetryDatabase:
         """True for the engine in this process, False for a server."""
         return self._dsn.startswith("chdb://")
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the embedded engine keeps its files, and its owner may keep others; None for a server."""
+        return Path(self._dsn.removeprefix("chdb://")) if self.is_embedded else None
+
     def query(self, statement: str, **parameters: Any) -> Columns:
         """Run a query (parameters as `{name:Type}`) and return its columns. Raises Unavailable on failure."""
         try:

@@ -174,6 +174,7 @@ class Ingest:
             self._changed.notify()
         self._writer.join()
         self.flusher.close()
+        self._store.journal.close()
 
     def _wake(self) -> None:
         with self._changed:

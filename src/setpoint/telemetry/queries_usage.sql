@@ -1,5 +1,5 @@
 -- name: table_sizes
--- What each table takes on disk; the journal's, one per generation, together.
+-- What each table takes on disk; the tables of a journal on a server, one per generation, together.
 SELECT
     if(startsWith(name, 'journal_'), 'journal', name) AS table,
     sum(ifNull(total_bytes, 0)) AS bytes,

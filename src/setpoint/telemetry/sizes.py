@@ -16,6 +16,7 @@ from pathlib import Path
 from setpoint.database import TelemetryDatabase
 from setpoint.database.queries import parse_queries
 from setpoint.errors import SetpointError
+from setpoint.telemetry.journal_log import files_size
 
 __all__ = ["Outlook", "SizeMeter", "StoreSize", "TableSize", "outlook"]
 
@@ -30,7 +31,7 @@ _SAMPLES_MIN = 100_000
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """A table on disk: bytes, parts, rows."""
+    """A table on disk: bytes, parts, rows; of the journal's files no rows are known."""
 
     bytes: int
     parts: int
@@ -85,6 +86,7 @@ class SizeMeter:
         try:
             rows = self._database.query(_QUERIES["table_sizes"])
             samples = int(self._database.query(_QUERIES["stored_samples"])["samples"][0])
+            journal = files_size(self._database)
             free_bytes = None if self._folder is None else shutil.disk_usage(self._folder).free
         except (SetpointError, OSError) as error:
             if not self._is_failing:
@@ -94,6 +96,8 @@ class SizeMeter:
         self._is_failing = False
         columns = (rows[name].tolist() for name in ("table", "bytes", "parts", "rows"))
         tables = {name: TableSize(*numbers) for name, *numbers in zip(*columns, strict=True)}
+        if journal[1]:
+            tables["journal"] = TableSize(*journal, 0)
         blocks = tables.get("blocks")
         known = blocks is not None and samples >= _SAMPLES_MIN
         self._latest = StoreSize(tables, blocks.bytes / samples if blocks and known else None, free_bytes)
