@@ -18,6 +18,7 @@ from setpoint.promql.errors import QueryError, Unsupported
 from setpoint.promql.evaluate import evaluate, evaluate_instant
 from setpoint.promql.memory import MemoryStore, Value
 from setpoint.promql.model import Matrix
+from setpoint.promql.native_from_classic import custom_bucket_series
 from setpoint.promql.parse import parse
 from setpoint.promql.promqltest import Case, Clear, Command, LabelPairs, Load, read, same
 from setpoint.promql.vector import cell
@@ -52,6 +53,9 @@ def run_script(commands: Iterator[Command], options: Options = SCRIPT_OPTIONS) -
             case Load():
                 for labels, samples in command.series:
                     store.load(labels, samples)
+                if command.with_nhcb:
+                    for labels, histograms in custom_bucket_series(command.series):
+                        store.load(labels, histograms)
             case Case():
                 yield _outcome(command, store, options)
 
