@@ -123,7 +123,7 @@ def test_every_problem_is_told_once(peer: Callable[..., Peer]) -> None:
 def test_prometheus_errors_are_understood(peer: Callable[..., Peer]) -> None:
     body = json.dumps({"status": "error", "errorType": "bad_data", "error": "unexpected )"}).encode()
     server = peer((400, body))
-    done = setpoint("query", "rate(", "--server", server.url)
+    done = setpoint("promql", "rate(", "--server", server.url)
     assert done.returncode == 2
     assert done.stderr == "setpoint: unexpected )\n"
 

@@ -184,13 +184,41 @@ def test_events_and_the_timeline(server: Server) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_query(server: Server) -> None:
-    assert ok(server, "query", "1 + 1") == "2\n"
-    assert ok(server, "query", "absent_metric") == "No series matches.\n"
-    assert ok_json(server, "query", "1 + 1")["status"] == "success"
-    done = setpoint("query", "sum(", SETPOINT_SERVER=server.url)
+def test_promql(server: Server) -> None:
+    assert ok(server, "promql", "1 + 1") == "2\n"
+    assert ok(server, "promql", '"text"') == "text\n"
+    assert ok(server, "promql", "absent_metric") == "No series matches.\n"
+    assert ok(server, "promql", "absent_metric", "--since", "1h") == "No series matches.\n"
+    assert ok_json(server, "promql", "1 + 1")["status"] == "success"
+    done = setpoint("promql", "sum(\n up", SETPOINT_SERVER=server.url)
     assert done.returncode == 2
-    assert "sum(" in done.stderr
+    assert done.stderr.splitlines() == [
+        "setpoint: the query does not parse at character 4: unclosed left parenthesis",
+        "  sum(",
+        "     ^",
+        "Close the parenthesis.",
+    ]
+
+
+def test_promql_draws_a_range(server: Server) -> None:
+    drawn = ok(server, "promql", "vector(7)", "--since", "10m", "--until", "0s")
+    assert max(map(len, drawn.splitlines())) <= 80
+    assert "│" in drawn
+    assert drawn.splitlines()[-1].split() == ["━━", "{}", "7", "7", "7", "7"]
+    answer = ok_json(server, "promql", "vector(7)", "--since", "10m", "--step", "1m")
+    assert answer["data"]["resultType"] == "matrix"
+    assert len(answer["data"]["result"][0]["values"]) == 11
+    several = ok(server, "promql", 'vector(1) or label_replace(vector(2), "x", "y", "", "")', "--step", "1m")
+    assert [line.split()[0] for line in several.splitlines()[-2:]] == ["a", "b"]
+    for wrong in (["--since", "1m", "--until", "2m"], ["--at", "1m", "--step", "5s"], ["--since", "x"]):
+        assert setpoint("promql", "1", *wrong, SETPOINT_SERVER=server.url).returncode == 2
+
+
+def test_promql_says_a_query_in_words_without_a_server() -> None:
+    nowhere = {"SETPOINT_SERVER": "http://127.0.0.1:1"}
+    done = setpoint("promql", "sum by (job) (rate(x[5m]))", "--explain", **nowhere)
+    assert done.stdout == "per-second rate over 5 minutes of x, summed by job\n"
+    assert "     ^" in setpoint("promql", "sum(", "--explain", **nowhere).stderr
 
 
 def test_demo_commands_without_a_shop(server: Server) -> None:

@@ -39,7 +39,7 @@ CATALOG = (
     CommandEntry("slo", "slo", "List objectives, or explain one with its numbers.", _LOOK),
     CommandEntry("timeline", "timeline", "List what happened, newest first.", _LOOK),
     CommandEntry("event", "event", "Put an event on the timeline, such as a deploy.", _LOOK),
-    CommandEntry("query", "query", "Answer a PromQL expression at one instant.", _LOOK),
+    CommandEntry("promql", "promql", "Answer a PromQL query: a table, or a graph over a range.", _LOOK),
     CommandEntry("telemetry", "telemetry", "Show who sends what, and what it costs.", _LOOK),
     CommandEntry("targets", "targets", "List what is scraped, and how it went.", _LOOK),
 )

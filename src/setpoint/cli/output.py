@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = [
     "figure",
     "percent",
     "program",
+    "series_name",
     "state",
     "table",
     "to_yaml",
@@ -123,6 +124,16 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
     for name, value in pairs:
         made.add_row(name, value)
     return made
+
+
+def series_name(labels: Mapping[str, str]) -> str:
+    """A series as PromQL writes it: `up{job="shop"}`."""
+    pairs = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
+    return (
+        f"{labels.get('__name__', '')}{{{pairs}}}"
+        if pairs or "__name__" not in labels
+        else labels["__name__"]
+    )
 
 
 def state(name: str) -> Text:

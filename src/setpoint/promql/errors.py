@@ -26,6 +26,17 @@ class QueryError(InvalidInput):
         self.position = position
         super().__init__(message)
 
+    @property
+    def reason(self) -> str:
+        """What is wrong, without the query and the advice."""
+        return self.message.partition("; in: ")[0]
+
+    @property
+    def advice(self) -> str:
+        """What to write instead; empty where that is not obvious."""
+        rest = self.message.partition("; in: ")[2]
+        return "" if rest == self.query else rest.rpartition("\n")[2] if "\n" in rest else ""
+
 
 class Unsupported(InvalidInput):
     """The query is valid PromQL that Setpoint cannot compute yet; no answer is better than a wrong one."""

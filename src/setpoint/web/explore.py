@@ -21,6 +21,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from setpoint.app import App
+from setpoint.axis import figure
 from setpoint.errors import InvalidInput
 from setpoint.timeline import Event
 from setpoint.web import plot
@@ -181,7 +182,7 @@ def _page(
         events_hidden=max(0, len(events) - _MARKS_LISTED),
         starting_points=[] if answers else _starting_points(parts),
         every_s=86_400 if state.end else _every_s(answers, span),
-        figure=plot.figure,
+        figure=figure,
         colours=plot.COLOURS,
         local=_local,
         point=_point,

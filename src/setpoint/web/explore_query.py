@@ -146,9 +146,10 @@ def run(
 
 
 def _fault(error: SetpointError) -> Fault:
-    reason, _, advice = error.message.partition("\n")
-    reason = reason.partition("; in: ")[0]
-    return Fault(reason, advice, error.position if isinstance(error, QueryError) else None)
+    if isinstance(error, QueryError):
+        return Fault(error.reason, error.advice, error.position)
+    reason, _, advice = error.message.partition("; in: ")[0].partition("\n")
+    return Fault(reason, advice)
 
 
 def _chosen(matrix: Matrix, limit: int, *, keep_order: bool) -> list[int]:
