@@ -150,7 +150,7 @@ def _alert_lines(labels: object, annotations: object) -> tuple[str, ...]:
     del named["alertname"]
     return (
         shown_labels(named),
-        *(f"  {name}: {_in_quotes(value)}" for name, value in _pairs(annotations) if value),
+        *(f"  {name}: {_in_quotes(value)}" for name, value in _pairs(annotations)),
     )
 
 

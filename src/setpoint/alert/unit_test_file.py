@@ -190,7 +190,7 @@ def _alert_test(fields: Fields) -> AlertTest:
     for item in fields.items("exp_alerts"):
         item.only(("exp_labels", "exp_annotations"))
         labels = {**item.pairs("exp_labels"), "alertname": name}
-        expected.append(ExpectedAlert(_not_empty(labels), _not_empty(item.pairs("exp_annotations"))))
+        expected.append(ExpectedAlert(labels, item.pairs("exp_annotations")))
     return AlertTest(fields.line, fields.duration("eval_time"), name, tuple(expected))
 
 

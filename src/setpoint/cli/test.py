@@ -94,8 +94,8 @@ def _show(verdict: FileVerdict) -> None:
     for test in verdict.tests:
         for failure in test.failures:
             out.print(Text(f"  {_place(verdict, failure)}: {_title(test, failure)}", "bold"), soft_wrap=True)
-            if failure.message:
-                out.print(f"    {failure.message}", soft_wrap=True)
+            for line in failure.message.splitlines():
+                out.print(f"    {line}", soft_wrap=True)
             if failure.expected:
                 out.print(Text("    - expected  ", "red").append("+ got", "green"))
             for line in difference(failure.expected, failure.got):

@@ -6,7 +6,7 @@ Each `eval` is a test of its own. Passing means that values, labels, order and e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -163,7 +163,8 @@ def _expected(case: Case) -> tuple[str, ...]:
         return (f'"{case.text}"',)
     if case.scalar is not None:
         return (shown_value(case.scalar),)
-    return _lines([(labels, list(values)) for labels, values in case.expected], case.ordered)
+    lines = _lines([(labels, list(values)) for labels, values in case.expected], case.ordered)
+    return lines if case.vector_times_ms is None else (_instants(case.vector_times_ms), *lines)
 
 
 def _shown(case: Case, matrix: Matrix) -> tuple[str, ...]:
@@ -172,9 +173,11 @@ def _shown(case: Case, matrix: Matrix) -> tuple[str, ...]:
     if matrix.kind == "scalar" and not case.is_range:
         return (shown_value(float(matrix.values[0, 0])),)
     lines = _lines(_rows(matrix), case.ordered)
-    if case.vector_times_ms is not None:
-        return (f"at {' '.join(f'{at_ms / 1000:g}s' for at_ms in matrix.times_ms)}", *lines)
-    return lines
+    return lines if case.vector_times_ms is None else (_instants(matrix.times_ms.tolist()), *lines)
+
+
+def _instants(times_ms: Iterable[int]) -> str:
+    return f"at {' '.join(f'{at_ms / 1000:g}s' for at_ms in times_ms)}"
 
 
 def _lines(rows: Sequence[Row], ordered: bool) -> tuple[str, ...]:
