@@ -19,6 +19,7 @@ from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
+from setpoint.objective.feed import Feed
 from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
 from setpoint.promql.selector import read_selector
@@ -27,6 +28,7 @@ from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
 from setpoint.telemetry.catalog import Catalog
 from setpoint.telemetry.compact import Compactor
+from setpoint.telemetry.datasource import DataSources
 from setpoint.telemetry.disk import DiskBudget, DiskState, Eviction
 from setpoint.telemetry.housekeeping import Housekeeping
 from setpoint.telemetry.protect import Limits, Protection
@@ -74,14 +76,17 @@ class App:
     reader: Reader
     queries: Queries
     catalog: Catalog
+    datasources: DataSources
     objectives: ObjectiveBook
     faults: FaultBoard
     started_ms: int
 
     def start(self, stop: threading.Event) -> list[threading.Thread]:
         """Start the background loops (evaluation, usage, scraping, housekeeping); they end soon after `stop` is set."""
+        self.datasources.start()
         loops = {
             "evaluation": partial(self.objectives.run, stop),
+            "history": partial(self.objectives.fetched.run, stop),
             "usage": partial(self.usage.run, stop, self.sizes.refresh),
             "scraper": partial(self.scraper.run, stop),
             "housekeeping": partial(self.housekeeping.run, stop),
@@ -93,6 +98,7 @@ class App:
 
     def close(self) -> None:
         """Store what waits, then close the databases and unlock the data folder."""
+        self.datasources.close()
         self.ingest.close()
         self.state_database.close()
         self.telemetry_database.close()
@@ -148,22 +154,17 @@ def wire(
         settings, clock, timeline, folder, telemetry_database, signals=signals, rollups=rollups
     )
     reader = Reader(head, signals, rollups, housekeeping.kept_from_ms)
-    objectives = _make_objectives(
-        settings, clock, timeline, telemetry_database, reader, housekeeping, head, signals
+    datasources = DataSources(
+        clock, settings.secrets or folder.path / "secrets", patience_ms=settings.no_data_after_s * 1000
     )
-    resources.on_change = partial(_follow, objectives, housekeeping)
+    objectives = _make_objectives(
+        settings, clock, timeline, telemetry_database, reader, housekeeping, head, signals, datasources
+    )
+    resources.on_change = partial(_follow, datasources, objectives, housekeeping)
     resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
     sizes = SizeMeter(telemetry_database, None if settings.telemetry_dsn else folder.telemetry.parent)
-    usage = UsageMeter(
-        table,
-        head,
-        protection,
-        arrivals,
-        clock,
-        samples_stored=lambda: ingest.stats.samples,
-        bytes_per_sample=lambda: sizes.latest.sample_bytes,
-    )
+    usage = _make_usage(table, head, protection, arrivals, clock, ingest, sizes)
     return App(
         settings=settings,
         clock=clock,
@@ -187,6 +188,7 @@ def wire(
         reader=reader,
         queries=_make_queries(settings),
         catalog=Catalog(head, telemetry_database),
+        datasources=datasources,
         objectives=objectives,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
@@ -199,6 +201,26 @@ def _make_queries(settings: Settings) -> Queries:
         timeout_s=settings.query_timeout_s,
         samples_limit=settings.query_samples_limit,
         concurrency=concurrency,
+    )
+
+
+def _make_usage(  # noqa: PLR0917 — parts to wire
+    table: SeriesTable,
+    head: Head,
+    protection: Protection,
+    arrivals: Arrivals,
+    clock: Clock,
+    ingest: Ingest,
+    sizes: SizeMeter,
+) -> UsageMeter:
+    return UsageMeter(
+        table,
+        head,
+        protection,
+        arrivals,
+        clock,
+        samples_stored=lambda: ingest.stats.samples,
+        bytes_per_sample=lambda: sizes.latest.sample_bytes,
     )
 
 
@@ -225,6 +247,7 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
     housekeeping: Housekeeping,
     head: Head,
     signals: SignalStore,
+    datasources: DataSources,
 ) -> ObjectiveBook:
     return ObjectiveBook(
         reader.select,
@@ -237,6 +260,20 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
         final_after_s=settings.final_after_s,
         no_data_after_s=settings.no_data_after_s,
         on_change=partial(_record_state, timeline),
+        feeds=partial(_feed_of, datasources),
+    )
+
+
+def _feed_of(datasources: DataSources, name: str) -> Feed:
+    """What an objective of a data source is read from; the source is looked up at each use, as it can change."""
+    get = datasources.get
+    return Feed(
+        select=lambda matchers, start_ms, end_ms: get(name).select(matchers, start_ms, end_ms),
+        take_oldest_write_ms=lambda: datasources.take_oldest_write_ms(name),
+        oldest_sample_ms=lambda: get(name).counted_from_ms(),
+        kept_from_ms=lambda: get(name).kept_from_ms(),
+        fetch=lambda matchers, start_ms, end_ms: get(name).fetch(matchers, start_ms, end_ms),
+        fault=lambda: datasources.fault(name),
     )
 
 
@@ -272,9 +309,15 @@ def _make_housekeeping(
     )
 
 
-def _follow(objectives: ObjectiveBook, housekeeping: Housekeeping, documents: Sequence[Document]) -> None:
+def _follow(
+    datasources: DataSources,
+    objectives: ObjectiveBook,
+    housekeeping: Housekeeping,
+    documents: Sequence[Document],
+) -> None:
     """Hand every resource to who follows some of them."""
     housekeeping.apply(documents)
+    datasources.apply(documents)
     objectives.apply(documents)
 
 

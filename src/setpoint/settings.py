@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         description="Bearer token that every request must carry; required when an address is not loopback.",
     )
     token_file: Path | None = Field(None, description="File that holds the token, instead of the variable.")
+    secrets: Path | None = Field(
+        None,
+        description="Folder of the files that resources name, such as a data source's password; by default secrets "
+        "in the data folder.",
+    )
     scrape_config: Path | None = Field(
         None,
         description="A prometheus.yml whose scrape_configs name what Setpoint scrapes; read again when it changes.",

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.conftest import require
@@ -26,6 +27,9 @@ from setpoint.objective import ObjectiveBook
 from setpoint.objective.feed import Feed
 from setpoint.telemetry.datasource import DataSource, DataSources
 
+Reported = dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]
+"""By series: Unix milliseconds and value."""
+
 V1 = {
     "Content-Encoding": "snappy",
     "Content-Type": "application/x-protobuf",
@@ -33,7 +37,7 @@ V1 = {
 }
 HISTORY_S = 7 * 3600
 PEERS = {"prometheus": "prometheus", "victoria-metrics": "victoria-metrics"}
-QUERIES = {
+QUERIES: dict[str, dict[str, Any]] = {
     "plain": {"good": 'sum(hits_total{job="a",code!~"5.."})', "total": 'sum(hits_total{job="a"})'},
     "other-job": {"bad": 'sum(hits_total{code="500",job="b"})', "total": 'sum(hits_total{job="b"})'},
     "arithmetic": {
@@ -75,7 +79,7 @@ class Peer:
     def stop(self) -> None:
         self.stack.close()
 
-    def write(self, series: dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]) -> None:
+    def write(self, series: Reported) -> None:
         request = WriteRequest()
         for labels, samples in series.items():
             one = request.timeseries.add()
@@ -99,8 +103,8 @@ class Fleet:
         self.values: dict[tuple[tuple[str, str], ...], float] = {}
         self.own = Samples()
 
-    def report(self, at_ms: int) -> dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]:
-        found = {}
+    def report(self, at_ms: int) -> Reported:
+        found: Reported = {}
         for job in "abc":
             for instance in "12":
                 restarts = self.random.random() < 0.01
@@ -224,7 +228,7 @@ def side(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Side]:
 
 def fill(side: Side) -> None:
     """Hours of samples, before anybody counts."""
-    gathered: dict[tuple[tuple[str, str], ...], list[tuple[int, float]]] = {}
+    gathered: Reported = {}
     for _ in range(0, HISTORY_S, 15):
         for labels, samples in side.fleet.report(side.clock.now_ms()).items():
             gathered.setdefault(labels, []).extend(samples)
@@ -274,7 +278,7 @@ def test_what_was_missed_is_counted_after_it(side: Side) -> None:
     declare(side)
     side.assert_equal()
     side.peer.stop()
-    missed: dict[tuple[tuple[str, str], ...], list[tuple[int, float]]] = {}
+    missed: Reported = {}
     for _ in range(0, 25 * 60, 15):
         for labels, samples in side.fleet.report(side.clock.now_ms()).items():
             missed.setdefault(labels, []).extend(samples)

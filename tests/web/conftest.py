@@ -17,7 +17,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from setpoint.app import App, wire
-from setpoint.clock import VirtualClock
+from setpoint.clock import Clock, VirtualClock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.settings import Settings
 from setpoint.telemetry import Ingest, MetricBatch, Series, fingerprint
@@ -106,13 +106,13 @@ def send(parts: App, batch: MetricBatch) -> None:
 def make_app(
     tmp_path: Path, sqlite_database: StateDatabase, telemetry_database: TelemetryDatabase
 ) -> Iterator[MakeApp]:
-    """Makes a wired App; keyword arguments are settings."""
+    """Makes a wired App, on a virtual clock unless `clock` is given; other keyword arguments are settings."""
     ingests: list[Ingest] = []
 
-    def make(**settings: object) -> App:
+    def make(clock: Clock | None = None, **settings: object) -> App:
         app = wire(
             Settings.model_validate({"data": tmp_path / "data", "listen": "127.0.0.1:7070"} | settings),
-            VirtualClock(NOW_MS),
+            clock or VirtualClock(NOW_MS),
             DataFolder(tmp_path / "data"),
             sqlite_database,
             telemetry_database,

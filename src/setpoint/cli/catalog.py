@@ -42,6 +42,12 @@ CATALOG = (
     CommandEntry("promql", "promql", "Answer a PromQL query: a table, or a graph over a range.", _LOOK),
     CommandEntry("telemetry", "telemetry", "Show who sends what, and what it costs.", _LOOK),
     CommandEntry("targets", "targets", "List what is scraped, and how it went.", _LOOK),
+    CommandEntry(
+        "datasources",
+        "datasources",
+        "List the servers that objectives are read from, and how they do.",
+        _LOOK,
+    ),
 )
 
 EXIT_CODES = (

@@ -20,7 +20,8 @@ class Feed:
     timestamp that came since it was last asked, `oldest_sample_ms` how far back history can be counted (None: there
     is none), `kept_from_ms` since when every sample is still there.
 
-    `fetch`, where it is not None, serves history in its place, and may wait: a thread of its own counts with it.
+    `fault` tells why nothing comes at present, None when nothing is known to be wrong. `fetch`, where it is not None,
+    serves history in its place, and may wait: a thread of its own counts with it.
     """
 
     select: Select
@@ -28,6 +29,7 @@ class Feed:
     oldest_sample_ms: Callable[[], int | None]
     kept_from_ms: Callable[[], int]
     fetch: Select | None = None
+    fault: Callable[[], str | None] = lambda: None
 
 
 def no_feed(source: str) -> Feed:

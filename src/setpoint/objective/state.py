@@ -30,7 +30,9 @@ _LOOKED_AT = 512  # minutes looked at first when the instant of exhaustion is se
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a verdict is made from. `error` is set when the queries cannot be computed."""
+    """What a verdict is made from. `error` is set when the queries cannot be computed, `fault` when the data source
+    does not answer, which tells why nothing comes.
+    """
 
     window: Counts
     burn: Sequence[BurnRate]
@@ -40,6 +42,7 @@ class Evidence:
     error: str | None
     covered_s: float
     exhausted_s: float | None
+    fault: str | None = None
 
 
 def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float | None]:
@@ -81,9 +84,10 @@ def _silence(objective: Objective, evidence: Evidence) -> str | None:
     if evidence.error is not None:
         return evidence.error
     if evidence.silent_s is None:
-        return "no events yet: the total query has not returned anything"
+        return evidence.fault or "no events yet: the total query has not returned anything"
     if evidence.silent_s > evidence.no_data_after_s:
-        return f"no events for {spoken_duration(evidence.silent_s)}: the total query returns nothing"
+        told = f"no events for {spoken_duration(evidence.silent_s)}: the total query returns nothing"
+        return evidence.fault or told
     if evidence.window.total <= 0:
         return f"no events in {spoken_duration(objective.window_s)}: samples arrive, but they count nothing"
     return None
@@ -126,6 +130,7 @@ class Assessor:
             error=track.error,
             covered_s=covered_s,
             exhausted_s=None if since_ms is None else (now_ms - since_ms) / 1000,
+            fault=track.feed.fault(),
         )
         state, reason, exhaustion_s = decide(objective, evidence)
         burn_now, burn_now_s = _burn_now(state, rates)

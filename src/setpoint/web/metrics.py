@@ -59,6 +59,7 @@ class _Families:
         yield from _store(self._parts)
         yield from _housekeeping(self._parts)
         yield from _scrape(self._parts)
+        yield from _datasources(self._parts)
         yield from _evaluation(self._parts)
         yield from _http(self._requests, self._live)
 
@@ -157,6 +158,30 @@ def _scrape(parts: App) -> Iterator[Metric]:
     health = Counter(target.health for job in status.jobs for target in job.targets)
     counts = {state: health[state] for state in get_args(Health)}
     yield _gauge("setpoint_scrape_targets", "Targets by how their last scrape went.", counts, ("health",))
+
+
+def _datasources(parts: App) -> Iterator[Metric]:
+    sources = {source.name: source for source in parts.datasources.statuses()}
+    labels = ("datasource",)
+    up = {name: float(source.state == "up") for name, source in sources.items() if source.state != "waiting"}
+    yield _gauge("setpoint_datasource_up", "Whether a data source answered the last request.", up, labels)
+    for field, name, told in (
+        ("requests", "requests", "Requests to data sources."),
+        ("failed", "requests_failed", "Requests that failed or were refused; /datasources says why."),
+        ("received_bytes", "received_bytes", "Answers of data sources, after decompression."),
+        ("samples_read", "samples", "Samples in the answers of data sources."),
+    ):
+        values = {source: float(getattr(status, field)) for source, status in sources.items()}
+        yield _counter(f"setpoint_datasource_{name}", told, values, labels)
+    reached = {name: one.reached_ms / 1000 for name, one in sources.items() if one.reached_ms is not None}
+    yield _gauge(
+        "setpoint_datasource_reached_timestamp_seconds",
+        "Up to when all samples that are wanted of a data source were read, in Unix time.",
+        reached,
+        labels,
+    )
+    series = {name: one.series for name, one in sources.items()}
+    yield _gauge("setpoint_datasource_series", "Series of a data source in memory.", series, labels)
 
 
 def _housekeeping(parts: App) -> Iterator[Metric]:

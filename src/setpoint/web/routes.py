@@ -16,6 +16,7 @@ from setpoint.web import (
     access,
     catalog,
     complete,
+    datasource,
     demo,
     errors,
     explore,
@@ -70,6 +71,7 @@ def create_app(app: App) -> FastAPI:
         explore,
         complete,
         targets,
+        datasource,
         demo,
     ):
         application.include_router(module.router)

@@ -50,6 +50,7 @@ class _Root:
     from_ms: int
     reached_ms: int
     piece_ms: int = _FIRST_MS
+    most_ms: int = DEPTH_MS
     polls: int = 0
     fault: str = ""
     retry_ms: int = 0
@@ -237,8 +238,10 @@ class Live:
                     alike.setdefault(key, []).append(root)
         found: list[_Piece] = []
         for (reached_ms, piece_ms, is_wide, _), roots in sorted(alike.items(), key=lambda one: one[0][3]):
-            overlap_ms = _WIDE_OVERLAP_MS if is_wide else _OVERLAP_MS
             end_ms = min(now_ms, reached_ms + piece_ms)
+            overlap_ms = _OVERLAP_MS if end_ms == now_ms else 0  # else there is enough to ask for
+            if is_wide and piece_ms > _WIDE_OVERLAP_MS and overlap_ms:
+                overlap_ms = _WIDE_OVERLAP_MS
             for group in _groups(roots, self._most):
                 start_ms = max(*(root.from_ms for root in group), reached_ms - overlap_ms)
                 found.append(_Piece(tuple(group), start_ms, end_ms))
@@ -262,9 +265,9 @@ class Live:
                 root.polls += 1
                 root.fault, root.retry_ms = "", 0
                 if answer.size_bytes > _LARGE_BYTES:
-                    root.piece_ms = max(_SHORTEST_MS, root.piece_ms // 2)
+                    root.piece_ms = max(_SHORTEST_MS, root.piece_ms // 2000 * 1000)
                 elif answer.size_bytes < _SMALL_BYTES:
-                    root.piece_ms = min(DEPTH_MS, 2 * root.piece_ms)
+                    root.piece_ms = max(root.piece_ms, min(root.most_ms, 2 * root.piece_ms))
 
     def _note(self, piece: _Piece, error: SetpointError, now_ms: int) -> None:
         """A request failed. When the query was refused, ask for less: single selectors, then shorter pieces."""
@@ -275,7 +278,8 @@ class Live:
                 if len(piece.roots) > 1:
                     root.is_alone = True
                 elif root.piece_ms > _SHORTEST_MS and isinstance(error, QueryRefused | TooLarge):
-                    root.piece_ms = max(_SHORTEST_MS, root.piece_ms // 4)
+                    root.piece_ms = max(_SHORTEST_MS, root.piece_ms // 4000 * 1000)
+                    root.most_ms = 2 * root.piece_ms
                 else:
                     root.fault = error.message
                     root.retry_ms = now_ms + self._interval_ms

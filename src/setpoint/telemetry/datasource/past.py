@@ -49,6 +49,7 @@ class Past:
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Stretch, SampleColumns] = OrderedDict()
         self._pieces_ms: dict[Selector, int] = {}
+        self._most_ms: dict[Selector, int] = {}
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
         """The samples with start_ms < t <= end_ms; waits for the source, for one request's timeout at a time.
@@ -74,7 +75,7 @@ class Past:
         pieces: dict[LabelKey, list[tuple[Labels, np.ndarray, np.ndarray]]] = {}
         reached_ms, samples = start_ms, 0
         while reached_ms < end_ms:
-            until_ms = min(end_ms, reached_ms + self._pieces_ms.get(selector, _FIRST_MS))
+            until_ms = min(end_ms, reached_ms + self._piece_ms(selector))
             answer = self._ask(selector, reached_ms, until_ms)
             if answer is None:
                 continue
@@ -104,21 +105,25 @@ class Past:
         """About how many samples are kept; an empty answer takes memory, too."""
         return sum(len(one.values) + 100 * len(one.labels) + 100 for one in self._kept.values())
 
+    def _piece_ms(self, selector: Selector) -> int:
+        return self._pieces_ms.get(selector, _FIRST_MS)
+
     def _ask(self, selector: Selector, start_ms: int, end_ms: int) -> Answer | None:
         """One request; None when it was too much, and less is to be asked for."""
         length_ms = end_ms - start_ms
         try:
             answer = self._connection.ask(selector, start_ms, end_ms, is_urgent=False)
         except (QueryRefused, TooLarge) as error:
-            self._pieces_ms[selector] = max(_SHORTEST_MS, length_ms // 4)
+            self._pieces_ms[selector] = max(_SHORTEST_MS, length_ms // 4000 * 1000)
+            self._most_ms[selector] = 2 * self._pieces_ms[selector]
             if length_ms > _SHORTEST_MS:
                 return None
             raise _refused(self._connection.name, error) from error
         if answer.size_bytes > _LARGE_BYTES:
-            self._pieces_ms[selector] = max(_SHORTEST_MS, length_ms // 2)
+            self._pieces_ms[selector] = max(_SHORTEST_MS, length_ms // 2000 * 1000)
         elif answer.size_bytes < _SMALL_BYTES:
-            longer_ms = min(_LONGEST_MS, 2 * length_ms)
-            self._pieces_ms[selector] = max(self._pieces_ms.get(selector, _FIRST_MS), longer_ms)
+            longer_ms = min(self._most_ms.get(selector, _LONGEST_MS), 2 * length_ms)
+            self._pieces_ms[selector] = max(self._piece_ms(selector), longer_ms)
         return answer
 
 

@@ -25,6 +25,7 @@ __all__ = ["Source"]
 log = logging.getLogger(__name__)
 
 _AFTER_FAULT_S = 5.0
+_KEPT_MS = 34 * 86_400_000
 
 
 class Source:
@@ -72,8 +73,18 @@ class Source:
         return self._live.take_oldest_write_ms()
 
     def counted_from_ms(self) -> int:
-        """How far back history is counted."""
+        """How far back the history of a new objective is counted."""
         return self._clock.now_ms() - self.details.backfill_ms
+
+    def kept_from_ms(self) -> int:
+        """Since when samples are taken to be there still: what was missed later than this is counted."""
+        return self._clock.now_ms() - max(self.details.backfill_ms, _KEPT_MS)
+
+    @property
+    def fault(self) -> str | None:
+        """What it said to the last request, when that failed."""
+        fault = self._connection.fault
+        return f"data source '{self.name}': {fault}" if fault else None
 
     def poll(self) -> float:
         """Read what is due; seconds until it should be called again."""

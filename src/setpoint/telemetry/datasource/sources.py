@@ -85,6 +85,16 @@ class DataSources:
             )
         return found
 
+    def take_oldest_write_ms(self, name: str) -> int | None:
+        """The oldest sample that came since the last call; None when none came, or there is no such source."""
+        source = self._sources.get(name)
+        return None if source is None else source.take_oldest_write_ms()
+
+    def fault(self, name: str) -> str | None:
+        """Why nothing comes from a source at present; None when nothing is known to be wrong."""
+        source = self._sources.get(name)
+        return None if source is None else source.fault
+
     def statuses(self) -> Sequence[SourceStatus]:
         """What is known of each, by name."""
         sources = self._sources
