@@ -32,7 +32,6 @@ from bench.server import machine
 _HOUR_S, _DAY_S = 3600, 86_400
 _STEPS = 360
 _TOLERANCE = 1e-9
-_LEAST = 3
 _SETTLE_S = 25
 """Setpoint flushes every 20 s in these runs: the older samples are in their final form then."""
 
@@ -57,7 +56,7 @@ DATA = (
     Data(1_000, 30 * _DAY_S, 300),
     Data(100_000, 30 * _DAY_S, 7_200),
 )
-SMALL = (Data(1_000, 6 * _HOUR_S, 15), Data(2_000, 30 * _DAY_S, 3_600))
+SMALL = (Data(1_000, 6 * _HOUR_S, 15), Data(1_000, 30 * _DAY_S, 7_200))
 
 
 def queries(data: Data) -> dict[str, str]:
@@ -96,6 +95,14 @@ class Question:
         return "/api/v1/query_range?" + urlencode({"query": self.query} | times)
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long a cell is measured, and how many requests of each client it has at least."""
+
+    seconds: float
+    requests: int
+
+
 @dataclass(slots=True)
 class Timing:
     """Milliseconds of each request."""
@@ -116,20 +123,19 @@ def main() -> None:
     arguments.add_argument("--small", action="store_true", help="little data, few requests: two minutes")
     arguments.add_argument("--data", type=int, nargs="*", help="numbers of the data sets to run")
     arguments.add_argument("--only", nargs="*", help="names of the systems to run")
-    arguments.add_argument("--seconds", type=float, help="how long each cell is measured")
     chosen = arguments.parse_args()
     sets = SMALL if chosen.small else DATA
-    seconds = chosen.seconds or (0.25 if chosen.small else 3.0)
+    effort = Effort(0.1, 2) if chosen.small else Effort(3.0, 4)
     print(f"machine: {machine()}", flush=True)
     for data in [sets[number] for number in chosen.data or range(len(sets))]:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             systems = [peer for peer in peers(Path(folder)) if not chosen.only or peer.name in chosen.only]
             for peer in systems:
                 stack.enter_context(peer.running())
-            _run(systems, data, seconds)
+            _run(systems, data, effort)
 
 
-def _run(systems: Sequence[Peer], data: Data, seconds: float) -> None:
+def _run(systems: Sequence[Peer], data: Data, effort: Effort) -> None:
     # Off the grid of the queries: versions of Prometheus differ in whether a sample on a window's edge is in it.
     end_s = int(time.time()) // _HOUR_S * _HOUR_S
     print(f"\n{data.name}, {data.series * data.span_s // data.interval_s:,} samples", flush=True)
@@ -147,7 +153,7 @@ def _run(systems: Sequence[Peer], data: Data, seconds: float) -> None:
             last = last_s // step_s * step_s if step_s else last_s
             agreement = _compare(systems, question, last)
             for clients in (1, 8):
-                timings = {peer.name: _measure(peer, question, last, clients, seconds) for peer in systems}
+                timings = {peer.name: _measure(peer, question, last, clients, effort) for peer in systems}
                 cells = "  ".join(
                     f"{peer} {timing.p50:8.1f} /{timing.p99:8.1f}" for peer, timing in timings.items()
                 )
@@ -178,18 +184,18 @@ def _load(peer: Peer, data: Data, end_s: int) -> float:
     return time.monotonic() - started
 
 
-def _measure(peer: Peer, question: Question, last_s: int, clients: int, seconds: float) -> Timing:
-    """Ask for `seconds`, at least twice a client after one time that is not counted."""
+def _measure(peer: Peer, question: Question, last_s: int, clients: int, effort: Effort) -> Timing:
+    """Ask from `clients` connections; the first request of each is not counted."""
     timing = Timing([])
     guard = threading.Lock()
     step_s = question.step_s or 15
     numbers = iter(range(1, 1_000_000))
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + effort.seconds
 
     def work() -> None:
         connection = HTTPConnection("127.0.0.1", peer.port, timeout=300)
         count = 0
-        while count < _LEAST or time.monotonic() < deadline:
+        while count < effort.requests or time.monotonic() < deadline:
             with guard:
                 number = next(numbers)
             started = time.perf_counter()

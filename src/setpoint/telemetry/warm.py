@@ -11,6 +11,7 @@ from setpoint.telemetry import (
     chunk_samples,
     codec,
     journal_codec,
+    remote_read_kernels,
     rollup_codec,
     rollup_store,
     series_store,
@@ -27,6 +28,6 @@ def warm() -> None:
     """Compile the kernels of telemetry, or load them from the cache."""
     for module in (
         series_table, series_store, codec, head, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store,
-        exposition, remote_write_scan, metric_warm,
+        exposition, remote_write_scan, metric_warm, remote_read_kernels,
     ):  # fmt: skip
         module.warm()

@@ -8,7 +8,7 @@ that one label that is no UTF-8 costs its own series and not the request.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -18,7 +18,16 @@ from setpoint.errors import InvalidInput
 from setpoint.telemetry.model import Metadata
 from setpoint.telemetry.native_histogram import NativeHistogram, ResetHint, Span
 
-__all__ = ["METRIC_TYPES", "Message", "histogram", "labels_of", "metadata_of", "parse"]
+__all__ = [
+    "METRIC_TYPES",
+    "Message",
+    "histogram",
+    "labels_of",
+    "message_classes",
+    "metadata_of",
+    "parse",
+    "read_message",
+]
 
 METRIC_TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 """Prometheus's words for the numbers of MetricType, the same in 1.0 and 2.0."""
@@ -60,11 +69,12 @@ Message = Any
 """A parsed message of the protobuf library."""
 
 
-def _classes() -> dict[str, type[Any]]:
+def message_classes(package: str, messages: Mapping[str, str]) -> dict[str, type[Any]]:
+    """Classes of the protobuf library for `messages`: fields by name of the message, as of `_MESSAGES`."""
     file = descriptor_pb2.FileDescriptorProto(
-        name="setpoint/remote_write.proto", package="setpoint", syntax="proto3"
+        name=f"setpoint/{package}.proto", package=f"setpoint.{package}", syntax="proto3"
     )
-    for name, fields in _MESSAGES.items():
+    for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for text in fields.split(", "):
             kind, _, rest = text.partition(" ")
@@ -79,26 +89,30 @@ def _classes() -> dict[str, type[Any]]:
             if kind in _SCALARS:
                 field.type = _SCALARS[kind]
             else:
-                field.type, field.type_name = _Field.TYPE_MESSAGE, f".setpoint.{kind}"
+                field.type, field.type_name = _Field.TYPE_MESSAGE, f".setpoint.{package}.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"setpoint.{name}"))
-        for name in _MESSAGES
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"setpoint.{package}.{name}"))
+        for name in messages
     }
 
 
-_CLASSES = _classes()
+_CLASSES = message_classes("remote_write", _MESSAGES)
 
 
 def parse(name: str, encoded: bytes) -> Message:
     """A message of the request, by its name here. Raises InvalidInput when it is malformed."""
+    return read_message(_CLASSES[name], name[:-1] if name[-1].isdigit() else name, encoded)
+
+
+def read_message(kind: type[Any], name: str, encoded: bytes) -> Message:
+    """A message of `kind`. Raises InvalidInput, with its `name`, when it is malformed."""
     try:
-        return _CLASSES[name].FromString(encoded)
+        return kind.FromString(encoded)
     except DecodeError as error:
         raise InvalidInput(
-            f"the body holds a malformed {name[:-1] if name[-1].isdigit() else name} message; "
-            "check what stands between the sender and here"
+            f"the body holds a malformed {name} message; check what stands between the sender and here"
         ) from error
 
 
