@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,6 +97,20 @@ def test_the_page_says_what_is_down_first(scraping: Scraping, target: WebTarget)
     assert "global.evaluation_interval" in page
     assert 'title="1 targets down">1<' in page
     assert "setpoint up --scrape-config" not in page
+
+
+def test_targets_lead_to_their_metrics(scraping: Scraping, target: WebTarget) -> None:
+    parts, client = scraping(config(target.address))
+    wait_until(lambda: parts.ingest.stats.queue_batches == 0, "an empty queue")
+    assert isinstance(parts.clock, VirtualClock)
+    parts.clock.advance(30)  # a graph ends at a whole step
+    page = client.get("/targets?q=job:good", headers=HTML).text
+    found = re.findall(r'href="(/explore\?[^"]*)"', page)
+    assert len(found) == 3
+    for address in found:
+        [query] = client.get(html.unescape(address), headers=JSON).json()["queries"]
+        assert query["fault"] is None
+        assert query["series"] >= 1, address
 
 
 def test_json_and_filters(scraping: Scraping, target: WebTarget) -> None:

@@ -28,6 +28,7 @@ from setpoint.web import plot
 from setpoint.web.explore_query import Answer, Span, View, run
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 from setpoint.web.prometheus import read_duration_ms, read_instant_ms
+from setpoint.web.ready_queries import of_family
 from setpoint.web.waiting import run_while_wanted
 
 __all__ = ["RANGES", "router"]
@@ -46,7 +47,6 @@ _STARTING_POINTS = 12
 _REFRESH_S, _REFRESH_SLOW_S, _SLOW_S = 5, 60, 1.0
 
 _WORD = re.compile(r"\w+")
-_PART = re.compile(r"_(?:bucket|count|sum)$")
 
 router = APIRouter()
 
@@ -274,16 +274,5 @@ def _every_s(answers: Sequence[Answer], span: Span) -> int:
 def _starting_points(parts: App) -> list[tuple[str, list[tuple[str, str]]]]:
     """Metrics to begin with, those with most series: the name, and queries that make sense of it, in words."""
     names = [row.name for row in parts.usage.top("metric", "series", 8 * _STARTING_POINTS).rows if row.name]
-    known, found = set(names), dict[str, list[tuple[str, str]]]()
-    for name in names:
-        base = _PART.sub("", name)
-        if f"{base}_bucket" in known:
-            found[base] = [
-                ("per second", f"sum(rate({base}_count[5m]))"),
-                ("95th percentile", f"histogram_quantile(0.95, sum by (le) (rate({base}_bucket[5m])))"),
-            ]
-        elif name.endswith(("_total", "_count", "_sum")):
-            found[name] = [("per second", f"sum(rate({name}[5m]))")]
-        else:
-            found[name] = [("values", name)]
+    found = dict(of_family(name, set(names)) for name in names)
     return list(found.items())[:_STARTING_POINTS]

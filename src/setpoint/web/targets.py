@@ -18,6 +18,7 @@ from fastapi.responses import Response
 from setpoint.app import App
 from setpoint.clock import rfc3339
 from setpoint.telemetry.scrape import Health, JobStatus, TargetStatus
+from setpoint.web import ready_queries
 from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
 from setpoint.web.prometheus import Given, answers
 from setpoint.web.terms import Term, read_terms
@@ -112,6 +113,7 @@ def show_targets(
         total=len(everything),
         found=len(found),
         hidden=hidden,
+        explore=_explore,
         more="/targets" + query_string(q=q, limit=min(_ROWS_MAX, 10 * limit)) if hidden else None,
         first=next(
             (row for section in sections for row in section.rows if row.target.health == "down"), None
@@ -121,6 +123,12 @@ def show_targets(
         dropped_shown=_DROPPED_SHOWN,
         every_s=4 if len(found) < _MANY else 10,
     )
+
+
+def _explore(metric: str, target: TargetStatus) -> str:
+    """The page of metrics with what a scrape of `target` says of itself, such as `up`."""
+    labels = {name: target.labels[name] for name in ("job", "instance") if name in target.labels}
+    return ready_queries.address(ready_queries.selector(metric, labels))
 
 
 def _sections(

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from setpoint.app import App
 from setpoint.telemetry.sizes import outlook
 from setpoint.telemetry.usage import SORTS, By, Sort
+from setpoint.web import ready_queries
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 
 __all__ = ["router"]
@@ -60,6 +61,7 @@ def show_telemetry(
         disk_room=_disk_room(figures),
         worst=max(lately, key=lambda refusal: refusal.samples, default=None),
         top=top,
+        explore=lambda row: ready_queries.address(ready_queries.of_usage(top.by, row.name, row.series)),
         tabs=[(name, address(by=name, sort=None, limit=_ROWS)) for name in SORTS],
         sorts={name: address(sort=name) for name in SORTS[by]},
         more=address(limit=min(_ROWS_MAX, limit * 4)) if top.total > limit < _ROWS_MAX else None,
