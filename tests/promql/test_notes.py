@@ -135,3 +135,55 @@ def test_limitk_keeps_the_first_of_each_group() -> None:
     assert held == [{4, 5, 6, 7}, {0, 1, 2, 3}]
     assert at_60("limitk(0, many)").labels == ()
     assert len(at_60("limitk(1000, many)").labels) == 200
+
+
+def test_classic_buckets_that_are_wrong() -> None:
+    series: Series = {
+        'b{le="1"}': every(15, [5, 5]),
+        'b{le="2"}': every(15, [4, 6]),
+        'b{le="4"}': every(15, [3, 7]),
+        'b{le="+Inf"}': every(15, [9, 9]),
+        'b{le="x"}': every(15, [1, 1]),
+        "b": every(15, [1, 1]),
+    }
+    select = selecting(series)
+    found = evaluate_instant(parse("histogram_quantile(0.9, b)"), 0, select)
+    assert found.warnings == (
+        'PromQL warning: bucket label "le" is missing or has a malformed value of "x" (1:25)',
+        'PromQL warning: bucket label "le" is missing or has a malformed value of "" (1:25)',
+    )
+    assert found.infos == (
+        "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see "
+        "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets 2 to 4, "
+        "with a max diff of 2, over 1 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:00Z (1:25)",
+    )
+    assert not evaluate_instant(parse("histogram_quantile(0.9, b)"), 15_000, select).infos
+    outside = evaluate_instant(parse("histogram_quantile(2, b)"), 0, select)
+    assert "PromQL warning: quantile value should be between 0 and 1, got 2 (1:20)" in outside.warnings
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (r'count_values("a\xc5z", many)', r'invalid label name "a\xc5z"'),
+        (
+            r'label_replace(many, "\xff", "", "i", ".*")',
+            r'invalid destination label name in label_replace(): "\xff"',
+        ),
+        ('label_join(many, "", "-", "i")', 'invalid destination label name in label_join(): ""'),
+        ('label_replace(many, "a", "", "i", "(.*")', "invalid regular expression in label_replace(): (.*"),
+        ("topk(NaN, nothing)", "Parameter value is NaN"),
+    ],
+)
+def test_names_and_expressions_that_cannot_be(query: str, message: str) -> None:
+    with pytest.raises(ExecutionError) as raised:
+        at_60(query)
+    assert message in raised.value.message
+
+
+def test_literals_are_read_as_go_reads_them() -> None:
+    text = r'"\xc3\xa9 \u00e9 \101 \n \\ \" é"'
+    assert evaluate_instant(parse(text), 0, selecting({})).text == 'é é A \n \\ " é'
+    assert evaluate_instant(parse(r'"\xff"'), 0, selecting({})).text == "\ufffd"
+    labels = at_60(r'label_replace(things_total, "名", "\xc3\xa9", "", "")').labels
+    assert labels == ({"__name__": "things_total", "名": "é"},)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from setpoint.promql import group_kernels
 from setpoint.promql.budget import SERIES_COST
 from setpoint.promql.context import Context
-from setpoint.promql.errors import ExecutionError
 from setpoint.promql.format import format_number
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact
 from setpoint.promql.native_aggregate import aggregated_values, with_totals
@@ -112,11 +111,7 @@ def _quantile(
 def _count_values(context: Context, node: Aggregation) -> Matrix:
     """How many series of each group have each value; the value becomes a label."""
     assert node.param is not None
-    label = context.text(node.param)
-    if not label:
-        raise ExecutionError(
-            'invalid label name ""; name the label that takes the value, as in count_values("version", x)'
-        )
+    label = context.label_name(node.param, "invalid label name")
     matrix = compact(context.mixed(node.expr))
     grouping = node.grouping
     if not grouping.without:

@@ -16,6 +16,7 @@ from setpoint.promql import group_kernels
 from setpoint.promql.budget import SERIES_COST
 from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
+from setpoint.promql.literals import quoted
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact, merge_rows, without_name
 from setpoint.promql.native import Cells
 from setpoint.promql.native_binary import Side, negated, operate, stacked
@@ -311,5 +312,4 @@ def _side(matrix: Matrix, rows: Rows) -> Side:
 
 
 def _show(labels: Labels) -> str:
-    rest = ", ".join(f'{name}="{labels[name]}"' for name in sorted(labels) if name != NAME)
-    return f"{labels.get(NAME, '')}{{{rest}}}"
+    return f"{{{', '.join(f'{name}={quoted(labels[name])}' for name in sorted(labels))}}}"

@@ -13,6 +13,7 @@ import numpy as np
 from setpoint.promql.budget import TOO_MANY_SAMPLES, Budget
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.from_telemetry import SampleColumns
+from setpoint.promql.literals import is_valid, quoted, readable
 from setpoint.promql.model import FloatGrid, Matrix, Times
 from setpoint.promql.native_series import NativeSamples
 from setpoint.promql.nodes import At, LabelMatcher, Node, StringLiteral, value_type
@@ -129,7 +130,14 @@ class Context:
         """The text of a string literal."""
         if not isinstance(node, StringLiteral):
             raise ExecutionError(f"expected a string, found a {value_type(node)}")
-        return node.value
+        return readable(node.value)
+
+    def label_name(self, node: Node, refusal: str) -> str:
+        """The text of a string literal that names a label; `refusal` is what is wrong if it cannot."""
+        name = node.value if isinstance(node, StringLiteral) else self.text(node)
+        if not name or not is_valid(name):
+            raise ExecutionError(f"{refusal} {quoted(name)}: write a label's name")
+        return name
 
     def on(self, times_ms: Times) -> Context:
         """The same query on other steps."""

@@ -16,6 +16,7 @@ from setpoint.promql.context import TOO_MANY_SAMPLES, Budget, Context, Options, 
 from setpoint.promql.errors import ExecutionError, Unsupported
 from setpoint.promql.from_telemetry import Select, SelectHistograms
 from setpoint.promql.functions import FUNCTIONS
+from setpoint.promql.literals import readable
 from setpoint.promql.model import NAME, Matrix, Times, compact, merge_rows
 from setpoint.promql.native_series import fetch
 from setpoint.promql.nodes import (
@@ -83,7 +84,7 @@ def evaluate_instant(
     as `evaluate`.
     """
     if isinstance(node, StringLiteral):
-        return replace(Matrix.empty(np.array([at_ms], np.int64)), kind="string", text=node.value)
+        return replace(Matrix.empty(np.array([at_ms], np.int64)), kind="string", text=readable(node.value))
     return _run(node, np.array([at_ms], np.int64), (at_ms, at_ms, 0), select, options, budget, histograms)
 
 

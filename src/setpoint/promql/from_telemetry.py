@@ -4,7 +4,7 @@ accepts.
 
 from __future__ import annotations
 
-from setpoint.telemetry.match import predicate
+from setpoint.telemetry.match import compile_expression, predicate
 from setpoint.telemetry.model import (
     HistogramColumns,
     Labels,
@@ -39,5 +39,6 @@ __all__ = [
     "SelectHistograms",
     "Span",
     "StoredHistograms",
+    "compile_expression",
     "predicate",
 ]

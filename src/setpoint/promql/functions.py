@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.errors import InvalidInput
 from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
+from setpoint.promql.from_telemetry import compile_expression
 from setpoint.promql.histogram_functions import HISTOGRAM_FUNCTIONS
 from setpoint.promql.model import NAME, FloatGrid, Matrix, compact, merge_rows, without_name
 from setpoint.promql.nodes import Call, VectorSelector
@@ -227,14 +229,13 @@ def _expand(template: str, found: re.Match[str]) -> str:
 
 def _label_replace(context: Context, call: Call) -> Matrix:
     matrix = context.mixed(call.args[0])
-    target, template, source, expression = (context.text(arg) for arg in call.args[1:])
-    if not target:
-        raise ExecutionError("invalid destination label name in label_replace(): write a label's name")
+    target = context.label_name(call.args[1], "invalid destination label name in label_replace():")
+    template, source, expression = (context.text(arg) for arg in call.args[2:])
     try:
-        pattern = re.compile(expression, re.DOTALL)
-    except re.error as error:
+        pattern = compile_expression(expression)
+    except InvalidInput as error:
         raise ExecutionError(
-            f"invalid regular expression in label_replace(): {expression} ({error})"
+            f"invalid regular expression in label_replace(): {expression}; {error.message}"
         ) from error
     found = [pattern.fullmatch(labels.get(source, "")) for labels in matrix.labels]
     return _relabelled(
@@ -244,9 +245,8 @@ def _label_replace(context: Context, call: Call) -> Matrix:
 
 def _label_join(context: Context, call: Call) -> Matrix:
     matrix = context.mixed(call.args[0])
-    target, separator, *sources = (context.text(arg) for arg in call.args[1:])
-    if not target:
-        raise ExecutionError("invalid destination label name in label_join(): write a label's name")
+    target = context.label_name(call.args[1], "invalid destination label name in label_join():")
+    separator, *sources = (context.text(arg) for arg in call.args[2:])
     joined: list[str | None] = [
         separator.join(labels.get(source, "") for source in sources) for labels in matrix.labels
     ]

@@ -243,32 +243,40 @@ def _almost_equal(a: Any, b: Any) -> Any:
 
 
 @compiled
-def _from_buckets(q: Any, bounds: Any, counts: Any, size: Any) -> Any:  # noqa: PLR0911, PLR0912
-    """The quantile of one classic histogram: ascending `bounds`, cumulative `counts` (Prometheus's
-    BucketQuantile).
-    """
-    if math.isnan(q):
-        return math.nan
-    if q < 0:
-        return -math.inf
-    if q > 1:
-        return math.inf
-    if bounds[size - 1] != math.inf:
-        return math.nan
+def _make_cumulative(bounds: Any, counts: Any, size: Any) -> Any:
+    """Let `counts` only rise, beyond what is rounding: (lowest, highest bound that fell, the largest fall)."""
+    lowest, highest, largest = math.inf, -math.inf, 0.0
+    before = counts[0]
+    for b in range(1, size):
+        count = counts[b]
+        if count > before and not _almost_equal(before, count):
+            before = count
+            continue
+        counts[b] = before
+        if count < before and not _almost_equal(before, count):
+            lowest, highest = min(lowest, bounds[b]), max(highest, bounds[b])
+            largest = max(largest, before - count)
+    return lowest, highest, largest
+
+
+@compiled
+def _merge_bounds(bounds: Any, counts: Any, size: Any) -> Any:
+    """One bucket per bound; how many there are."""
     last = 0
-    for b in range(1, size):  # one bucket per bound
+    for b in range(1, size):
         if bounds[b] == bounds[last]:
             counts[last] += counts[b]
         else:
             last += 1
             bounds[last], counts[last] = bounds[b], counts[b]
-    size = last + 1
-    before = counts[0]
-    for b in range(1, size):  # counts may only rise, beyond what is rounding
-        if counts[b] < before or _almost_equal(before, counts[b]):
-            counts[b] = before
-        else:
-            before = counts[b]
+    return last + 1
+
+
+@compiled
+def _from_buckets(q: Any, bounds: Any, counts: Any, size: Any) -> Any:
+    """The quantile q of one classic histogram: ascending `bounds` without doubles, cumulative `counts`
+    (Prometheus's BucketQuantile).
+    """
     observations = counts[size - 1]
     if size < 2 or observations == 0:
         return math.nan
@@ -290,21 +298,35 @@ def _from_buckets(q: Any, bounds: Any, counts: Any, size: Any) -> Any:  # noqa: 
 
 @compiled
 def bucket_quantile(q: Any, bounds: Any, values: Any, present: Any) -> Any:
-    """histogram_quantile of one histogram: `bounds` float64[b] ascending, `values` and `present` [b, s]."""
+    """histogram_quantile of one histogram: `bounds` float64[b] ascending, `values` and `present` [b, s].
+
+    Answers (values float64[s], present bool[s], fixed float64[3, s]): the last are the lowest and the highest
+    bound whose count was less than one before, and the largest fall; infinity, -infinity and 0 where none was.
+    """
     buckets, steps = values.shape
     out = np.zeros(steps)
     found = np.zeros(steps, np.bool_)
+    fixed = np.empty((3, steps))
     some_bounds, some_counts = np.empty(buckets), np.empty(buckets)
     for j in range(steps):
+        fixed[0, j], fixed[1, j], fixed[2, j] = math.inf, -math.inf, 0.0
         size = 0
         for b in range(buckets):
             if present[b, j]:
                 some_bounds[size], some_counts[size] = bounds[b], values[b, j]
                 size += 1
-        if size > 0:
+        if size == 0:
+            continue
+        found[j] = True
+        if math.isnan(q[j]) or (0 <= q[j] <= 1 and some_bounds[size - 1] != math.inf):
+            out[j] = math.nan
+        elif q[j] < 0 or q[j] > 1:
+            out[j] = math.copysign(math.inf, q[j])
+        else:
+            size = _merge_bounds(some_bounds, some_counts, size)
+            fixed[0, j], fixed[1, j], fixed[2, j] = _make_cumulative(some_bounds, some_counts, size)
             out[j] = _from_buckets(q[j], some_bounds, some_counts, size)
-            found[j] = True
-    return out, found
+    return out, found, fixed
 
 
 def warm() -> None:

@@ -78,12 +78,22 @@ class ClassicHistograms:
         )
 
 
-def histogram_quantile(quantile: FloatGrid, histograms: ClassicHistograms) -> Matrix:
-    """The quantile (float64[s]) of each histogram."""
+def histogram_quantile(
+    quantile: FloatGrid, histograms: ClassicHistograms, note: Callable[[Labels, FloatGrid], None]
+) -> Matrix:
+    """The quantile (float64[s]) of each histogram.
+
+    `note` is told of each whose buckets were not cumulative, and per step of the lowest and highest bound that
+    had to be fixed and by how much at most, float64[3, s] (see `group_kernels.bucket_quantile`).
+    """
     param = np.ascontiguousarray(quantile)
+    labels = iter(histograms.labels)
 
     def answer(bounds: FloatGrid, counts: FloatGrid, held: Presence) -> tuple[FloatGrid, Presence]:
-        values, present = group_kernels.bucket_quantile(param, bounds, counts, held)
+        values, present, fixed = group_kernels.bucket_quantile(param, bounds, counts, held)
+        own = next(labels)
+        if fixed[2].any():
+            note(own, fixed)
         return values, present
 
     return histograms.answered(answer)

@@ -18,7 +18,7 @@ from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.format import format_number
 from setpoint.promql.histogram import ClassicHistograms
-from setpoint.promql.model import FloatGrid, Labels, Matrix, Presence, compact, without_name
+from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact, without_name
 from setpoint.promql.native import Numbers
 from setpoint.promql.native_layout import COUNT, SUM, Layout
 from setpoint.promql.nodes import Call, Node
@@ -78,6 +78,8 @@ def _both(
 ) -> Matrix:
     """The native and the classic histograms of `matrix`, those left out that contradict each other."""
     buckets = ClassicHistograms.of(matrix)
+    for labels in buckets.malformed:
+        context.notes.malformed_bucket(node, _note_name(context, labels), labels.get("le", ""))
     of_buckets = classic(buckets)
     if matrix.histograms is None:
         return of_buckets
@@ -100,6 +102,19 @@ def _both(
     )
 
 
+def _note_name(context: Context, labels: Labels) -> str:
+    """The name that a note shows: Prometheus has dropped it already, unless names are dropped at the end."""
+    return labels.get(NAME, "") if context.options.delayed_name_removal else ""
+
+
+def _quantile(context: Context, argument: Node) -> FloatGrid:
+    """A quantile per step, float64[s]."""
+    quantile = context.scalar(argument)
+    values = np.unique(quantile)
+    context.notes.quantile_outside(argument, values[~((values >= 0) & (values <= 1))].tolist())
+    return quantile
+
+
 def _quantiles(context: Context, node: Node, matrix: Matrix, quantile: FloatGrid) -> Matrix:
     """The quantile (float64[s]) of each histogram in `matrix`, names kept."""
 
@@ -109,17 +124,20 @@ def _quantiles(context: Context, node: Node, matrix: Matrix, quantile: FloatGrid
     def note(labels: Labels, value: float) -> None:
         (native_notes.nan_result if math.isnan(value) else native_notes.nan_skew)(context, node, labels)
 
+    def note_fixed(labels: Labels, fixed: FloatGrid) -> None:
+        context.notes.forced(node, _note_name(context, labels), context.times_ms, fixed)
+
     return _both(
         context,
         node,
         matrix,
         lambda vector: _computed(context, vector, compute, note),
-        lambda buckets: histogram.histogram_quantile(quantile, buckets),
+        lambda buckets: histogram.histogram_quantile(quantile, buckets, note_fixed),
     )
 
 
 def _histogram_quantile(context: Context, call: Call) -> Matrix:
-    quantile, node = context.scalar(call.args[0]), call.args[1]
+    quantile, node = _quantile(context, call.args[0]), call.args[1]
     matrix = _quantiles(context, node, context.mixed(node), quantile)
     return without_name(matrix, context.options.delayed_name_removal)
 
@@ -132,7 +150,7 @@ def _histogram_quantiles(context: Context, call: Call) -> Matrix:
     matrix = context.mixed(node)
     parts: list[Matrix] = []
     for argument in call.args[2:]:
-        quantile = context.scalar(argument)
+        quantile = _quantile(context, argument)
         found = _quantiles(context, node, matrix, quantile)
         for wanted in np.unique(quantile):
             at = np.isnan(quantile) if np.isnan(wanted) else quantile == wanted

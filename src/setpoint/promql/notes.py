@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from setpoint.clock import rfc3339
+from setpoint.promql.model import FloatGrid, Times
 from setpoint.promql.nodes import Node
 
 __all__ = ["Notes", "shown"]
@@ -44,7 +45,7 @@ class _Forced:
     lowest: float
     highest: float
     largest: float
-    count: int = 1
+    count: int
 
     def text(self, said: str) -> str:
         first, last = (rfc3339(at_ms // 1000 * 1000)[:19] + "Z" for at_ms in (self.first_ms, self.last_ms))
@@ -75,22 +76,30 @@ class Notes:
         for value in quantiles:
             self.warn(node, f"quantile value should be between 0 and 1, got {shown(value)}")
 
-    def forced(self, node: Node, name: str, at_ms: int, buckets: tuple[float, float, float]) -> None:
-        """The buckets of a histogram fell at `at_ms`: the lowest and highest that did, and the largest fall."""
+    def malformed_bucket(self, node: Node, name: str, bound: str) -> None:
+        """A series that is to be a bucket has no number in `le`."""
+        text = f'bucket label "le" is missing or has a malformed value of "{bound}"'
+        self.warn(node, f'{text} for metric name "{name}"' if name else text)
+
+    def forced(self, node: Node, name: str, times_ms: Times, fixed: FloatGrid) -> None:
+        """The buckets of a histogram were not cumulative: per step `fixed` float64[3, s] of `histogram_quantile`."""
         text = (
             "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see "
             "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
         )
         if name:
             text += f' for metric name "{name}"'
+        steps = np.flatnonzero(fixed[2] > 0)
+        first_ms, last_ms = int(times_ms[steps[0]]), int(times_ms[steps[-1]])
+        low, high, largest = float(fixed[0].min()), float(fixed[1].max()), float(fixed[2].max())
         known = self._forced.get(text)
         if known is None:
-            self._forced[text] = _Forced(_place(node), at_ms, at_ms, *buckets)
+            self._forced[text] = _Forced(_place(node), first_ms, last_ms, low, high, largest, len(steps))
             return
-        known.first_ms, known.last_ms = min(known.first_ms, at_ms), max(known.last_ms, at_ms)
-        known.lowest, known.highest = min(known.lowest, buckets[0]), max(known.highest, buckets[1])
-        known.largest = max(known.largest, buckets[2])
-        known.count += 1
+        known.first_ms, known.last_ms = min(known.first_ms, first_ms), max(known.last_ms, last_ms)
+        known.lowest, known.highest = min(known.lowest, low), max(known.highest, high)
+        known.largest = max(known.largest, largest)
+        known.count += len(steps)
 
     @property
     def warnings(self) -> tuple[str, ...]:

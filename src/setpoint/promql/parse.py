@@ -16,6 +16,7 @@ import promql_parser
 
 from setpoint.promql.diagnose import advice, locate, structure_size
 from setpoint.promql.errors import QueryError, Unsupported
+from setpoint.promql.literals import unquoted
 from setpoint.promql.nodes import (
     Aggregation,
     At,
@@ -41,6 +42,7 @@ __all__ = ["parse", "prettify"]
 _AT_SUFFIX = re.compile(r"@ (\d+(?:\.\d+)?)(?: offset \S+)?$")
 _NEGATIVE_AT = re.compile(r"@\s*-")
 _LARGEST_MS = 2**62
+_QUOTES = ("'", '"', "`")
 
 # promql-parser recurses on the machine's stack: some thousand levels end the process. Ours is Python's, 1,000 frames.
 _LARGEST_STRUCTURE = 1000
@@ -130,8 +132,9 @@ class _Converter:
         return NumberLiteral(float(tree.val))
 
     def _StringLiteral(self, tree: Any) -> Node:
+        token = self.cursor.text
         self.cursor.take()
-        return StringLiteral(tree.val)
+        return StringLiteral(unquoted(token) if token[:1] in _QUOTES else tree.val)
 
     def _UnaryExpr(self, tree: Any) -> Node:
         self.cursor.take()

@@ -48,6 +48,11 @@ class Cursor:
         """The next token in lower case, or the empty string."""
         return self._tokens[self._at].lower() if self._at < len(self._tokens) else ""
 
+    @property
+    def text(self) -> str:
+        """The next token as it is written."""
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
     def _stands(self, token: str) -> bool:
         return self.peek == token
 

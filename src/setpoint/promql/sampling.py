@@ -55,7 +55,7 @@ def in_parts(context: Context, matrix: Matrix, cost: float) -> Iterator[tuple[sl
 
 def _counts(node: Aggregation, param: FloatGrid, matrix: Matrix) -> npt.NDArray[np.int64] | None:
     """How many series to keep per step, int64[s]; None when there is no step with any."""
-    if not len(param) or not (param >= 1).any():
+    if not len(param) or param.max() < 1:
         return None
     if np.isnan(param).any():
         raise ExecutionError(f"Parameter value is NaN: {node.op} needs a number of series")

@@ -32,6 +32,10 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
 _POSIX = re.compile(r"\[:(alnum|alpha|digit|lower|space|upper|word|xdigit):\]")
 _ONLY_PYTHON = re.compile(r"\(\?(?:[=!>(#]|<[=!]|P[=>])|[*+?}]\+")
+_FLAGS = re.compile(r"\(\?[ims]*(?:-[ims]+)?\)")
+_PARTS = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[ims]*(?:-[ims]+)?\)|\((?:\?[^():]*:?)?|.", re.DOTALL
+)
 _POSIX_RANGES = {
     "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z",
     "space": r"\t\n\v\f\r ", "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f",
@@ -229,8 +233,35 @@ def compile_expression(expression: str, *, dot_takes_newlines: bool = True) -> r
             "that RE2 does not have; write it with alternatives and groups"
         )
     translated = _ESCAPE.sub(lambda found: r"\Z" if found[1] == "z" else found[0], expression)
-    translated = _POSIX.sub(lambda found: _POSIX_RANGES[found[1]], translated)
+    translated = _scoped(_POSIX.sub(lambda found: _POSIX_RANGES[found[1]], translated))
     try:
         return re.compile(translated, (re.DOTALL if dot_takes_newlines else 0) | re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
         raise InvalidInput(f"the regular expression '{expression}' is not valid: {error}") from error
+
+
+def _scoped(expression: str) -> str:
+    """`expression` with flags that stand inside, such as `a((?i)b|c)d`, written for the rest of their group.
+
+    RE2 takes them anywhere, Python at the start only: `a((?i:b)|(?i:c))d`.
+    """
+    if _FLAGS.search(expression, 1) is None:
+        return expression
+    made: list[str] = []
+    # Per open group the flags that were set in it.
+    groups: list[list[str]] = [[]]
+    for found in _PARTS.finditer(expression):
+        part = found[0]
+        if part == "|":
+            flags = groups[-1]
+            part = ")" * len(flags) + "|" + "".join(flags)
+        elif part == ")":
+            part = ")" * (len(groups[-1]) + 1)
+            groups = groups[:-1] or [[]]
+        elif _FLAGS.fullmatch(part):
+            part = f"{part[:-1]}:"
+            groups[-1].append(part)
+        elif part.startswith("("):
+            groups.append([])
+        made.append(part)
+    return "".join(made) + ")" * len(groups[0])
