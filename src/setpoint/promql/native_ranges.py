@@ -298,18 +298,18 @@ def _between(
         native_notes.mixed_range(series.context, series.node, series.labels)
         return None
     if per_second and GAUGE in (before.hint, after.hint):
-        native_notes.not_a_counter(series.context, series.call, series.labels)
+        native_notes.not_a_counter(series.context, series.node, series.labels)
     if not per_second and not before.hint == after.hint == GAUGE:
-        native_notes.not_a_gauge(series.context, series.call, series.labels)
+        native_notes.not_a_gauge(series.context, series.node, series.labels)
     rise = after
     if not per_second or not after.was_reset_since(before):
         try:
             rise, _, reconciled = subtract(after, before)
         except IncompatibleBuckets:
-            native_notes.mixed_schemas(series.context, series.call, series.labels)
+            native_notes.mixed_schemas(series.context, series.node, series.labels)
             return None
         if reconciled:
-            native_notes.reconciled(series.context, series.call, "subtraction")
+            native_notes.reconciled(series.context, series.node, "subtraction")
     return (rise.divided(seconds) if per_second else rise).hinted(GAUGE)
 
 
