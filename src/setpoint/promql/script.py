@@ -1,6 +1,7 @@
 """Runs promqltest scripts in memory: `setpoint test` for users, `tests/conformance` for Prometheus's own.
 
-Each `eval` is a test of its own. Passing means that values, labels, order and error are as expected.
+Each `eval` is a test of its own. Passing means that values, labels, order, error, warnings and infos are as
+expected.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from setpoint.promql.memory import MemoryStore, Value
 from setpoint.promql.model import Matrix
 from setpoint.promql.native_from_classic import custom_bucket_series
 from setpoint.promql.parse import parse
-from setpoint.promql.promqltest import Case, Clear, Command, LabelPairs, Load, read, same
+from setpoint.promql.promqltest import Case, Clear, Command, Expectation, LabelPairs, Load, read, same
 from setpoint.promql.vector import cell
 from setpoint.promql.verdict import Failure, TestVerdict, shown_labels, shown_value
 
@@ -83,13 +84,49 @@ def _outcome(case: Case, store: MemoryStore, options: Options) -> Outcome:
             return _unsupported(case, "does not parse", error.message)
         return Outcome(case, "error", failure=Failure(case.line, case.query, error.message))
     if case.fails:
-        message = "the query must fail, and gave an answer"
-        failure = Failure(case.line, case.query, message, got=_shown(case, matrix))
-    elif _agrees(case, matrix):
+        fault = "the query must fail, and gave an answer"
+        failure = Failure(case.line, case.query, fault, got=_shown(case, matrix))
+    elif not _agrees(case, matrix):
+        failure = Failure(case.line, case.query, expected=_expected(case), got=_shown(case, matrix))
+    elif (message := _note_fault(case.expectations, matrix)) is None:
         return Outcome(case, "passed")
     else:
-        failure = Failure(case.line, case.query, expected=_expected(case), got=_shown(case, matrix))
+        failure = Failure(
+            case.line, case.query, message, _asked(case.expectations), (*matrix.warnings, *matrix.infos)
+        )
     return Outcome(case, "wrong", failure=failure)
+
+
+def _note_fault(expectations: Sequence[Expectation], matrix: Matrix) -> str | None:
+    """What is wrong with the warnings and infos of an answer.
+
+    Each expectation needs one that fits it, and where there are expectations each note must fit one.
+    """
+    for outcome, found in (("warn", matrix.warnings), ("info", matrix.infos)):
+        word = "warning" if outcome == "warn" else "info"
+        wanted = [expectation for expectation in expectations if expectation.outcome == outcome]
+        if found and any(expectation.outcome == f"no_{outcome}" for expectation in expectations):
+            return f"the answer must have no {word}, and has"
+        for expectation in wanted:
+            if not any(_fits(expectation, note) for note in found):
+                return f"the answer has not the {word} that is expected"
+        if wanted and not all(any(_fits(expectation, note) for expectation in wanted) for note in found):
+            return f"the answer has another {word} than expected"
+    return None
+
+
+def _fits(expectation: Expectation, text: str) -> bool:
+    if expectation.form == "regex":
+        return re.search(expectation.text, text) is not None
+    return expectation.form == "" or expectation.text == text
+
+
+def _asked(expectations: Sequence[Expectation]) -> tuple[str, ...]:
+    return tuple(
+        expectation.text or f"expect {expectation.outcome}"
+        for expectation in expectations
+        if expectation.outcome != "fail"
+    )
 
 
 def _answer(case: Case, store: MemoryStore, options: Options) -> Matrix:
@@ -113,12 +150,8 @@ def _refused(case: Case, message: str) -> Outcome:
     for expectation in case.expectations:
         if expectation.outcome != "fail":
             continue
-        is_right = (
-            re.search(expectation.text, message) is not None
-            if expectation.form == "regex"
-            else expectation.text in message
-        )
-        if not is_right:
+        # Our messages say Prometheus's, and what to do about it.
+        if not (expectation.text in message if expectation.form == "msg" else _fits(expectation, message)):
             failure = Failure(
                 case.line, case.query, "", (f"error {expectation.text}",), (f"error {message}",)
             )
