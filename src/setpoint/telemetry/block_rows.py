@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from setpoint.telemetry.compiled import compiled
+from setpoint.telemetry.row_binary import put_text, put_word, text_at, word_at
 
 __all__ = ["columns_of", "count_rows", "gathered", "rows_of"]
+
+_FIXED_BYTES = 36
 
 
 @compiled
@@ -40,40 +43,9 @@ def rows_of(
             generations[place],
         )
         for column in range(5):
-            word = words[column]
-            for _ in range(4 if column == 3 else 8):
-                out[at] = np.uint8(word & np.uint64(255))
-                word >>= np.uint64(8)
-                at += 1
-        length = ends[place] - starts[place]
-        rest = length
-        while rest > 127:
-            out[at] = np.uint8(rest & 127 | 128)
-            rest >>= 7
-            at += 1
-        out[at] = np.uint8(rest)
-        at += 1
-        out[at : at + length] = payload[starts[place] : ends[place]]
-        at += length
+            at = put_word(out, at, words[column], 4 if column == 3 else 8)
+        at = put_text(out, at, payload, starts[place], ends[place])
     return out[:at]
-
-
-@compiled
-def _payload_at(data: Any, at: Any) -> Any:
-    """Start and end of the payload of the row at `at`; an end of -1 when the row is not whole."""
-    at += 36
-    length = np.int64(0)
-    for place in range(9):
-        if at >= len(data):
-            return at, np.int64(-1)
-        byte = np.int64(data[at])
-        at += 1
-        length |= (byte & 127) << (7 * place)
-        if byte < 128:
-            break
-    if length > len(data) - at:
-        return at, np.int64(-1)
-    return at, at + length
 
 
 @compiled
@@ -81,19 +53,11 @@ def count_rows(data: Any) -> Any:
     """Number of rows, -1 when the last is not whole."""
     at, count = np.int64(0), 0
     while at < len(data):
-        _, at = _payload_at(data, at)
+        _, at = text_at(data, at + _FIXED_BYTES)
         if at < 0:
             return -1
         count += 1
     return count
-
-
-@compiled
-def _word(data: Any, at: Any, size: Any) -> Any:
-    word = np.uint64(0)
-    for place in range(size):
-        word |= np.uint64(data[at + place]) << np.uint64(8 * place)
-    return word
 
 
 @compiled
@@ -105,12 +69,12 @@ def columns_of(data: Any, count: Any) -> Any:
     starts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
     at = np.int64(0)
     for place in range(count):
-        fingerprints[place] = _word(data, at, 8)
-        first_ms[place] = np.int64(_word(data, at + 8, 8))
-        last_ms[place] = np.int64(_word(data, at + 16, 8))
-        counts[place] = np.int64(_word(data, at + 24, 4))
-        generations[place] = _word(data, at + 28, 8)
-        starts[place], ends[place] = _payload_at(data, at)
+        fingerprints[place] = word_at(data, at, 8)
+        first_ms[place] = np.int64(word_at(data, at + 8, 8))
+        last_ms[place] = np.int64(word_at(data, at + 16, 8))
+        counts[place] = np.int64(word_at(data, at + 24, 4))
+        generations[place] = word_at(data, at + 28, 8)
+        starts[place], ends[place] = text_at(data, at + _FIXED_BYTES)
         at = ends[place]
     return fingerprints, first_ms, last_ms, counts, generations, starts, ends
 

@@ -11,25 +11,12 @@ from typing import Any
 import numpy as np
 
 from setpoint.telemetry.compiled import compiled
+from setpoint.telemetry.row_binary import put_text, put_word, text_at, word_at
 
 __all__ = ["as_samples", "columns_of", "count_rows", "gathered", "joined", "rows_of"]
 
 _FIXED_BYTES = 20
 _STALE = 0x7FF0000000000002
-
-
-@compiled
-def _put_text(out: Any, at: Any, payload: Any, start: Any, end: Any) -> Any:
-    """A String of RowBinary: its length as a varint, then its bytes; the place after it."""
-    rest = end - start
-    while rest > 127:
-        out[at] = np.uint8(rest & 127 | 128)
-        rest >>= 7
-        at += 1
-    out[at] = np.uint8(rest)
-    at += 1
-    out[at : at + end - start] = payload[start:end]
-    return at + end - start
 
 
 @compiled
@@ -52,31 +39,10 @@ def rows_of(
             continue
         words = (np.uint64(fingerprints[i]), np.uint64(day), np.uint64(version), np.uint64(samples[i]))
         for column in range(4):
-            word = words[column]
-            for _ in range(8 if column in (0, 2) else 4):
-                out[at] = np.uint8(word & np.uint64(255))
-                word >>= np.uint64(8)
-                at += 1
-        at = _put_text(out, at, fine, fine_bounds[i], fine_bounds[i + 1])
-        at = _put_text(out, at, coarse, coarse_bounds[i], coarse_bounds[i + 1])
+            at = put_word(out, at, words[column], 8 if column in (0, 2) else 4)
+        at = put_text(out, at, fine, fine_bounds[i], fine_bounds[i + 1])
+        at = put_text(out, at, coarse, coarse_bounds[i], coarse_bounds[i + 1])
     return out[:at]
-
-
-@compiled
-def _text_at(data: Any, at: Any) -> Any:
-    """Start and end of the text whose length stands at `at`; an end of -1 when it is not whole."""
-    length = np.int64(0)
-    for place in range(9):
-        if at >= len(data):
-            return at, np.int64(-1)
-        byte = np.int64(data[at])
-        at += 1
-        length |= (byte & 127) << (7 * place)
-        if byte < 128:
-            break
-    if length > len(data) - at:
-        return at, np.int64(-1)
-    return at, at + length
 
 
 @compiled
@@ -84,19 +50,11 @@ def count_rows(data: Any) -> Any:
     """Number of rows (fingerprint, day, version, text), -1 when the last is not whole."""
     at, count = np.int64(0), 0
     while at < len(data):
-        _, at = _text_at(data, at + _FIXED_BYTES)
+        _, at = text_at(data, at + _FIXED_BYTES)
         if at < 0:
             return -1
         count += 1
     return count
-
-
-@compiled
-def _word(data: Any, at: Any, size: Any) -> Any:
-    word = np.uint64(0)
-    for place in range(size):
-        word |= np.uint64(data[at + place]) << np.uint64(8 * place)
-    return word
 
 
 @compiled
@@ -106,10 +64,10 @@ def columns_of(data: Any, count: Any) -> Any:
     days, starts, ends = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
     at = np.int64(0)
     for i in range(count):
-        fingerprints[i] = _word(data, at, 8)
-        days[i] = np.int64(_word(data, at + 8, 4))
-        versions[i] = _word(data, at + 12, 8)
-        starts[i], ends[i] = _text_at(data, at + _FIXED_BYTES)
+        fingerprints[i] = word_at(data, at, 8)
+        days[i] = np.int64(word_at(data, at + 8, 4))
+        versions[i] = word_at(data, at + 12, 8)
+        starts[i], ends[i] = text_at(data, at + _FIXED_BYTES)
         at = ends[i]
     return fingerprints, days, versions, starts, ends
 
