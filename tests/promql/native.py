@@ -90,6 +90,7 @@ class Naive:
         for key, times in self.buckets.items():
             index = key - 1000 if key > 0 else -key - 1000
             upper, lower = 2.0 ** (index / 2.0**self.schema), 2.0 ** ((index - 1) / 2.0**self.schema)
+            lower = max(lower, self.threshold)  # the zero bucket reaches into the bucket beside it
             found.append((lower, upper, times) if key > 0 else (-upper, -lower, times))
         if self.zero:
             found.append((-self.threshold, self.threshold, self.zero))
