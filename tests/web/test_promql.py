@@ -14,6 +14,8 @@ import pytest
 from setpoint.app import App
 from setpoint.clock import VirtualClock, stopwatch
 from setpoint.telemetry import MetricBatch, Series, fingerprint
+from setpoint.telemetry.model import HistogramColumns
+from setpoint.telemetry.native_histogram import NativeHistogram
 from tests.web.conftest import NOW_MS, MakeApp, Running, apply, requests, send, services, slo
 
 _NOW_S = NOW_MS // 1000
@@ -165,3 +167,54 @@ def test_too_many_steps(asking: httpx.Client) -> None:
         "error": "exceeded maximum resolution of 11,000 points per timeseries. "
         "Try decreasing the query resolution (?step=XX)",
     }
+
+
+def test_native_histograms_are_answered_as_prometheus_does(
+    make_app: MakeApp, serve: Callable[..., Running]
+) -> None:
+    parts = make_app()
+    labels = {"__name__": "latency", "job": "shop"}
+    times = NOW_MS - 15_000 * np.arange(20, -1, -1, dtype=np.int64)
+    payloads = [
+        NativeHistogram(
+            0, 10.0 * k, 15.0 * k, positive_spans=((0, 2),), positive_counts=(4.0 * k, 6.0 * k)
+        ).encode()
+        for k in range(1, 22)
+    ]
+    send(
+        parts,
+        MetricBatch(
+            [Series(fingerprint(labels), labels, "shop")],
+            np.empty(0, np.int32),
+            np.empty(0, np.int64),
+            np.empty(0),
+            HistogramColumns(np.zeros(21, np.int32), times, payloads),
+        ),
+    )
+    with httpx.Client(base_url=serve(parts).url, timeout=60) as client:
+
+        def ask(query: str) -> Any:
+            return client.get("/api/v1/query", params={"query": query, "time": _NOW_S}).json()["data"][
+                "result"
+            ]
+
+        (found,) = ask("latency")
+        assert found["metric"] == labels
+        assert found["histogram"] == [
+            _NOW_S,
+            {"count": "210", "sum": "315", "buckets": [[0, "0.5", "1", "84"], [0, "1", "2", "126"]]},
+        ]
+        assert ask("histogram_quantile(0.4, rate(latency[5m]))")[0]["value"] == [_NOW_S, "1"]
+        assert ask("histogram_count(increase(latency[5m]))")[0]["value"] == [_NOW_S, "200"]
+        (series,) = client.get(
+            "/api/v1/query_range",
+            params={"query": "sum(latency)", "start": _NOW_S - 60, "end": _NOW_S, "step": 15},
+        ).json()["data"]["result"]
+        assert [histogram["count"] for _, histogram in series["histograms"]] == [
+            "170",
+            "180",
+            "190",
+            "200",
+            "210",
+        ]
+        assert "values" not in series
