@@ -471,5 +471,4 @@ def warm() -> None:
     exact_increase(offsets, timestamps, values, ends, 2000, 3_600_000)
     fold(SUM, offsets, timestamps, values, ends, 2000, np.zeros(2), np.zeros(2), ends, 1)
     group_kernels.warm()
-    hash_kernels.warm()
     number_kernels.warm()
