@@ -162,9 +162,8 @@ class _Join:
         matching = self.node.matching
         # The "one" side is the right one, unless group_right says otherwise.
         many, one = (self.right, self.left) if matching.group == "right" else (self.left, self.right)
+        # Prometheus exchanges the sides of group_right before it fills them: fill_left fills its right side.
         fill_many, fill_one = matching.fill_left, matching.fill_right
-        if matching.group == "right":
-            fill_many, fill_one = fill_one, fill_many
         many_of, one_of, count = _signatures(self.context, many, one, matching)
         one_counts = _counts(self.context, one, one_of, count)
         many_counts = _counts(self.context, many, many_of, count)

@@ -14,6 +14,7 @@ from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.from_telemetry import compile_expression
 from setpoint.promql.histogram_functions import HISTOGRAM_FUNCTIONS
+from setpoint.promql.info import info
 from setpoint.promql.model import NAME, FloatGrid, Matrix, compact, merge_rows, without_name
 from setpoint.promql.nodes import Call, VectorSelector
 from setpoint.promql.ranges import RANGE_FUNCTIONS, absent_labels
@@ -263,6 +264,7 @@ FUNCTIONS: dict[str, Callable[[Context, Call], Value]] = {
     **dict.fromkeys(("sort_by_label", "sort_by_label_desc"), _sort_by_label),
     **dict.fromkeys(("start", "end", "range", "step"), _constant),
     **dict.fromkeys(("max_of", "min_of"), _larger_or_smaller),
+    "info": info,
     "round": _round,
     "scalar": _scalar,
     "vector": _vector,

@@ -42,6 +42,7 @@ __all__ = ["parse", "prettify"]
 _AT_SUFFIX = re.compile(r"@ (\d+(?:\.\d+)?)(?: offset \S+)?$")
 _NEGATIVE_AT = re.compile(r"@\s*-")
 _LARGEST_MS = 2**62
+_STAND_IN = "__setpoint_stand_in__"
 _QUOTES = ("'", '"', "`")
 
 # promql-parser recurses on the machine's stack: some thousand levels end the process. Ours is Python's, 1,000 frames.
@@ -69,7 +70,7 @@ def parse(query: str) -> Node:
     if structure_size(query) >= _LARGEST_STRUCTURE:
         raise QueryError("the query has too many operators and brackets; split it into several", query)
     try:
-        tree = promql_parser.parse(query)
+        tree = promql_parser.parse(_accepted(query))
         # Durations and times are read here, and are ValueErrors where Python cannot hold them.
         node = _Converter(query).node(tree)
     except ValueError as error:
@@ -82,6 +83,19 @@ def prettify(query: str) -> str:
     """`query` laid out over several lines; errors as `parse`."""
     parse(query)
     return str(promql_parser.parse(query).prettify())
+
+
+def _accepted(query: str) -> str:
+    """`query` with a matcher in the label selectors of info() that keeps the parser from refusing those that match
+    empty labels only; the tree goes without it.
+    """
+    if "info" not in query:
+        return query
+    for place in reversed(Cursor(query).info_braces()):
+        rest = query[place + 1 :]
+        comma = "" if rest.lstrip().startswith("}") else ","
+        query = f'{query[: place + 1]}{_STAND_IN}=~".+"{comma}{rest}'
+    return query
 
 
 def _explain(reason: str, query: str) -> QueryError:
@@ -146,7 +160,11 @@ class _Converter:
                 "'or' between label matchers is not supported yet; "
                 f"write a regular expression, or 'or' between two selectors; in: {self.query}"
             )
-        matchers = [LabelMatcher(m.name, _OPERATORS[str(m.op)], m.value) for m in tree.matchers.matchers]
+        matchers = [
+            LabelMatcher(m.name, _OPERATORS[str(m.op)], m.value)
+            for m in tree.matchers.matchers
+            if m.name != _STAND_IN
+        ]
         if tree.name is not None:
             matchers.insert(0, LabelMatcher("__name__", "=", tree.name))
         self.cursor.selector()

@@ -43,6 +43,21 @@ class Cursor:
         line_start = before.rfind("\n") + 1
         return f"{before.count(chr(10)) + 1}:{len(before[line_start:].encode()) + 1}"
 
+    def info_braces(self) -> list[int]:
+        """Where in the text the label selectors of info() open: after its comma, `info(metric, {…})`."""
+        found = []
+        depth = 0
+        calls: list[int] = []
+        for i, token in enumerate(self._tokens):
+            depth += (token in _OPENING) - (token in _CLOSING)
+            if token == "(" and i and self._tokens[i - 1] == "info":
+                calls.append(depth)
+            elif calls and depth < calls[-1]:
+                calls.pop()
+            elif token == "{" and self._tokens[i - 1] == "," and calls and depth == calls[-1] + 1:
+                found.append(self._starts[i])
+        return found
+
     @property
     def peek(self) -> str:
         """The next token in lower case, or the empty string."""

@@ -16,8 +16,10 @@ from setpoint.errors import InvalidInput
 from setpoint.promql.context import Budget, Grid, Options
 from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
 from setpoint.promql.from_telemetry import Matcher, SampleColumns, Select
+from setpoint.promql.info_selector import info_selector
 from setpoint.promql.nodes import (
     At,
+    Call,
     ExactIncrease,
     LabelMatcher,
     MatrixSelector,
@@ -108,6 +110,9 @@ def make_plan(
                 need(part.selector, part.range_ms, first, last)
             case ExactIncrease():
                 need(part.selector, part.window_ms + PREVIOUS_SAMPLE_MS, first, last)
+            case Call() if part.name == "info":
+                visit(part.args[0], grid)
+                need(info_selector(part), options.lookback_ms, first, last)
             case Subquery():
                 inner_first, inner_last = shifted(part.at, part.offset_ms, first, last)
                 inner_first, inner_last, step_ms = subquery_grid(part, inner_first, inner_last, options)
