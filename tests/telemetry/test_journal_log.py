@@ -38,7 +38,9 @@ def test_groups_come_back_in_order_from_generation_to_generation(tmp_path: Path)
     assert log.samples() == {}
     log.begin(65536)
     log.append(0, 3, b"first")
+    assert log.samples() == {65536: 3}
     log.append(1, 4, b"")
+    assert log.samples() == {65536: 7}
     log.begin(131072)
     log.append(0, 5, b"other")
     again = FileLog(tmp_path / "journal")
@@ -114,6 +116,7 @@ def test_what_a_refused_group_left_is_written_over(tmp_path: Path, monkeypatch: 
         patch.setattr("os.fdatasync", _full)
         with pytest.raises(Unavailable, match="No space left"):
             log.append(1, 1, b"x" * 1000)
+    assert log.samples() == {1: 1}
     log.append(2, 1, b"second")
     assert groups_of(log, 1) == [(0, b"first"), (2, b"second")]
     log.close()

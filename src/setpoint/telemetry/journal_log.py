@@ -100,6 +100,7 @@ class FileLog:
         self._file: int | None = None
         self._generation = 0
         self._size = 0
+        self._counted: dict[int, tuple[int, int]] = {}
 
     def begin(self, generation: int) -> None:
         self.close()
@@ -129,7 +130,11 @@ class FileLog:
         self._size += written
 
     def samples(self) -> Mapping[int, int]:
-        return {generation: self._count(generation) for generation in self._generations()}
+        found = {}
+        for generation in self._generations():
+            with suppress(FileNotFoundError):  # a flush has just dropped it
+                found[generation] = self._count(generation)
+        return found
 
     def read(self, generation: int) -> Iterator[Group]:
         path = self._path(generation)
@@ -149,6 +154,7 @@ class FileLog:
                 )
 
     def drop(self, generation: int) -> None:
+        self._counted.pop(generation, None)
         try:
             self._path(generation).unlink(missing_ok=True)
         except OSError as error:
@@ -161,13 +167,16 @@ class FileLog:
             os.close(file)
 
     def _count(self, generation: int) -> int:
-        total = 0
+        """Samples of a generation; only what was appended since the last count is looked at."""
+        at, total = self._counted.get(generation, (0, 0))
         with self._path(generation).open("rb") as file:
-            at, end = 0, os.fstat(file.fileno()).st_size
+            end = self._size if generation == self._generation else os.fstat(file.fileno()).st_size
+            file.seek(at)
             while (found := _next_header(file, at, end)) is not None:
                 total += found[2]
                 at += _HEADER.size + found[0]
                 file.seek(at)
+        self._counted[generation] = at, total
         return total
 
     def _generations(self) -> list[int]:
