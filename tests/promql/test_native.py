@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.promql.native import Naive, rate
 
 from setpoint.errors import InvalidInput
-from setpoint.promql import parse
+from setpoint.promql import Unsupported, parse, prettify
 from setpoint.promql.budget import Budget
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.evaluate import evaluate, evaluate_instant
@@ -221,6 +221,33 @@ def test_the_wider_zero_bucket_wins_and_loses_nothing(left: Naive, right: Naive,
     held = math.fsum((found.zero_count, *found.positive_counts, *found.negative_counts))
     assert close(held, left.count + right.count + 3)
     assert close(found.count, held)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histograms(), observations)
+def test_trims_part_a_histogram_where_fractions_do(model: Naive, limit: float) -> None:
+    store = store_of(a=[(1000, model.stored())])
+    below, above = (
+        values(f"histogram_count(h {operator} {limit})", store, 1000)[0] for operator in ("</", ">/")
+    )
+    assert isinstance(below, float) and isinstance(above, float)
+    assert close(below + above, model.count)
+    if model.count:
+        share = values(f"histogram_fraction(-Inf, {limit}, h)", store, 1000)[0]
+        assert isinstance(share, float) and close(below, share * model.count)
+    assert values(f"h </ 2 * {limit} >/ +Inf", store, 1000)  # binds as a comparison does
+    for operator in ("</", ">/"):
+        assert "incompatible sample types" in ask(f"vector(1) {operator} 2", store, 1000).infos[0]
+        with pytest.raises(InvalidInput):
+            parse(f"h {operator} bool 2")
+
+
+def test_trims_are_operators_not_text() -> None:
+    node = parse('h{i="</"} </ 2 # >/')
+    assert node == parse('h{i = "</"}\n  </ 2')
+    assert parse("h </ 2") != parse("h < 2")
+    with pytest.raises(Unsupported):
+        prettify("h </ 2")
 
 
 def test_custom_bounds_that_both_have_are_kept() -> None:

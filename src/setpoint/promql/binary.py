@@ -19,8 +19,8 @@ from setpoint.promql.errors import ExecutionError
 from setpoint.promql.literals import quoted
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact, merge_rows, without_name
 from setpoint.promql.native import Cells
-from setpoint.promql.native_binary import Side, negated, operate, stacked
-from setpoint.promql.nodes import Binary, Matching
+from setpoint.promql.native_binary import Side, negated, note_floats, operate, stacked
+from setpoint.promql.nodes import TRIMS, Binary, Matching
 
 __all__ = ["binary", "negate"]
 
@@ -89,6 +89,9 @@ def _values(
     """Values where both sides `met`, which of them stay, and those that are native histograms."""
     if node.op in _ARITHMETIC:
         values, keep = _ARITHMETIC[node.op](left[0], right[0]), np.ones(met.shape, np.bool_)
+    elif node.op in TRIMS:
+        values, keep = left[0], np.zeros(met.shape, np.bool_)
+        note_floats(context, node, left, right, met)
     else:
         keep = _COMPARISON[node.op](left[0], right[0])
         values = left[0]

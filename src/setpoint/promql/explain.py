@@ -41,6 +41,8 @@ _ARITHMETIC = {
     "%": "modulo",
     "^": "to the power of",
     "atan2": "atan2",
+    "</": "trimmed to at most",
+    ">/": "trimmed to above",
 }
 _COMPARISONS = {
     "==": "equal to",

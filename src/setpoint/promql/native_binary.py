@@ -17,9 +17,10 @@ from setpoint.promql.context import Context
 from setpoint.promql.model import FloatGrid, Matrix, Presence
 from setpoint.promql.native import GAUGE, Cells, Histogram, IncompatibleBuckets, add, subtract
 from setpoint.promql.native_series import histogram_cells
-from setpoint.promql.nodes import Binary
+from setpoint.promql.native_trim import trimmed
+from setpoint.promql.nodes import TRIMS, Binary
 
-__all__ = ["Side", "negated", "operate", "stacked"]
+__all__ = ["Side", "negated", "note_floats", "operate", "stacked"]
 
 _EQUALITIES = ("==", "!=")
 
@@ -62,6 +63,12 @@ def operate(  # noqa: PLR0917 — both sides, and what the floats became
     return values, keep, cells
 
 
+def note_floats(context: Context, node: Binary, left: Side, right: Side, met: Presence) -> None:
+    """Say where an operator of histograms `met` two floats."""
+    if (met & ~_held(left) & ~_held(right)).any():
+        native_notes.bad_type(context, node, node.op, "float", "float")
+
+
 def _held(side: Side) -> Presence:
     floats, histograms = side
     if histograms is None:
@@ -86,6 +93,8 @@ def _one(
             return left.scaled(right)
         if node.op == "/":
             return left.divided(right)
+        if node.op in TRIMS:
+            return trimmed(left, node.op, right)
     elif isinstance(right, Histogram) and not isinstance(left, Histogram) and node.op == "*":
         return right.scaled(left)
     native_notes.bad_type(context, node, node.op, _kind(left), _kind(right))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
+    "TRIMS",
     "Aggregation",
     "At",
     "Binary",
@@ -151,6 +152,10 @@ class Matching:
     include: tuple[str, ...] = ()
     fill_left: float | None = None
     fill_right: float | None = None
+
+
+TRIMS = ("</", ">/")
+"""The operators that keep the observations of a histogram up to a number, and above it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from setpoint.promql.diagnose import advice, locate, structure_size
 from setpoint.promql.errors import QueryError, Unsupported
 from setpoint.promql.literals import unquoted
 from setpoint.promql.nodes import (
+    TRIMS,
     Aggregation,
     At,
     Binary,
@@ -72,23 +73,37 @@ def parse(query: str) -> Node:
     try:
         tree = promql_parser.parse(_accepted(query))
         # Durations and times are read here, and are ValueErrors where Python cannot hold them.
-        node = _Converter(query).node(tree)
+        converter = _Converter(query)
+        node = converter.node(tree)
     except ValueError as error:
         raise _explain(str(error), query) from error
+    if converter.trims != len(_trims(query)):
+        raise Unsupported(f"the operators </ and >/ are not understood here; in: {query}")
     refuse_unsupported(node, query)
     return node
+
+
+def refuse_rewritten(query: str) -> None:
+    """Raise Unsupported for what promql-parser does not know, and so cannot lay out."""
+    if _trims(query):
+        raise Unsupported(f"queries with </ or >/ cannot be laid out yet; in: {query}")
 
 
 def prettify(query: str) -> str:
     """`query` laid out over several lines; errors as `parse`."""
     parse(query)
+    refuse_rewritten(query)
     return str(promql_parser.parse(query).prettify())
 
 
 def _accepted(query: str) -> str:
-    """`query` with a matcher in the label selectors of info() that keeps the parser from refusing those that match
-    empty labels only; the tree goes without it.
+    """`query` as promql-parser accepts it.
+
+    The label selectors of info() get a matcher that keeps the parser from refusing those that match empty labels
+    only; the tree goes without it. The trim operators become comparisons, which bind as they do.
     """
+    for place in _trims(query):
+        query = f"{query[: place + 1]} {query[place + 2 :]}"
     if "info" not in query:
         return query
     for place in reversed(Cursor(query).info_braces()):
@@ -96,6 +111,11 @@ def _accepted(query: str) -> str:
         comma = "" if rest.lstrip().startswith("}") else ","
         query = f'{query[: place + 1]}{_STAND_IN}=~".+"{comma}{rest}'
     return query
+
+
+def _trims(query: str) -> list[int]:
+    """Where in `query` the trim operators stand."""
+    return Cursor(query).trims() if "</" in query or ">/" in query else []
 
 
 def _explain(reason: str, query: str) -> QueryError:
@@ -118,6 +138,7 @@ class _Converter:
         self.query = query
         self.depth = 0
         self.cursor = Cursor(query)
+        self.trims = 0
 
     def node(self, tree: Any) -> Node:
         """Convert one node and all below it."""
@@ -215,11 +236,17 @@ class _Converter:
 
     def _BinaryExpr(self, tree: Any) -> Node:
         left = self.node(tree.lhs)
+        op = str(tree.op).lower()
+        if self.cursor.peek in TRIMS:
+            op = self.cursor.peek
+            self.trims += 1
         self.cursor.operator()
         right = self.node(tree.rhs)
         modifier = tree.modifier
         if modifier is None:
-            return Binary(str(tree.op).lower(), left, right)
+            return Binary(op, left, right)
+        if op in TRIMS and modifier.return_bool:
+            raise QueryError("bool modifier can only be used on comparison operators", self.query)
         matching = Matching(
             on=modifier.matching is not None
             and modifier.matching.type == promql_parser.LabelModifierType.Include,
@@ -229,7 +256,7 @@ class _Converter:
             fill_left=modifier.fill_values.lhs,
             fill_right=modifier.fill_values.rhs,
         )
-        return Binary(str(tree.op).lower(), left, right, bool(modifier.return_bool), matching)
+        return Binary(op, left, right, bool(modifier.return_bool), matching)
 
     def _at(self, tree: Any) -> At:
         """The `@` modifier, read from the node's text: the attribute panics on times before 1970."""

@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     r"""|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`"""
     r"""|(?:\d|\.\d)(?:[eE][+-]\d|[\w.])*"""
     r"""|[^\W\d][\w:.]*|:[\w:]*"""
-    r"""|==|!=|<=|>=|=~|!~|.""",
+    r"""|==|!=|<=|>=|</|>/|=~|!~|.""",
     re.DOTALL,
 )
 _MODIFIERS = frozenset(
@@ -57,6 +57,12 @@ class Cursor:
             elif token == "{" and self._tokens[i - 1] == "," and calls and depth == calls[-1] + 1:
                 found.append(self._starts[i])
         return found
+
+    def trims(self) -> list[int]:
+        """Where in the text the operators `</` and `>/` stand."""
+        return [
+            start for start, token in zip(self._starts, self._tokens, strict=True) if token in ("</", ">/")
+        ]
 
     @property
     def peek(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import promql_parser
 
 from setpoint.promql.format import format_number
-from setpoint.promql.parse import parse
+from setpoint.promql.parse import parse, refuse_rewritten
 
 __all__ = ["syntax_tree"]
 
@@ -34,6 +34,7 @@ _MATCH_TYPES = {
 def syntax_tree(query: str) -> dict[str, Any]:
     """The tree of `query` as JSON values; errors as `parse`."""
     parse(query)
+    refuse_rewritten(query)
     return _translate(promql_parser.parse(query))
 
 
