@@ -126,7 +126,17 @@ def test_a_lost_session_leads_to_the_login(guarded: App, page: Page, serve: Call
 
 
 @pytest.mark.parametrize(
-    "path", ["/objectives", "/objectives/checkout-availability", "/timeline", "/targets", "/nope"]
+    "path",
+    [
+        "/objectives",
+        "/objectives/checkout-availability",
+        "/timeline",
+        "/targets",
+        "/explore",
+        "/explore?q=requests_total&q=sum(rate(requests_total[5m]))",
+        "/explore?q=requests_total&q=rate(&view=table",
+        "/nope",
+    ],
 )
 def test_works_without_scripts_at_every_width(populated: httpx.Client, browser: Browser, path: str) -> None:
     for width in WIDTHS:

@@ -9,7 +9,7 @@
   const PAUSE_MS = 80;
   const LIMIT = 30;
   const GROUPING = /\b(?:by|without|on|ignoring|group_left|group_right)\s*$/i;
-  const KEYWORDS = new Set("by without on ignoring group_left group_right and or unless bool offset atan2 inf nan".split(" "));
+  const KEYWORDS = new Set("sum min max avg group count stddev stdvar topk bottomk quantile count_values limitk limit_ratio by without on ignoring group_left group_right and or unless bool offset atan2 inf nan".split(" "));
   const DURATIONS = ["1m", "5m", "10m", "15m", "30m", "1h", "6h", "1d", "7d"];
   const list = Object.assign(document.createElement("ul"), { className: "offers", id: "offers", hidden: true });
   list.setAttribute("role", "listbox");
@@ -80,18 +80,18 @@
       place = now;
       return show(DURATIONS.filter((text) => text.startsWith(now.prefix) && text !== now.prefix).map((text) => ({ text, kind: "duration" })), 0);
     }
-    asked = new AbortController();
+    const mine = (asked = new AbortController());
     const given = new URLSearchParams({ of: now.of, prefix: now.prefix, metric: now.metric ?? "", label: now.label ?? "", limit: LIMIT });
     try {
-      const answer = await fetch(`/api/telemetry/complete?${given}`, { signal: asked.signal });
+      const answer = await fetch(`/api/telemetry/complete?${given}`, { signal: mine.signal });
       if (!answer.ok) return close();
       const { items, total } = await answer.json();
-      if (document.activeElement !== here) return;
+      if (document.activeElement !== here || mine.signal.aborted) return;
       place = now;
       const isDone = items.length === 1 && items[0].text === now.prefix;
       show(isDone ? [] : items, total - items.length);
     } catch {
-      close(); // typed on, or the server does not answer: what is typed can be run all the same
+      if (mine === asked && !mine.signal.aborted) close(); // the server does not answer: what is typed can be run all the same
     }
   }
 
