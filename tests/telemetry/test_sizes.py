@@ -92,6 +92,44 @@ def test_when_the_disk_is_full(
     assert outlook(size, 1.0, 35, limit_bytes) == Outlook(DAY_S, kept_days * DAY_S, kept_days, days_left)
 
 
+@pytest.mark.parametrize(
+    ("free_days", "limit_days", "stored_days", "steady_days", "kept_days", "days_left"),
+    [
+        (10, None, 0, 75, 35, 10 / 1.1),
+        (60, None, 0, 75, 35, 35 + (60 - 35 * 1.1) / 0.1),  # samples level off before rollups do
+        (75, None, 0, 75, 35, None),
+        (60, None, 30, 75, 35, None),  # only 45 are to come
+        (None, 50, 0, 50, 10, None),  # rollups stay, so samples go
+        (None, 20, 0, 40, 0, None),
+    ],
+)
+def test_rollups_grow_for_longer_than_samples(  # noqa: PLR0917 — a table of cases
+    free_days: float | None,
+    limit_days: float | None,
+    stored_days: int,
+    steady_days: float,
+    kept_days: float,
+    days_left: float | None,
+) -> None:
+    """One series of 9,000 bytes of samples a day for 35 days, and 900 of rollups for 400; sizes in days of samples."""
+    day = 9_000
+    free_bytes = None if free_days is None else int(free_days * day)
+    size = StoreSize({"blocks": TableSize(stored_days * day, 1, 1)}, sample_bytes=1.0, free_bytes=free_bytes)
+    found = outlook(size, day / DAY_S, 35, limit_days and limit_days * day, series=1, rollup_days=400)
+    assert found is not None
+    assert found.bytes_per_day == pytest.approx(1.1 * day)
+    assert found.kept_days == pytest.approx(kept_days)
+    assert found.days_left == (None if days_left is None else pytest.approx(days_left))
+    assert found.steady_bytes == pytest.approx(steady_days * day)
+
+
+def test_what_a_day_of_a_series_takes_is_measured_when_there_are_some() -> None:
+    tables = {"blocks": TableSize(0, 1, 1), "rollups": TableSize(4_000_000, 3, 2000)}
+    found = outlook(StoreSize(tables, sample_bytes=1.0), 1.0, 35, None, series=10, rollup_days=100)
+    assert found is not None
+    assert found.bytes_per_day == DAY_S + 10 * 2000
+
+
 def test_no_outlook_without_a_pace_or_a_size() -> None:
     assert outlook(StoreSize(), 1.0, 35, None) is None
     assert outlook(StoreSize({"blocks": TableSize(1, 1, 1)}, 1.0), None, 35, None) is None

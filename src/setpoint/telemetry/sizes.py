@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +27,9 @@ _QUERIES = parse_queries(
 
 _SAMPLES_MIN = 100_000
 """Fewer stored samples say nothing of what one takes: the parts weigh more than their content."""
+
+_ROLLUP_BYTES, _ROLLUPS_MIN = 900.0, 1_000
+"""What a day of a series takes as rollups (docs/decisions/0015), until so many rows say it better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,9 @@ class StoreSize:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the samples' growth means: `bytes_per_day` at today's pace; `steady_bytes` when the oldest days go
-    as fast as new ones come, which then reach back `kept_days`; `days_left` until the disk is full, None when
-    it never is.
+    """What the growth of samples and rollups means: `bytes_per_day` at today's pace; `steady_bytes` when the oldest
+    days go as fast as new ones come, of which those of samples then reach back `kept_days`; `days_left` until the
+    disk is full, None when it never is.
     """
 
     bytes_per_day: float
@@ -103,22 +106,56 @@ class SizeMeter:
         self._latest = StoreSize(tables, blocks.bytes / samples if blocks and known else None, free_bytes)
 
 
-def outlook(
-    size: StoreSize, samples_per_s: float | None, retention_days: float, limit_bytes: float | None
+def outlook(  # noqa: PLR0917 — the pace, and how long what is kept
+    size: StoreSize,
+    samples_per_s: float | None,
+    retention_days: float,
+    limit_bytes: float | None,
+    series: int = 0,
+    rollup_days: float = 0.0,
 ) -> Outlook | None:
-    """What `samples_per_s` means for the disk; None when the pace, or what a sample takes, is not known.
+    """What `samples_per_s` of `series` series means for the disk; None when the pace, or what a sample takes, is not
+    known.
 
-    `limit_bytes` is the budget of the whole database, for which the oldest days are dropped; None without
-    one. Only samples are taken to grow.
+    `limit_bytes` is the budget of the whole database, for which the oldest days of samples are dropped; None without
+    one. Only samples and their rollups are taken to grow.
     """
     if not samples_per_s or size.sample_bytes is None:
         return None
-    bytes_per_day = samples_per_s * 86_400 * size.sample_bytes
+    samples_per_day = samples_per_s * 86_400 * size.sample_bytes
+    rollups_per_day = series * _rollup_bytes(size)
+    rollups = rollups_per_day * rollup_days
     kept_days = retention_days
     if limit_bytes:
-        kept_days = min(kept_days, limit_bytes / bytes_per_day)
-    steady_bytes = bytes_per_day * kept_days
-    growth_bytes = steady_bytes - size.tables["blocks"].bytes
-    is_enough = size.free_bytes is None or growth_bytes <= size.free_bytes
-    days_left = None if is_enough else (size.free_bytes or 0) / bytes_per_day
-    return Outlook(bytes_per_day, steady_bytes, kept_days, days_left)
+        kept_days = min(kept_days, max(0.0, limit_bytes - rollups) / samples_per_day)
+    samples = samples_per_day * kept_days
+    growing = (
+        (samples_per_day, samples - _stored(size, "blocks")),
+        (rollups_per_day, rollups - _stored(size, "rollups")),
+    )
+    days_left = None if size.free_bytes is None else _days_until(size.free_bytes, growing)
+    return Outlook(samples_per_day + rollups_per_day, samples + rollups, kept_days, days_left)
+
+
+def _rollup_bytes(size: StoreSize) -> float:
+    """What a day of a series takes as rollups: a row of the table."""
+    table = size.tables.get("rollups")
+    return table.bytes / table.rows if table and table.rows >= _ROLLUPS_MIN else _ROLLUP_BYTES
+
+
+def _stored(size: StoreSize, table: str) -> int:
+    found = size.tables.get(table)
+    return found.bytes if found else 0
+
+
+def _days_until(free_bytes: float, growing: Iterable[tuple[float, float]]) -> float | None:
+    """When what grows has taken `free_bytes`: each by so many bytes a day, so many in all; None when it never has."""
+    left = [(per_day, total / per_day) for per_day, total in growing if per_day > 0 and total > 0]
+    days = 0.0
+    for _, end in sorted(left, key=lambda one: one[1]):
+        pace = sum(per_day for per_day, until in left if until > days)
+        if pace * (end - days) > free_bytes:
+            return days + free_bytes / pace
+        free_bytes -= pace * (end - days)
+        days = end
+    return None

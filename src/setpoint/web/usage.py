@@ -96,7 +96,12 @@ def _figures(parts: App) -> dict[str, Any]:
         "disk_limit_bytes": (settings.disk_limit_gb * 1e9) or None,
         "retention_days": settings.retention_days,
         "outlook": outlook(
-            size, parts.usage.samples_per_s, settings.retention_days, (settings.disk_limit_gb * 1e9) or None
+            size,
+            parts.usage.samples_per_s,
+            settings.retention_days,
+            (settings.disk_limit_gb * 1e9) or None,
+            series,
+            settings.rollup_retention_days,
         ),
     }
 
