@@ -4,7 +4,7 @@ accepts.
 
 from __future__ import annotations
 
-from setpoint.telemetry.match import compile_expression, predicate
+from setpoint.telemetry.match import compile_expression, full_match, predicate
 from setpoint.telemetry.model import (
     HistogramColumns,
     Labels,
@@ -40,5 +40,6 @@ __all__ = [
     "Span",
     "StoredHistograms",
     "compile_expression",
+    "full_match",
     "predicate",
 ]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from setpoint.errors import InvalidInput
 from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
-from setpoint.promql.from_telemetry import compile_expression
+from setpoint.promql.from_telemetry import compile_expression, full_match
 from setpoint.promql.histogram_functions import HISTOGRAM_FUNCTIONS
 from setpoint.promql.info import info
 from setpoint.promql.model import NAME, FloatGrid, Matrix, compact, merge_rows, without_name
@@ -234,11 +234,13 @@ def _label_replace(context: Context, call: Call) -> Matrix:
     template, source, expression = (context.text(arg) for arg in call.args[2:])
     try:
         pattern = compile_expression(expression)
+        accepts = full_match(pattern)
     except InvalidInput as error:
         raise ExecutionError(
             f"invalid regular expression in label_replace(): {expression}; {error.message}"
         ) from error
-    found = [pattern.fullmatch(labels.get(source, "")) for labels in matrix.labels]
+    values = (labels.get(source, "") for labels in context.budget.watch(matrix.labels))
+    found = [pattern.fullmatch(value) if accepts(value) else None for value in values]
     return _relabelled(
         matrix, target, [None if match is None else _expand(template, match) for match in found]
     )

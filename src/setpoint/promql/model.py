@@ -114,11 +114,15 @@ def without_name(matrix: Matrix, delayed: bool) -> Matrix:
     """`matrix` after an operation that drops the metric's name: now, or at the end if `delayed`."""
     if delayed:
         return replace(matrix, drops_name=np.ones(len(matrix.labels), np.bool_))
+    names = {labels.get(NAME) for labels in matrix.labels}
+    if names <= {None}:
+        return matrix
     stripped = tuple(
-        {name: value for name, value in labels.items() if name != NAME} if NAME in labels else labels
-        for labels in matrix.labels
+        [{name: value for name, value in labels.items() if name != NAME} for labels in matrix.labels]
     )
-    return merge_rows(replace(matrix, labels=stripped))
+    result = replace(matrix, labels=stripped)
+    # Series differ in their labels; those of one metric do so without its name as well.
+    return result if len(names) == 1 else merge_rows(result)
 
 
 def merge_rows(matrix: Matrix) -> Matrix:

@@ -18,9 +18,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from setpoint.errors import InvalidInput
+from setpoint.telemetry.linear_match import Automaton, is_dangerous
 from setpoint.telemetry.model import Labels, Matcher
 
-__all__ = ["Glob", "ValueTest", "compile_expression", "matches", "predicate", "refuse_invalid", "value_test"]
+__all__ = [
+    "Glob",
+    "ValueTest",
+    "compile_expression",
+    "full_match",
+    "matches",
+    "predicate",
+    "refuse_invalid",
+    "value_test",
+]
 
 Predicate = Callable[[str], bool]
 Search = Callable[[str], object]
@@ -102,11 +112,15 @@ def value_test(matcher: Matcher) -> ValueTest:
         return ValueTest(frozenset((matcher.value,)), (), None, "", negated)
     globs = _globs(matcher.value)
     if globs is None:
-        return ValueTest(
-            frozenset(), (), compile_expression(matcher.value).fullmatch, _prefix(matcher.value), negated
-        )
+        search = full_match(compile_expression(matcher.value))
+        return ValueTest(frozenset(), (), search, _prefix(matcher.value), negated)
     texts = frozenset(glob.texts[0] for glob in globs if not glob.gaps)
     return ValueTest(texts, tuple(glob for glob in globs if glob.gaps), None, "", negated)
+
+
+def full_match(pattern: re.Pattern[str]) -> Search:
+    """Whether all of a text is described by `pattern`, in a time that cannot explode. Raises InvalidInput."""
+    return Automaton(pattern).fullmatch if is_dangerous(pattern) else pattern.fullmatch
 
 
 def predicate(matcher: Matcher) -> Predicate:
