@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import InvalidInput, Unavailable
-from setpoint.telemetry import Matcher, MetricBatch, SignalStore, histogram_series
+from setpoint.telemetry import Matcher, MetricBatch, SignalStore, histogram_series, side_store
 from setpoint.telemetry.model import HistogramColumns
 from setpoint.telemetry.native_histogram import NativeHistogram
 from tests.telemetry.naive import series
@@ -76,6 +78,31 @@ def test_beyond_what_is_remembered_every_selector_may_match(
     assert jobs_of(store, Matcher("job", "=", "d")) == ["d"]
     assert jobs_of(store, Matcher("job", "=", "no")) == []
     assert jobs_of(SignalStore(telemetry_database), Matcher("job", "=", "no")) == []
+
+
+def test_many_are_read_in_slices_and_too_many_are_refused(
+    telemetry_database: TelemetryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SignalStore(telemetry_database)
+    batch = histograms("a", "b")
+    assert batch.histograms is not None
+    rows = np.repeat(np.arange(2, dtype=np.int32), 50)
+    times = NOW_MS - np.tile(np.arange(50), 2) * 15_000
+    payloads = [NativeHistogram(0, float(k), 1.0, zero_count=float(k)).encode() for k in range(100)]
+    store.write_metrics([replace(batch, histograms=HistogramColumns(rows, times, payloads))])
+    whole = store.read_histograms([], NOW_MS - 10**7, NOW_MS)
+    monkeypatch.setattr(side_store, "_HISTOGRAMS_AT_ONCE", 7)
+    sliced = store.read_histograms([], NOW_MS - 10**7, NOW_MS)
+    assert len(whole.columns.payloads) == 100
+    assert sliced.labels == whole.labels
+    assert sliced.columns.rows.tolist() == whole.columns.rows.tolist()
+    assert sliced.columns.timestamps_ms.tolist() == whole.columns.timestamps_ms.tolist()
+    assert list(sliced.columns.payloads) == list(whole.columns.payloads)
+    assert (np.diff(sliced.columns.timestamps_ms[:50]) > 0).all()
+    monkeypatch.setattr(side_store, "HISTOGRAMS_MAX", 99)
+    with pytest.raises(InvalidInput, match="about 100 native histograms"):
+        store.read_histograms([], NOW_MS - 10**7, NOW_MS)
+    assert store.read_histograms([], -(2**63), NOW_MS - 10**9).labels == ()
 
 
 def test_a_bad_expression_is_refused(telemetry_database: TelemetryDatabase) -> None:

@@ -22,6 +22,13 @@ WHERE fingerprint IN (SELECT fingerprint FROM histograms)
 LIMIT 1 BY fingerprint
 LIMIT {most:UInt32};
 
+-- name: count_histograms
+-- How many native histograms are to be read, those that replace each other among them.
+SELECT count() AS rows
+FROM histograms
+WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
+  AND ts_ms > {start_ms:Int64} AND ts_ms <= {end_ms:Int64};
+
 -- name: read_metadata
 -- What senders said of metric families.
 SELECT metric, type, unit, help FROM metadata FINAL ORDER BY metric;

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from setpoint.database import Columns, TelemetryDatabase, load_queries
+from setpoint.errors import InvalidInput
 from setpoint.telemetry.conditions import condition_of
 from setpoint.telemetry.histogram_series import HistogramSeries
 from setpoint.telemetry.match import refuse_invalid
@@ -29,10 +31,14 @@ from setpoint.telemetry.model import (
 from setpoint.telemetry.series_store import SeriesStore
 from setpoint.telemetry.series_table import SeriesTable
 
-__all__ = ["SideStore", "StoredExemplars", "StoredHistograms"]
+__all__ = ["HISTOGRAMS_MAX", "SideStore", "StoredExemplars", "StoredHistograms"]
 
 _QUERIES = load_queries("setpoint.telemetry")
 _MATCHERS = "/* matchers */"
+HISTOGRAMS_MAX = 600_000
+"""Native histograms of one answer: some 600 MB, as Prometheus's limit on samples would allow."""
+
+_HISTOGRAMS_AT_ONCE = 50_000
 _METADATA_KEPT = 100_000
 """Families remembered as written; beyond that all are forgotten and written again, which is harmless."""
 
@@ -129,12 +135,36 @@ class SideStore:
         )
 
     def read_histograms(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredHistograms:
-        """The native histograms with start_ms < t <= end_ms; errors as `read_exemplars`."""
-        rows, labels = self._read("read_histograms", matchers, start_ms, end_ms)
-        payloads = [bytes.fromhex(payload) for payload in rows["payload"].tolist()]
+        """The native histograms with start_ms < t <= end_ms; errors as `read_exemplars`, and InvalidInput for more than
+        `HISTOGRAMS_MAX`.
+        """
+        refuse_invalid(matchers)
+        condition, parameters = condition_of(matchers)
+        counted = _QUERIES["count_histograms"].replace(_MATCHERS, condition)
+        count = int(self._db.query(counted, start_ms=start_ms, end_ms=end_ms, **parameters)["rows"][0])
+        if count > HISTOGRAMS_MAX:
+            raise InvalidInput(
+                f"about {count:,} native histograms would be read, at most {HISTOGRAMS_MAX:,} are: "
+                "ask for fewer series or a shorter time"
+            )
+        query = _QUERIES["read_histograms"].replace(_MATCHERS, condition)
+        fingerprints, times, payloads = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], list[bytes]()
+        slices = -(-count // _HISTOGRAMS_AT_ONCE)
+        edges = [start_ms + (end_ms - start_ms) * k // max(slices, 1) for k in range(slices + 1)]
+        for first_ms, last_ms in pairwise(edges):
+            rows = self._db.query(query, start_ms=first_ms, end_ms=last_ms, **parameters)
+            fingerprints.append(rows["fingerprint"].astype(np.uint64))
+            times.append(rows["ts_ms"].astype(np.int64))
+            payloads += map(bytes.fromhex, rows["payload"].tolist())
+        series, instants = np.concatenate(fingerprints), np.concatenate(times)
+        order = np.lexsort((instants, series))
+        named, places = np.unique(series[order], return_inverse=True)
+        labels = self._series.labels(condition, parameters, named)
         return StoredHistograms(
-            labels,
-            HistogramColumns(rows["row"].astype(np.int32), rows["ts_ms"].astype(np.int64), payloads),
+            tuple(labels[fingerprint] for fingerprint in named.tolist()),
+            HistogramColumns(
+                places.astype(np.int32), instants[order], [payloads[place] for place in order.tolist()]
+            ),
         )
 
     def select_histograms(
