@@ -116,6 +116,9 @@ def test_what_is_stored_already_is_admitted_at_start_and_counts() -> None:
     assert guard.counted == 150
     assert not guard.refusals
     assert admitted(guard, bomb(count=10), "") == 0
+    assert guard.senders == 0
+    assert admitted(guard, bomb(count=10), "scrape shop") == 10
+    assert guard.senders == 1
 
 
 def test_a_recount_makes_room_and_keeps_what_came_meanwhile() -> None:

@@ -225,8 +225,8 @@ class Protection:
 
     @property
     def senders(self) -> int:
-        """How many senders have series."""
-        return len(self._counts.senders)
+        """How many senders have series; those that were read from the store and did not come again are nobody's."""
+        return len(self._counts.senders) - ("" in self._counts.senders)
 
     @property
     def _pairs_from(self) -> int:
