@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from setpoint import objective, telemetry
+from setpoint import objective
 from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
@@ -33,6 +33,7 @@ from setpoint.telemetry.disk import DiskBudget, DiskState, Eviction
 from setpoint.telemetry.housekeeping import Housekeeping
 from setpoint.telemetry.protect import Limits, Protection
 from setpoint.telemetry.receive import Receiver, last_samples
+from setpoint.telemetry.register import register as register_telemetry
 from setpoint.telemetry.retention import Policy, Retention, policy_of
 from setpoint.telemetry.rollup_store import Rollups
 from setpoint.telemetry.scrape import Scraper, own_job
@@ -109,7 +110,7 @@ def default_registry() -> Registry:
     """Every resource kind that this Setpoint knows."""
     registry = Registry()
     objective.register(registry)
-    telemetry.register(registry, read_selector)
+    register_telemetry(registry, read_selector)
     return registry
 
 
