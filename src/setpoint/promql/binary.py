@@ -6,7 +6,7 @@ done on whole rows. The rules are those of Prometheus's VectorBinop and the set 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -110,16 +110,22 @@ def _signature(labels: Labels, matching: Matching) -> tuple[tuple[str, str], ...
     return tuple(sorted((name, value) for name, value in labels.items() if name not in left_out))
 
 
+def _key_of(matching: Matching) -> Callable[[Labels], Hashable]:
+    """What is equal for two series exactly where their signatures are; quicker to make."""
+    if matching.on:
+        names = sorted(set(matching.labels))
+        return lambda labels: tuple([labels.get(name, "") for name in names])
+    left_out = {*matching.labels, NAME}
+    return lambda labels: frozenset([pair for pair in labels.items() if pair[0] not in left_out])
+
+
 def _signatures(context: Context, left: Matrix, right: Matrix, matching: Matching) -> tuple[Rows, Rows, int]:
     """The number of each series' signature, for both sides, and how many there are."""
-    known: dict[tuple[tuple[str, str], ...], int] = {}
+    known: dict[Hashable, int] = {}
+    key_of = _key_of(matching)
     numbered = [
         np.array(
-            [
-                known.setdefault(_signature(own, matching), len(known))
-                for own in context.budget.watch(side.labels)
-            ],
-            np.intp,
+            [known.setdefault(key_of(own), len(known)) for own in context.budget.watch(side.labels)], np.intp
         )
         for side in (left, right)
     ]
@@ -242,15 +248,13 @@ class _Join:
 
     def _labels(self, many: Labels, one: Labels) -> Labels:
         matching = self.node.matching
-        result = dict(many)
         drop_now = self.node.return_bool and not self.context.options.delayed_name_removal
-        if drop_now or self.node.op in _ARITHMETIC:
-            result.pop(NAME, None)
+        dropped = {NAME} if drop_now or self.node.op in _ARITHMETIC else set()
+        if matching.group is None and matching.on:
+            return {name: many[name] for name in matching.labels if name in many and name not in dropped}
         if matching.group is None:
-            if matching.on:
-                result = {name: value for name, value in result.items() if name in matching.labels}
-            else:
-                result = {name: value for name, value in result.items() if name not in matching.labels}
+            dropped.update(matching.labels)
+        result = {name: value for name, value in many.items() if name not in dropped}
         for name in matching.include:
             if one.get(name):
                 result[name] = one[name]
@@ -262,23 +266,25 @@ class _Join:
         self._refuse_multiple_matches(parts[0])
         present = np.concatenate([part.matched & part.keep for part in parts])
         rows = sum(len(part.labels) for part in parts)
-        drops = np.full(rows, self.node.return_bool)
-        return merge_rows(
-            compact(
-                Matrix(
-                    tuple(labels for part in parts for labels in part.labels),
-                    self.context.times_ms,
-                    np.concatenate([part.values for part in parts]),
-                    present,
-                    drops_name=drops,
-                    histograms=stacked(*((part.values, part.histograms) for part in parts)),
-                )
+        result = compact(
+            Matrix(
+                tuple(labels for part in parts for labels in part.labels),
+                self.context.times_ms,
+                np.concatenate([part.values for part in parts]),
+                present,
+                drops_name=np.full(rows, self.node.return_bool),
+                histograms=stacked(*((part.values, part.histograms) for part in parts)),
             )
         )
+        if len(parts) == 1 and self.node.matching.group is None and _is_unique(parts[0].signatures):
+            return result  # one series per signature, and the labels tell signatures apart
+        return merge_rows(result)
 
     def _refuse_multiple_matches(self, part: _Part) -> None:
         """Two results of one match group at a step: an error, also where a filter would drop one of them."""
         grouped = self.node.matching.group is not None
+        if _is_unique(part.signatures):
+            return
         keys: dict[tuple[int, frozenset[tuple[str, str]]], int] = {}
         target = np.array(
             [
@@ -306,6 +312,10 @@ class _Part:
     keep: Presence
     histograms: Cells | None
     matched: Presence
+
+
+def _is_unique(numbers: Rows) -> bool:
+    return len(np.unique(numbers)) == len(numbers)
 
 
 def _side(matrix: Matrix, rows: Rows) -> Side:
