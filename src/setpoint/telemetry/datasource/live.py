@@ -84,6 +84,7 @@ class Live:
         self._asked_ms: dict[Selector, int] = {}
         self._roots: dict[Selector, _Root] = {}
         self._root_of: dict[Selector, Selector] = {}
+        self._is_settled = True
         self._missed_from_ms: int | None = None
         self._most = _GATHERED_MAX
         self._evicted_ms = 0
@@ -105,16 +106,13 @@ class Live:
                 "counter: true, or with a range of a few minutes"
             )
         with self._lock:
-            is_new = selector not in self._asked_ms
+            self._is_settled &= selector in self._asked_ms
             self._asked_ms[selector] = now_ms
-            if is_new:
-                self._settle(now_ms)
-            root = self._roots[self._root_of[selector]]
-            reached_ms, refused = root.reached_ms, root.fault
-        if now_ms - reached_ms > self._patience_ms:
+            root = self._roots.get(self._root_of.get(selector, selector))
+        if root is not None and now_ms - root.reached_ms > self._patience_ms:
             name = self._connection.name
-            if refused:
-                raise InvalidInput(f"data source '{name}' refuses the query: {refused}")
+            if root.fault:
+                raise InvalidInput(f"data source '{name}' refuses the query: {root.fault}")
             if self._connection.fault:
                 raise Unavailable(f"data source '{name}': {self._connection.fault}")
         return self.head.select(matchers, start_ms, end_ms)
@@ -156,7 +154,8 @@ class Live:
             return tuple(dict.fromkeys(root.fault for root in self._roots.values() if root.fault))
 
     def _settle(self, now_ms: int) -> None:
-        """Find the roots anew after a selector came or went; a new one goes on from one that covered it."""
+        """Find the roots anew after selectors came or went; a new one goes on from one that covered it."""
+        self._is_settled = True
         former = self._root_of
         self._root_of = cover(self._asked_ms)
         roots: dict[Selector, _Root] = {}
@@ -207,7 +206,7 @@ class Live:
             unwanted = [one for one, asked_ms in self._asked_ms.items() if now_ms - asked_ms > _WANTED_MS]
             for one in unwanted:
                 del self._asked_ms[one]
-            if unwanted:
+            if unwanted or not self._is_settled:
                 self._settle(now_ms)
             for root in self._roots.values():
                 if root.reached_ms < now_ms - DEPTH_MS:

@@ -24,7 +24,7 @@ from setpoint.telemetry.table.rows import Refs
 
 __all__ = ["Answers"]
 
-_ANSWERS_MAX = 1024
+_ANSWERS_MAX = 4096
 _REFS_MAX = 1 << 22
 _LABELS_MAX = 1 << 18
 _ROUNDS_MAX = 20
