@@ -61,6 +61,8 @@ EXPLAINED = {
     "sum(a) / 2": "(a, summed over all series) divided by 2",
     "a > 5": "a, only where greater than 5",
     "a > bool 5": "1 where a is greater than 5, else 0",
+    "a </ 5": "a, of its observations only those up to 5",
+    "a >/ 5": "a, of its observations only those above 5",
     "a and b": "a, where there is also b",
     "a or b": "a; where there is none, b",
     "a unless on (job) b": "a, where there is no b (matched on job)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,7 +17,9 @@ from setpoint.clock import VirtualClock
 from setpoint.telemetry import MetricBatch, Series, fingerprint
 from setpoint.web import plot
 from setpoint.web.complete import fitting
+from tests.telemetry.datasource.upstream import upstream
 from tests.web.conftest import HTML, JSON, NOW_MS, requests, send
+from tests.web.test_datasource import SOURCE
 from tests.web.test_usage import batch
 
 RATE = "sum by (code) (rate(requests_total[1m]))"
@@ -60,7 +63,7 @@ def test_a_query_has_values_words_and_what_it_took(measured: httpx.Client) -> No
     assert good["last"] == pytest.approx(19)
     assert bad["mean"] == pytest.approx(1)
     assert query["took_s"] > 0
-    assert query["origin"] == {"memory": 2 * (16 * 12), "stored": 0, "rolled_up": 0}
+    assert query["origin"] == {"memory": 2 * (16 * 12), "stored": 0, "rolled_up": 0, "elsewhere": 0}
 
 
 def test_the_step_follows_the_range(measured: httpx.Client) -> None:
@@ -287,6 +290,44 @@ def test_the_link_to_prometheus_s_api_gives_the_same(measured: httpx.Client) -> 
     [address] = re.findall(r'<a href="(/api/v1/query_range[^"]*)"', text)
     result = measured.get(html.unescape(address)).json()["data"]["result"]
     assert [one["values"][-1][1] for one in result] == ["19", "1"]
+
+
+def test_what_prometheus_warns_of_is_said(measured: httpx.Client) -> None:
+    [query] = asked(measured, "rate(requests_total[1m]) + quantile(2, vector(1))")["queries"]
+    assert any("quantile value should be between 0 and 1" in note for note in query["warnings"])
+    assert "quantile value should be between 0 and 1" in html.unescape(
+        shown(measured, "quantile(2, vector(1))")
+    )
+    [query] = asked(measured, "rate(process_gauge[1m]) or rate(requests_total[1m])")["queries"]
+    assert query["warnings"] == []
+
+
+@pytest.fixture
+def ended_sources(parts: App) -> Iterator[None]:
+    """Ends what reads data sources, after the test."""
+    yield
+    parts.datasources.close()
+
+
+@pytest.mark.usefixtures("ended_sources")
+def test_a_data_source_can_be_read(client: httpx.Client) -> None:
+    with upstream() as server:
+        for at_ms in range(NOW_MS - 600_000, NOW_MS + 1, 15_000):
+            server.samples.add("hits_total", at_ms, 7)
+        declared = {"name": "s.yaml", "text": SOURCE.format(url=server.url)}
+        assert client.post("/api/resources", json={"files": [declared]}).status_code == 200
+        [query] = asked(client, "hits_total", range="5m", source="far")["queries"]
+        assert query["fault"] is None
+        assert query["rows"][0]["last"] == 7
+        assert query["origin"]["elsewhere"] > 10
+        assert query["origin"]["memory"] == 0
+        text = shown(client, "hits_total", range="5m", source="far")
+        assert '<option value="far" selected>' in text
+        assert "from the data source)" in text
+        assert "/api/datasources/far/api/v1/query_range?" in text
+        assert addresses(text, "ranges")["1h"]["source"] == ["far"]
+        [query] = asked(client, "hits_total", source="near")["queries"]
+        assert "there is no data source 'near'" in query["fault"]["message"]
 
 
 # ---- completion ------------------------------------------------------------------------------------------------------

@@ -52,6 +52,10 @@ _COMPARISONS = {
     ">=": "at least",
     "<=": "at most",
 }
+_TRIMS = {
+    "</": "{left}, of its observations only those up to {right}",
+    ">/": "{left}, of its observations only those above {right}",
+}
 _SETS = {
     "and": "{left}, where there is also {right}",
     "or": "{left}; where there is none, {right}",
@@ -193,8 +197,9 @@ def _aggregation(node: Aggregation) -> str:
 
 def _binary(node: Binary) -> str:
     left, right = _bracketed(node.left), _bracketed(node.right)
-    if node.op in _SETS:
-        text = _SETS[node.op].format(left=left, right=right)
+    template = _SETS.get(node.op) or _TRIMS.get(node.op)
+    if template is not None:
+        text = template.format(left=left, right=right)
     elif node.op in _COMPARISONS and node.return_bool:
         text = f"1 where {left} is {_COMPARISONS[node.op]} {right}, else 0"
     elif node.op in _COMPARISONS:

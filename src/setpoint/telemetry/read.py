@@ -29,11 +29,13 @@ class Origin:
     memory: int = 0
     stored: int = 0
     rolled_up: int = 0
+    elsewhere: int = 0
+    """Read from another server, a data source."""
 
     @property
     def samples(self) -> int:
         """All of them."""
-        return self.memory + self.stored + self.rolled_up
+        return self.memory + self.stored + self.rolled_up + self.elsewhere
 
 
 class Reader:

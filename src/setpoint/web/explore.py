@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -62,6 +63,7 @@ class State:
     step: str = ""
     view: View = "graph"
     limit: int = _SERIES
+    source: str = ""
 
     def address(self, **changed: Any) -> str:
         """The address of this page with some of it changed."""
@@ -72,6 +74,7 @@ class State:
             start=now.start,
             end=now.end,
             step=now.step,
+            source=now.source,
             view=now.view if now.view != "graph" else "",
             limit=now.limit if now.limit != _SERIES else None,
         )
@@ -120,6 +123,7 @@ async def show_explore(
     step: Annotated[str, Query(max_length=40)] = "",
     view: View = "graph",
     limit: Annotated[int, Query(ge=1, le=_SERIES_MAX)] = _SERIES,
+    source: Annotated[str, Query(max_length=253)] = "",
     add: bool = False,
     drop: int | None = None,
 ) -> Response:
@@ -129,7 +133,7 @@ async def show_explore(
         raise InvalidInput(
             f"ask for at most {_QUERIES_MAX} queries of at most {_QUERY_LENGTH_MAX:,} characters"
         )
-    state = State(kept, range_text, start, end, step, view, limit)
+    state = State(kept, range_text, start, end, step, view, limit, source)
     has_new = add or not kept
     return await run_while_wanted(request, lambda gone: _answer(request, parts, state, gone, has_new=has_new))
 
@@ -138,7 +142,8 @@ def _answer(request: Request, parts: App, state: State, gone: threading.Event, *
     """Run the queries one after the other and show what they give."""
     span = state.span(parts.clock.now_ms())
     answers = [
-        run(parts, text, span, state.view, state.limit, is_canceled=gone.is_set) for text in state.queries
+        run(parts, text, span, state.view, state.limit, source=state.source, is_canceled=gone.is_set)
+        for text in state.queries
     ]
     events = _events(parts, span)
     if wants_json(request):
@@ -178,6 +183,7 @@ def _page(
         api_address=_api_address(state, span),
         picture=plot.draw(*drawn, (span.start_ms, span.end_ms), marks) if drawn else None,
         data=_data(*drawn, span, events) if drawn else None,
+        sources=_sources(parts, state),
         events=events[:_MARKS_LISTED],
         events_hidden=max(0, len(events) - _MARKS_LISTED),
         starting_points=[] if answers else _starting_points(parts),
@@ -226,10 +232,11 @@ def _point(answer: Answer) -> tuple[str, str, str] | None:
 
 def _api_address(state: State, span: Span) -> str:
     """The first query at Prometheus's API."""
+    api = f"/api/datasources/{quote(state.source, safe='')}/api/v1" if state.source else "/api/v1"
     if state.view == "table":
-        return "/api/v1/query" + query_string(query=state.queries[:1], time=span.end_ms / 1000)
+        return f"{api}/query" + query_string(query=state.queries[:1], time=span.end_ms / 1000)
     times = {"start": span.start_ms / 1000, "end": span.end_ms / 1000, "step": span.step_ms / 1000}
-    return "/api/v1/query_range" + query_string(query=state.queries[:1], **times)
+    return f"{api}/query_range" + query_string(query=state.queries[:1], **times)
 
 
 def _label(event: Event) -> str:
@@ -269,6 +276,12 @@ def _every_s(answers: Sequence[Answer], span: Span) -> int:
     if sum(answer.took_s for answer in answers) > _SLOW_S:
         return _REFRESH_SLOW_S
     return min(_REFRESH_SLOW_S, max(_REFRESH_S, span.step_ms // 1000))
+
+
+def _sources(parts: App, state: State) -> list[str]:
+    """The data sources to choose from; none when there is none."""
+    known = {one.name for one in parts.datasources.statuses()}
+    return sorted(known | ({state.source} if state.source else set()))
 
 
 def _starting_points(parts: App) -> list[tuple[str, list[tuple[str, str]]]]:

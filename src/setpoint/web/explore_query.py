@@ -22,6 +22,7 @@ from setpoint.promql.evaluate import evaluate, evaluate_instant
 from setpoint.promql.explain import explain
 from setpoint.promql.model import FloatGrid, Matrix, Presence, compact
 from setpoint.promql.plan import check_resolution
+from setpoint.telemetry import Matcher, SampleColumns, Select
 from setpoint.telemetry.read import Origin
 
 __all__ = ["Answer", "Fault", "Row", "Span", "View", "run"]
@@ -86,6 +87,8 @@ class Answer:
     times_ms: Sequence[int] = ()
     took_s: float = 0.0
     origin: Origin = field(default_factory=Origin)
+    warnings: Sequence[str] = ()
+    infos: Sequence[str] = ()
 
 
 def run(
@@ -95,11 +98,13 @@ def run(
     view: View,
     limit: int,
     *,
+    source: str = "",
     is_canceled: Callable[[], bool] = lambda: False,
 ) -> Answer:
     """Answer one query over `span`, or at its end in a table; never raises a SetpointError.
 
-    It takes its turn among all queries and keeps to their limits.
+    It takes its turn among all queries and keeps to their limits. `source` names the data source to read, empty for
+    Setpoint's own samples.
     """
     elapsed_s, origin, explanation = stopwatch(), Origin(), ""
     try:
@@ -109,21 +114,19 @@ def run(
         if not is_instant:
             check_resolution(span.start_ms, span.end_ms, span.step_ms)
         with parts.queries.running(elapsed_s=elapsed_s, is_canceled=is_canceled) as budget:
-            select = partial(parts.reader.select, admit=budget.foresee, origin=origin)
+            if source:
+                select: Select = partial(_fetched, parts.datasources.get(source).fetch, origin)
+                read_histograms = None
+            else:
+                select = partial(parts.reader.select, admit=budget.foresee, origin=origin)
+                read_histograms = parts.reader.select_histograms
             if is_instant:
                 matrix = evaluate_instant(
-                    node, span.end_ms, select, budget=budget, histograms=parts.reader.select_histograms
+                    node, span.end_ms, select, budget=budget, histograms=read_histograms
                 )
             else:
-                matrix = evaluate(
-                    node,
-                    span.start_ms,
-                    span.end_ms,
-                    span.step_ms,
-                    select,
-                    budget=budget,
-                    histograms=parts.reader.select_histograms,
-                )
+                grid = span.start_ms, span.end_ms, span.step_ms
+                matrix = evaluate(node, *grid, select, budget=budget, histograms=read_histograms)
     except SetpointError as error:
         return Answer(query, explanation, _fault(error), took_s=elapsed_s(), origin=origin)
     histograms = int(matrix.is_histogram.any(axis=1).sum())
@@ -142,7 +145,18 @@ def run(
         times_ms=matrix.times_ms.tolist(),
         took_s=elapsed_s(),
         origin=origin,
+        warnings=matrix.warnings,
+        infos=matrix.infos,
     )
+
+
+def _fetched(
+    fetch: Select, origin: Origin, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+) -> SampleColumns:
+    """What a data source gives, counted."""
+    found = fetch(matchers, start_ms, end_ms)
+    origin.elsewhere += len(found.timestamps_ms)
+    return found
 
 
 def _fault(error: SetpointError) -> Fault:
