@@ -7,7 +7,7 @@ one side only: a series whose histograms have expired still counts as one that h
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,36 +22,38 @@ __all__ = ["HistogramSeries"]
 _QUERIES = load_queries("setpoint.telemetry")
 _SERIES_MAX = 50_000
 """Series that are remembered one by one; beyond, every selector may match."""
-_ANSWERS_MAX = 1000
+_ANSWERS_MAX = 200
 
 
 class HistogramSeries:
     """The series that ever had a native histogram. Thread-safe."""
 
-    def __init__(self, db: TelemetryDatabase, table: SeriesTable) -> None:
+    def __init__(self, db: TelemetryDatabase, table: SeriesTable, loaded: Callable[[int], None]) -> None:
+        """`loaded` is told the newest time of a histogram that was stored before the first question."""
         self._db = db
         self._table = table
         self._lock = threading.Lock()
+        self._loaded = loaded
         self._is_loaded = False
         self._known: set[int] = set()
-        self._labels: list[Labels] = []
-        # Per selector: of how many series it is known that none matches, or None when one does.
-        self._answers: dict[tuple[Matcher, ...], int | None] = {}
+        self._series: list[tuple[int, Labels]] = []
+        # Per selector how many series were looked at, and those that match.
+        self._answers: dict[tuple[Matcher, ...], tuple[int, list[tuple[int, Labels]]]] = {}
 
     def note(self, refs: npt.NDArray[np.int32]) -> None:
         """Histograms of these rows of the series table are written."""
         refs = np.unique(refs)
         fingerprints = self._table.fingerprints(refs).tolist()
         with self._lock:
-            if len(self._labels) > _SERIES_MAX:
+            if len(self._series) > _SERIES_MAX:
                 return
             for ref, fingerprint in zip(refs.tolist(), fingerprints, strict=True):
                 if fingerprint not in self._known:
                     self._known.add(fingerprint)
-                    self._labels.append(self._table.labels(ref))
+                    self._series.append((fingerprint, self._table.labels(ref)))
 
-    def may_match(self, matchers: Sequence[Matcher]) -> bool:
-        """False when no series that satisfies the matchers can have histograms.
+    def matching(self, matchers: Sequence[Matcher]) -> list[tuple[int, Labels]] | None:
+        """Fingerprint and labels of the series that satisfy the matchers; None when they are too many to know.
 
         Raises InvalidInput for a bad expression, Unavailable when the engine does not answer the first question.
         """
@@ -59,21 +61,19 @@ class HistogramSeries:
         key = tuple(matchers)
         with self._lock:
             self._load()
-            if len(self._labels) > _SERIES_MAX:
-                return True
-            seen = self._answers.get(key, 0)
-            if seen is None:
-                return True
-            if seen == len(self._labels):
-                return False
-            tests = [(matcher.name, predicate(matcher)) for matcher in key]
-            found = any(
-                all(accepts(labels.get(name, "")) for name, accepts in tests)
-                for labels in self._labels[seen:]
-            )
-            if len(self._answers) >= _ANSWERS_MAX:
-                self._answers.clear()
-            self._answers[key] = None if found else len(self._labels)
+            if len(self._series) > _SERIES_MAX:
+                return None
+            seen, found = self._answers.get(key, (0, []))
+            if seen < len(self._series):
+                tests = [(matcher.name, predicate(matcher)) for matcher in key]
+                found = found + [
+                    one
+                    for one in self._series[seen:]
+                    if all(accepts(one[1].get(name, "")) for name, accepts in tests)
+                ]
+                if len(self._answers) >= _ANSWERS_MAX:
+                    self._answers.clear()
+                self._answers[key] = len(self._series), found
             return found
 
     def _load(self) -> None:
@@ -83,5 +83,7 @@ class HistogramSeries:
         for fingerprint, labels in zip(rows["fingerprint"].tolist(), rows["labels"].tolist(), strict=True):
             if fingerprint not in self._known:
                 self._known.add(fingerprint)
-                self._labels.append(labels)
+                self._series.append((fingerprint, labels))
+        newest = self._db.query(_QUERIES["newest_histogram"])
+        self._loaded(int(newest["ts_ms"][0]))
         self._is_loaded = True

@@ -22,6 +22,10 @@ WHERE fingerprint IN (SELECT fingerprint FROM histograms)
 LIMIT 1 BY fingerprint
 LIMIT {most:UInt32};
 
+-- name: newest_histogram
+-- When the newest native histogram is of; a time before all others where there is none.
+SELECT if(count() = 0, -4611686018427387904, max(ts_ms)) AS ts_ms FROM histograms;
+
 -- name: count_histograms
 -- How many native histograms are to be read, those that replace each other among them.
 SELECT count() AS rows

@@ -28,6 +28,7 @@ from setpoint.telemetry.model import (
     RefBatch,
     StoredHistograms,
 )
+from setpoint.telemetry.recent_histograms import RecentHistograms
 from setpoint.telemetry.series_store import SeriesStore
 from setpoint.telemetry.series_table import SeriesTable
 
@@ -59,7 +60,8 @@ class SideStore:
         self._table = table
         self._series = series
         self._metadata: dict[str, Metadata] = {}
-        self._histogram_series = HistogramSeries(db, table)
+        self._recent = RecentHistograms()
+        self._histogram_series = HistogramSeries(db, table, self._recent.begin)
 
     def write(self, batches: Sequence[RefBatch]) -> None:
         """Store what `batches` bring beside samples, a block per table. Raises Unavailable when refused."""
@@ -79,13 +81,10 @@ class SideStore:
         if histograms:
             # Before the rows are there: who asks in between finds none yet, and would otherwise never.
             self._histogram_series.note(np.concatenate([one.rows for one in histograms]))
-            self._db.insert(
-                "histograms",
-                {
-                    **self._keys(histograms),
-                    "payload": [payload for one in histograms for payload in one.payloads],
-                },
-            )
+            keys = self._keys(histograms)
+            payloads = [payload for one in histograms for payload in one.payloads]
+            self._db.insert("histograms", {**keys, "payload": payloads})
+            self._recent.put(keys["fingerprint"], keys["ts_ms"], payloads)
         self._write_metadata(batches)
 
     def _keys(
@@ -171,9 +170,14 @@ class SideStore:
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
     ) -> StoredHistograms | None:
         """As `read_histograms`; None, without asking the engine, where no matching series ever had any."""
-        if not self._histogram_series.may_match(matchers):
+        series = self._histogram_series.matching(matchers)
+        if series is None:
+            return self.read_histograms(matchers, start_ms, end_ms)
+        if not series:
             return None
-        return self.read_histograms(matchers, start_ms, end_ms)
+        return self._recent.select(series, start_ms, end_ms) or self.read_histograms(
+            matchers, start_ms, end_ms
+        )
 
     def read_metadata(self, metric: str | None = None) -> list[Metadata]:
         """What senders said of metric families, or of one, by name."""
