@@ -143,21 +143,25 @@ def test_the_oldest_days_make_room(
         night.flusher.flush(quarter(0, day=day))
         for table, column in (("spans", "start_ns"), ("logs", "ts_ns")):
             night.flusher.db.insert(table, {column: [day * DAY_MS * 1_000_000 + 10**9], "service": ["shop"]})
+        for table in ("exemplars", "histograms"):
+            night.flusher.db.insert(table, {"fingerprint": [1], "ts_ms": [day * DAY_MS + 1000]})
     night.tick_at(1)
     assert [(one.signal, one.day_ms // DAY_MS) for one in night.evictions] == [
         ("logs", DAY),
         ("spans", DAY),
+        ("exemplars", DAY),
         ("samples", DAY),
+        ("native histograms", DAY),
     ]
-    assert night.evictions[-1].bytes > 0
-    assert night.evictions[-1].rows == 8
+    assert night.evictions[3].bytes > 0
+    assert night.evictions[3].rows == 8
     assert night.flusher.stored(DAY + 1)  # today stays, whatever the budget
     assert "disk budget: dropped the samples" in caplog.text
     assert "nothing older than today is left to drop" in caplog.text
     caplog.clear()
     night.tick_at(1.1)
-    assert (len(night.evictions), caplog.text) == (3, "")
-    assert night.housekeeping.status.evictions == 3
+    assert (len(night.evictions), caplog.text) == (5, "")
+    assert night.housekeeping.status.evictions == 5
 
 
 def test_no_more_is_dropped_than_needed(telemetry_database: TelemetryDatabase, tmp_path: Path) -> None:

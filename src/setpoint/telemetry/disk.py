@@ -1,8 +1,8 @@
 """The disk budget: the oldest days of samples, spans and logs make room for new ones.
 
-`housekeeping` calls `enforce` every minute. Whole day partitions go, the oldest first whatever they hold; of
-the same day logs before spans before samples. Today, the journal, the ledger of objectives and rollups stay, whatever
-the budget: it is a bound on history, not a way to stop recording.
+`housekeeping` calls `enforce` every minute. Whole day partitions go, the oldest first whatever they hold; of the same
+day logs before spans, exemplars, samples and native histograms. Today, the journal, the ledger of objectives and rollups
+stay, whatever the budget: it is a bound on history, not a way to stop recording.
 
 Sizes are those of the engine's active parts; a part that was dropped or merged away leaves the disk some
 minutes later.
@@ -24,8 +24,14 @@ from setpoint.telemetry.rollup import DAY_MS
 __all__ = ["DiskBudget", "DiskState", "Eviction"]
 
 _QUERIES = load_queries("setpoint.telemetry")
-_TABLES = ("logs", "spans", "blocks")
-_SIGNALS = {"logs": "logs", "spans": "spans", "blocks": "samples"}
+_SIGNALS = {
+    "logs": "logs",
+    "spans": "spans",
+    "exemplars": "exemplars",
+    "blocks": "samples",
+    "histograms": "native histograms",
+}
+_TABLES = tuple(_SIGNALS)
 _LOW_SHARE, _LOW_BYTES = 0.05, 2 << 30
 _TELL_EVERY_MS = 3_600_000
 
@@ -34,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """A day that was dropped for the budget: `signal` is samples, spans or logs, `day_ms` the start of the UTC day."""
+    """A day that was dropped for the budget: `signal` says what of it, such as samples, `day_ms` when the UTC day began."""
 
     signal: str
     day_ms: int
