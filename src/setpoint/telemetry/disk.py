@@ -1,8 +1,8 @@
 """The disk budget: the oldest days of samples, spans and logs make room for new ones.
 
 `housekeeping` calls `enforce` every minute. Whole day partitions go, the oldest first whatever they hold; of the same
-day logs before spans, exemplars, samples and native histograms. Today, the journal, the ledger of objectives and rollups
-stay, whatever the budget: it is a bound on history, not a way to stop recording.
+day logs before spans, exemplars, samples and native histograms. Today, the journal, the ledger of objectives and
+rollups stay, whatever the budget: it is a bound on history, not a way to stop recording.
 
 Sizes are those of the engine's active parts; a part that was dropped or merged away leaves the disk some
 minutes later.
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """A day that was dropped for the budget: `signal` says what of it, such as samples, `day_ms` when the UTC day began."""
+    """A day that was dropped for the budget: `signal` says what of it, such as samples, `day_ms` when the day began."""
 
     signal: str
     day_ms: int
