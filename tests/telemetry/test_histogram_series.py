@@ -49,8 +49,8 @@ def test_only_who_may_have_histograms_is_asked_for_them(telemetry_database: Tele
 
 
 def test_the_engine_is_not_asked_in_vain(telemetry_database: TelemetryDatabase) -> None:
+    SignalStore(telemetry_database).write_metrics([histograms("shop")])
     store = SignalStore(telemetry_database)
-    store.write_metrics([histograms("shop")])
     assert jobs_of(store) == ["shop"]
     telemetry_database.command("RENAME TABLE histograms TO histograms_away")
     try:

@@ -1,7 +1,7 @@
 """Which series have native histograms: asked before the store is, so that other queries pay nothing for them.
 
-`side_store` notes what it writes; what was written before the start is read once, with the first question. It errs on
-one side only: a series whose histograms have expired still counts as one that has some.
+`side_store` notes what it writes; what was written before the start is read once, with the first write or question. It
+errs on one side only: a series whose histograms have expired still counts as one that has some.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class HistogramSeries:
     """The series that ever had a native histogram. Thread-safe."""
 
     def __init__(self, db: TelemetryDatabase, table: SeriesTable, loaded: Callable[[int], None]) -> None:
-        """`loaded` is told the newest time of a histogram that was stored before the first question."""
+        """`loaded` is told the newest time of a histogram that was stored before the first write or question."""
         self._db = db
         self._table = table
         self._lock = threading.Lock()
@@ -41,10 +41,11 @@ class HistogramSeries:
         self._answers: dict[tuple[Matcher, ...], tuple[int, list[tuple[int, Labels]]]] = {}
 
     def note(self, refs: npt.NDArray[np.int32]) -> None:
-        """Histograms of these rows of the series table are written."""
+        """Histograms of these rows of the series table are about to be written. Raises Unavailable, as writing would."""
         refs = np.unique(refs)
         fingerprints = self._table.fingerprints(refs).tolist()
         with self._lock:
+            self._load()
             if len(self._series) > _SERIES_MAX:
                 return
             for ref, fingerprint in zip(refs.tolist(), fingerprints, strict=True):
