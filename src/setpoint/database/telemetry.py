@@ -40,6 +40,7 @@ class Columns(dict[str, npt.NDArray[Any]]):
 
 DATABASE = "setpoint"
 _MIGRATIONS = Path(__file__).parent / "migrations" / "telemetry"
+_COMMANDS = ""
 _MARK_CACHE_BYTES = 16 << 20
 
 
@@ -56,6 +57,7 @@ class TelemetryDatabase:
         # Weak, so that the client of a thread that ended goes with it: web servers start threads for ever.
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._guard = threading.Lock()
+        self._revisions = {_COMMANDS: 0}
         self._engine: Any = None
         if dsn.startswith("chdb://"):
             self._engine = _open_embedded(Path(dsn.removeprefix("chdb://")), memory_bytes)
@@ -82,6 +84,16 @@ class TelemetryDatabase:
         """Where the embedded engine keeps its files, and its owner may keep others; None for a server."""
         return Path(self._dsn.removeprefix("chdb://")) if self.is_embedded else None
 
+    def revision(self, table: str) -> int:
+        """Another number after every insert into `table` through this object, and after every command."""
+        with self._guard:
+            return self._revisions.setdefault(table, 0) + self._revisions[_COMMANDS]
+
+    def _note_change(self, table: str) -> None:
+        with self._guard:
+            if table in self._revisions:  # only those that somebody asks for
+                self._revisions[table] += 1
+
     def query(self, statement: str, **parameters: Any) -> Columns:
         """Run a query (parameters as `{name:Type}`) and return its columns. Raises Unavailable on failure."""
         try:
@@ -107,6 +119,8 @@ class TelemetryDatabase:
             self._client().command(statement, parameters=parameters)
         except ClickHouseError as error:
             raise Unavailable(f"the telemetry database refused a command: {error}") from error
+        finally:
+            self._note_change(_COMMANDS)
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> None:
         """Insert equally long columns as one block; when it returns, the rows are stored.
@@ -119,6 +133,8 @@ class TelemetryDatabase:
             )
         except ClickHouseError as error:
             raise Unavailable(f"the telemetry database refused {table}: {error}") from error
+        finally:
+            self._note_change(table)
 
     def insert_rows(self, table: str, names: Sequence[str], rows: npt.NDArray[np.uint8]) -> None:
         """Insert `rows` uint8[k], already encoded as ClickHouse's RowBinary of the columns `names`; as `insert`."""
@@ -126,6 +142,8 @@ class TelemetryDatabase:
             self._client().raw_insert(table, names, rows.data, fmt="RowBinary")
         except ClickHouseError as error:
             raise Unavailable(f"the telemetry database refused {table}: {error}") from error
+        finally:
+            self._note_change(table)
 
     def query_rows(self, statement: str, **parameters: Any) -> bytes:
         """Run a query and return its rows as RowBinary: no Python object per value. Raises Unavailable on failure."""

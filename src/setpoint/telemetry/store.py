@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from setpoint.telemetry.conditions import condition_of
 from setpoint.telemetry.convert import convert_samples
 from setpoint.telemetry.head import Head
 from setpoint.telemetry.journal import Journal
+from setpoint.telemetry.kept_chunks import Kept, KeptChunks, whole_hours
 from setpoint.telemetry.late import LateSamples
 from setpoint.telemetry.match import refuse_invalid
 from setpoint.telemetry.model import (
@@ -104,6 +106,7 @@ class SignalStore:
         self.late = LateSamples()
         self.series = SeriesStore(db, self.table)
         self.side = SideStore(db, self.table, self.series)
+        self._chunks = KeptChunks(partial(db.revision, "blocks"))
         self._oldest = _Oldest()
         self._oldest_in_head = _Oldest()
 
@@ -210,13 +213,28 @@ class SignalStore:
         condition, parameters = condition_of(matchers)
         # Late samples first: what a flush moves from there meanwhile is found in the table, at worst in both.
         late = self.late.runs(start_ms, end_ms)
+        kept = self._chunks.find(tuple(matchers), start_ms, end_ms)
+        if kept is None:
+            kept = self._read_chunks(tuple(matchers), condition, parameters, start_ms, end_ms)
+        labels = kept.labels
+        if len(late.fingerprints):
+            fingerprints = np.concatenate((kept.chunks.fingerprints, late.fingerprints))
+            labels = self.series.labels(condition, parameters, fingerprints)
+        return labelled_samples(kept.within(start_ms, end_ms), late, labels, start_ms, end_ms)
+
+    def _read_chunks(
+        self, key: tuple[Matcher, ...], condition: str, parameters: dict[str, str], start_ms: int, end_ms: int
+    ) -> Kept:
+        """The chunks of the hours around a range, which are kept for the next question."""
+        revision = self._db.revision("blocks")
         refuse_excess(self.blocks.estimate(condition, parameters, start_ms, end_ms))
+        start_ms, end_ms = map(_as_int64, whole_hours(start_ms, end_ms))
         stored = self.blocks.select(condition, parameters, start_ms, end_ms)
         # Labels after samples: series are written first, so every fingerprint that was just read is found.
-        labels = self.series.labels(
-            condition, parameters, np.concatenate((stored.fingerprints, late.fingerprints))
-        )
-        return labelled_samples(stored, late, labels, start_ms, end_ms)
+        labels = self.series.labels(condition, parameters, stored.fingerprints)
+        kept = Kept(start_ms, end_ms, stored, labels, revision)
+        self._chunks.keep(key, kept)
+        return kept
 
     def read_exemplars(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredExemplars:
         """The exemplars with start_ms <= t <= end_ms of the matching series; errors as `read_samples`."""

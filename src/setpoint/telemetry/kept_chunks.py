@@ -1,0 +1,112 @@
+"""Chunks that were read lately, still encoded, so that a dashboard that asks again every few seconds asks no database.
+
+`store` reads through here. A query beyond the head costs three statements of some milliseconds each, far more than
+decoding what they find. What is kept is of whole hours, so that a range that moves on finds it; it is given up as soon
+as this process changes anything in the database, and after a minute because others may.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from setpoint.clock import stopwatch
+from setpoint.telemetry.blocks import StoredChunks
+from setpoint.telemetry.model import Labels, Matcher
+
+__all__ = ["Kept", "KeptChunks", "whole_hours"]
+
+_HOUR_MS = 3_600_000
+_LIMIT_BYTES = 64 << 20
+_ENTRY_PART = 4
+"""Nothing is kept that is larger than this part of the limit."""
+
+_LIFE_S = 60.0
+_ROW_BYTES, _LABELS_BYTES = 56, 500
+
+Key = tuple[Matcher, ...]
+
+
+def whole_hours(start_ms: int, end_ms: int) -> tuple[int, int]:
+    """The hours around a range."""
+    return start_ms // _HOUR_MS * _HOUR_MS, -(-end_ms // _HOUR_MS) * _HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The chunks with samples in (start_ms, end_ms] of a selection, and labels by fingerprint of their series.
+
+    `revision` is that of the database before they were read.
+    """
+
+    start_ms: int
+    end_ms: int
+    chunks: StoredChunks
+    labels: Mapping[int, Labels]
+    revision: int
+    age_s: Callable[[], float] = field(default_factory=stopwatch)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it takes."""
+        payload = len(self.chunks.payload) + _ROW_BYTES * len(self.chunks.starts)
+        return payload + _LABELS_BYTES * len(self.labels)
+
+    def within(self, start_ms: int, end_ms: int) -> StoredChunks:
+        """The chunks with samples in (start_ms, end_ms]."""
+        chunks = self.chunks
+        chosen = np.flatnonzero((chunks.last_ms > start_ms) & (chunks.first_ms <= end_ms))
+        if len(chosen) == len(chunks.starts):
+            return chunks
+        return StoredChunks(*(column[chosen] for column in chunks[:-1]), chunks.payload)
+
+
+class KeptChunks:
+    """What was read, by selection, the latest last. Thread-safe."""
+
+    def __init__(self, revision: Callable[[], int], limit_bytes: int = _LIMIT_BYTES) -> None:
+        """`revision` tells a number that is another one after every change of the database."""
+        self._revision = revision
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory all of it takes."""
+        return self._bytes
+
+    def find(self, key: Key, start_ms: int, end_ms: int) -> Kept | None:
+        """What holds the whole range and is as the database is now."""
+        revision = self._revision()
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or kept.start_ms > start_ms or kept.end_ms < end_ms:
+                return None
+            if kept.revision != revision or kept.age_s() > _LIFE_S:
+                self._drop(key)
+                return None
+            self._kept.move_to_end(key)
+            return kept
+
+    def keep(self, key: Key, kept: Kept) -> None:
+        """Remember what was read, in the place of what was known of the selection, if it is not too large."""
+        size = kept.size_bytes
+        if size > self._limit_bytes // _ENTRY_PART:
+            return
+        with self._lock:
+            self._drop(key)
+            self._kept[key] = kept
+            self._bytes += size
+            while self._bytes > self._limit_bytes:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Key) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self._bytes -= gone.size_bytes
