@@ -63,7 +63,9 @@ def query_source(parts: App, given: Given) -> Any:
     source = parts.datasources.get(given.get("name"))
     at = given.get("time")
     at_ms = read_instant_ms("time", at) if at else parts.clock.now_ms()
-    return to_api(evaluate_instant(parse(given.needed("query")), at_ms, source.fetch), is_range=False)
+    node = parse(given.needed("query"))
+    with parts.queries.running() as budget:
+        return to_api(evaluate_instant(node, at_ms, source.fetch, budget=budget), is_range=False)
 
 
 @answers(router, "/api/datasources/{name}/api/v1/query_range")
@@ -74,4 +76,6 @@ def query_source_range(parts: App, given: Given) -> Any:
     step_ms = read_duration_ms("step", given.needed("step"))
     check_resolution(start_ms, end_ms, step_ms)
     node = parse(given.needed("query"))
-    return to_api(evaluate(node, start_ms, end_ms, step_ms, source.fetch), is_range=True)
+    with parts.queries.running() as budget:
+        matrix = evaluate(node, start_ms, end_ms, step_ms, source.fetch, budget=budget)
+        return to_api(matrix, is_range=True, check=budget.check)

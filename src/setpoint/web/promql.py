@@ -147,7 +147,8 @@ def _answer(asked: Asked, matrix: Matrix, budget: Budget, limit: int, *, is_rang
     is_cut = matrix.kind in ("vector", "matrix") and 0 < limit < len(matrix.labels)
     data = encode(matrix, is_range=is_range, most=limit or None, stats=stats)
     # It is a generator: what is large is laid out while it is sent, when the turn of the query is over.
-    return Answer(Pieces(data), [_TRUNCATED] if is_cut else [], check=budget.check)
+    warnings = [*matrix.warnings, *([_TRUNCATED] if is_cut else [])]
+    return Answer(Pieces(data), warnings, matrix.infos, check=budget.check)
 
 
 def _stats(budget: Budget, evaluated_s: float) -> dict[str, Any]:
