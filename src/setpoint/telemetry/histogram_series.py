@@ -41,7 +41,7 @@ class HistogramSeries:
         self._answers: dict[tuple[Matcher, ...], tuple[int, list[tuple[int, Labels]]]] = {}
 
     def note(self, refs: npt.NDArray[np.int32]) -> None:
-        """Histograms of these rows of the series table are about to be written. Raises Unavailable, as writing would."""
+        """Histograms of these rows of the series table are to be written. Raises Unavailable, as the write would."""
         refs = np.unique(refs)
         fingerprints = self._table.fingerprints(refs).tolist()
         with self._lock:
