@@ -112,7 +112,7 @@ def test_a_hostile_query_alone_is_told_why(asking: httpx.Client, query: str, kin
 
 
 def test_warnings_and_infos_stand_beside_the_data(asking: httpx.Client) -> None:
-    query = {"query": "quantile(2, rate(wide[5m]))", "time": _NOW_S}
+    query: dict[str, str | int] = {"query": "quantile(2, rate(wide[5m]))", "time": _NOW_S}
     said = asking.get("/api/v1/query", params=query).json()
     assert said["warnings"] == ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)"]
     assert said["infos"] == [
