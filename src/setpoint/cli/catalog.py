@@ -27,7 +27,7 @@ class CommandEntry:
 CATALOG = (
     CommandEntry("demo", "demo", "Start Setpoint and a small shop that you can break.", _RUN),
     CommandEntry("up", "up", "Start the Setpoint server in the foreground.", _RUN),
-    CommandEntry("warm", "warm", "Compile the query kernels once, so that the first start is quick.", _RUN),
+    CommandEntry("warm", "warm", "Compile the kernels once, so that the first start is quick.", _RUN),
     CommandEntry("version", "version", "Show the version.", _RUN),
     CommandEntry("apply", "apply", "Create or change what the files declare.", _DECLARE),
     CommandEntry("diff", "diff", "Show what 'apply' would change; change nothing.", _DECLARE),
@@ -45,7 +45,7 @@ CATALOG = (
     CommandEntry(
         "datasources",
         "datasources",
-        "List the servers that objectives are read from, and how they do.",
+        "List the servers that objectives are read from.",
         _LOOK,
     ),
 )

@@ -34,7 +34,7 @@ def datasources(
     token: TokenOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the servers that objectives are read from, and how they do."""
+    """List the servers that objectives are read from."""
     from setpoint.cli.client import Client
 
     answer = Client(server, token).get("/datasources")

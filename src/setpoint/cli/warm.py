@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def warm() -> None:
-    """Compile the query kernels once, so that the first start is quick."""
+    """Compile the kernels once, so that the first start is quick."""
     import time
 
     from setpoint.cli.output import console
