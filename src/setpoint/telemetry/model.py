@@ -201,9 +201,8 @@ class LogBatch:
 
 def fingerprint(labels: Labels) -> int:
     """A stable 64-bit identity of a set of labels: BLAKE2b over the sorted, length-prefixed pairs."""
-    digest = hashlib.blake2b(digest_size=8)
+    parts = []
     for name in sorted(labels):
-        for part in (name.encode(), labels[name].encode()):
-            digest.update(len(part).to_bytes(4, "little"))
-            digest.update(part)
-    return int.from_bytes(digest.digest(), "little")
+        key, value = name.encode(), labels[name].encode()
+        parts += (len(key).to_bytes(4, "little"), key, len(value).to_bytes(4, "little"), value)
+    return int.from_bytes(hashlib.blake2b(b"".join(parts), digest_size=8).digest(), "little")

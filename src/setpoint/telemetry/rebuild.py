@@ -93,7 +93,7 @@ class _Known:
             return
         refs = self._store.table.resolve(series, self._lease, written=True)
         taken = [place for place, ref in enumerate(refs.tolist()) if ref >= 0]
-        self._store.series.learn(refs[taken], [series[place] for place in taken])
+        self._store.series.learn(refs[taken], [series[place].service for place in taken])
         fingerprints = np.array([one.fingerprint for one in series], np.uint64)
         self._fingerprints = np.concatenate((self._fingerprints, fingerprints))
         self._refs = np.concatenate((self._refs, refs))

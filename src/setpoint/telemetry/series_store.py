@@ -17,6 +17,7 @@ from setpoint.telemetry.blocks import day_start_ms
 from setpoint.telemetry.compiled import compiled
 from setpoint.telemetry.model import Labels, Series
 from setpoint.telemetry.series_removal import SeriesRemoval
+from setpoint.telemetry.series_rows import COLUMNS, rows_of
 from setpoint.telemetry.series_table import SeriesTable
 
 __all__ = ["SeriesStore", "warm"]
@@ -48,34 +49,21 @@ class SeriesStore:
         refs = self._table.unwritten(refs)
         if not len(refs):
             return
-        series = self._table.series_of(refs)
-        fingerprints = np.array([one.fingerprint for one in series], np.uint64)
-        self.removal.wait_for(fingerprints)
-        self._db.insert(
-            "series",
-            {
-                "fingerprint": fingerprints,
-                "metric": [one.labels.get("__name__", "") for one in series],
-                "labels": [dict(one.labels) for one in series],
-                "service": [one.service for one in series],
-                "resource": [dict(one.resource) for one in series],
-                "scope": [one.scope for one in series],
-                "type": [one.type for one in series],
-                "unit": [one.unit for one in series],
-                "help": [one.help for one in series],
-            },
-        )
-        self.learn(refs, series)
+        described = self._table.described(refs)
+        self.removal.wait_for(described.fingerprints)
+        self._db.insert_rows("series", COLUMNS, rows_of(described))
+        services = [origin.service for origin, _ in described.kinds]
+        self.learn(refs, [services[place] for place in described.kind_places.tolist()])
         self._table.mark_written(refs)
 
-    def learn(self, refs: npt.NDArray[np.int32], series: Sequence[Series]) -> None:
+    def learn(self, refs: npt.NDArray[np.int32], services: Sequence[str]) -> None:
         """Note which services the series of `refs`, just stored or read, belong to."""
         with self._lock:
             if len(refs) and int(refs.max()) >= len(self._service_of):
                 grown = np.full(int(refs.max()) * 5 // 4 + 1024, -1, np.int32)
                 grown[: len(self._service_of)] = self._service_of
                 self._service_of = grown
-            places = [self._services.setdefault(one.service, len(self._services)) for one in series]
+            places = [self._services.setdefault(service, len(self._services)) for service in services]
             self._service_of[refs] = places
             missing = len(self._services) - len(self._last_ms)
             if missing:

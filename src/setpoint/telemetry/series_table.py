@@ -22,11 +22,12 @@ from setpoint.errors import NotFound, SetpointError
 from setpoint.telemetry.model import Labels, Lease, Matcher, Series, fingerprint
 from setpoint.telemetry.table.answers import Answers
 from setpoint.telemetry.table.catalogue import Catalogue
-from setpoint.telemetry.table.prepare import prepare
+from setpoint.telemetry.table.label_columns import LabelColumns
+from setpoint.telemetry.table.prepare import Family, Origin, prepare
 from setpoint.telemetry.table.rows import Refs
 from setpoint.telemetry.table.wire_keys import WireKeys
 
-__all__ = ["REFUSED", "UNKNOWN", "PairUsage", "SeriesTable", "SeriesUsage", "warm"]
+__all__ = ["REFUSED", "UNKNOWN", "Described", "PairUsage", "SeriesTable", "SeriesUsage", "warm"]
 
 Admit = Callable[[Series, str], str | None]
 
@@ -62,6 +63,18 @@ class PairUsage:
     values: npt.NDArray[np.int32]
     counts: npt.NDArray[np.int32]
     sums: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """n series as columns: `fingerprints` uint64[n], their labels, and the distinct `kinds` (what a series shares with
+    others: origin and family), of which series i has `kinds[kind_places[i]]`.
+    """
+
+    fingerprints: npt.NDArray[np.uint64]
+    labels: LabelColumns
+    kinds: Sequence[tuple[Origin, Family]]
+    kind_places: npt.NDArray[np.int32]
 
 
 class SeriesTable:
@@ -250,6 +263,13 @@ class SeriesTable:
         """The series of live refs. Raises NotFound for any other."""
         with self._lock:
             return self._catalogue.series(self._live_refs(refs))
+
+    def described(self, refs: npt.ArrayLike) -> Described:
+        """What is known of live refs, as columns. Raises NotFound for any other."""
+        with self._lock:
+            live = self._live_refs(refs)
+            columns = self._catalogue.labels(live)
+            return Described(self._catalogue.rows.fingerprints(live), columns, *self._catalogue.kinds(live))
 
     def labels(self, ref: int) -> Labels:
         """The labels of a live ref; do not change them. Raises NotFound for any other."""

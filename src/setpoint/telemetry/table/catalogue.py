@@ -116,6 +116,19 @@ class Catalogue:
             )
         return found
 
+    def kinds(self, refs: Refs) -> tuple[list[tuple[Origin, Family]], Ids]:
+        """What live refs share: the distinct origins with families, and the place there of each."""
+        owners = self.rows.owners(refs)
+        both = (owners[:, 0] & 0xFFFFFFFF) << 32 | owners[:, 1] >> 32
+        distinct, places = np.unique(both, return_inverse=True)
+        kinds = []
+        for number in distinct.tolist():
+            origin, family = self._origins.keys[number >> 32], self._families.keys[number & 0xFFFFFFFF]
+            assert origin is not None
+            assert family is not None
+            kinds.append((origin, family))
+        return kinds, places.astype(np.int32)
+
     def senders_of(self, refs: Refs) -> npt.NDArray[np.int32]:
         """The numbers of the senders of live refs."""
         return (self.rows.owners(refs)[:, 0] >> 32).astype(np.int32)
