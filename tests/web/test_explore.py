@@ -124,6 +124,16 @@ def test_events_of_the_time_come_along(measured: httpx.Client, parts: App) -> No
     assert [event["summary"] for event in asked(measured, "up")["events"]] == ["catalog 2"]
 
 
+def test_changes_of_state_do_not_hide_a_deploy(measured: httpx.Client, parts: App) -> None:
+    parts.timeline.append("deploy", "catalog 2", at_ms=NOW_MS - 60_000)
+    for number in range(100):
+        parts.timeline.append("objective.state", f"state {number}", at_ms=NOW_MS - 50_000 + number)
+    events = asked(measured, "up")["events"]
+    assert len(events) == 21
+    assert events[0]["summary"] == "state 99"
+    assert events[-1]["summary"] == "catalog 2"
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

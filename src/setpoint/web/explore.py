@@ -43,7 +43,7 @@ _LONGEST_MS = 10 * 366 * 86_400_000
 _QUERIES_MAX = 10
 _QUERY_LENGTH_MAX = 8000
 _SERIES, _SERIES_MAX = 50, 500
-_MARKS_MAX, _MARKS_LISTED = 60, 8
+_EVENTS_READ, _STATES_MAX, _MARKS_MAX, _MARKS_LISTED = 1000, 20, 60, 8
 _STARTING_POINTS = 12
 _REFRESH_S, _REFRESH_SLOW_S, _SLOW_S = 5, 60, 1.0
 
@@ -244,9 +244,14 @@ def _label(event: Event) -> str:
 
 
 def _events(parts: App, span: Span) -> list[Event]:
-    return parts.timeline.query(
-        since_ms=max(0, span.start_ms), until_ms=max(0, span.end_ms), limit=_MARKS_MAX
-    )
+    """What happened in the time, newest first; of changes of state only some, so that they do not hide what they
+    come from.
+    """
+    since_ms, until_ms = max(0, span.start_ms), max(0, span.end_ms)
+    found = parts.timeline.query(since_ms=since_ms, until_ms=until_ms, limit=_EVENTS_READ)
+    states = [event.id for event in found if event.kind == "objective.state"]
+    left_out = set(states[_STATES_MAX:])
+    return [event for event in found if event.id not in left_out][:_MARKS_MAX]
 
 
 def _shifts(state: State, span: Span, now_ms: int) -> list[tuple[str, str]]:
