@@ -14,7 +14,7 @@ import numpy as np
 
 from setpoint.promql import number_kernels
 from setpoint.promql.format import to_api
-from setpoint.promql.model import Labels, Matrix
+from setpoint.promql.model import Labels, Matrix, Times
 
 __all__ = ["encode"]
 
@@ -85,7 +85,7 @@ def _vector(matrix: Matrix, most: int | None) -> Iterator[bytes]:
 def _series(matrix: Matrix, most: int | None) -> Iterator[bytes]:
     yield b'{"resultType":"matrix","result":['
     pairs = _Pairs()
-    instants = [_seconds(at_ms) for at_ms in matrix.times_ms.tolist()]
+    instants = _instants(matrix.times_ms)
     times = np.frombuffer(b"".join(instants), np.uint8).copy()  # writable, as the kernel was compiled for
     starts = np.cumsum([0, *map(len, instants)]).astype(np.int64)
     out = np.empty(len(instants) * _POINT_BYTES + len(times), np.uint8)
@@ -102,6 +102,12 @@ def _series(matrix: Matrix, most: int | None) -> Iterator[bytes]:
 
 def _in_order(labels: Sequence[Labels]) -> list[int]:
     return sorted(range(len(labels)), key=lambda place: sorted(labels[place].items()))
+
+
+def _instants(times_ms: Times) -> list[bytes]:
+    if times_ms.size and not (times_ms % 1000).any():
+        return [b"%d" % second for second in (times_ms // 1000).tolist()]
+    return [_seconds(at_ms) for at_ms in times_ms.tolist()]
 
 
 def _seconds(at_ms: int) -> bytes:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from setpoint.telemetry.model import Labels, SampleColumns
 
-__all__ = ["LabelKey", "Piece", "gather", "label_key", "runs"]
+__all__ = ["LabelKey", "Piece", "gather", "join", "label_key", "runs"]
 
 LabelKey = tuple[tuple[str, str], ...]
 """The pairs of a label set sorted by name: equal for equal sets, ordered as Prometheus orders series."""
@@ -37,6 +37,37 @@ def gather(pieces: Iterable[Piece]) -> SampleColumns:
     offsets = np.zeros(len(labels) + 1, np.int64)
     np.cumsum([len(part) for part in times], out=offsets[1:])
     return SampleColumns(labels, offsets, np.concatenate(times), np.concatenate(values))
+
+
+def join(older: SampleColumns, recent: SampleColumns) -> SampleColumns:
+    """Both parts as one, series in the order of their labels; of a series every sample of `older` is the earlier."""
+    parts = (older, recent)
+    if older.labels == recent.labels:
+        labels = recent.labels
+        ranks = [np.arange(len(labels))] * 2
+    else:
+        keys = [[label_key(one) for one in part.labels] for part in parts]
+        by_key = {
+            key: one
+            for part, own in zip(parts, keys, strict=True)
+            for key, one in zip(own, part.labels, strict=True)
+        }
+        rank = {key: place for place, key in enumerate(sorted(by_key))}
+        labels = tuple(by_key[key] for key in rank)
+        ranks = [np.array([rank[key] for key in own], np.int64) for own in keys]
+    offsets = np.zeros(len(labels) + 1, np.int64)
+    for part, own_ranks in zip(parts, ranks, strict=True):
+        offsets[own_ranks + 1] += np.diff(part.offsets)
+    np.cumsum(offsets, out=offsets)
+    times, values = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.float64)
+    next_places = offsets[:-1].copy()
+    for part, own_ranks in zip(parts, ranks, strict=True):
+        sizes = np.diff(part.offsets)
+        shifts = next_places[own_ranks] - part.offsets[:-1]
+        places = np.arange(len(part.values)) + np.repeat(shifts, sizes)
+        times[places], values[places] = part.timestamps_ms, part.values
+        next_places[own_ranks] += sizes
+    return SampleColumns(labels, offsets, times, values)
 
 
 def runs(identities: npt.NDArray[Any]) -> list[tuple[int, int]]:

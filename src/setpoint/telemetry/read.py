@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from setpoint.telemetry.columns import LabelKey, gather, label_key
+from setpoint.telemetry.columns import join, label_key
 from setpoint.telemetry.head import Head
-from setpoint.telemetry.model import Labels, Matcher, SampleColumns, StoredHistograms
+from setpoint.telemetry.model import Matcher, SampleColumns, StoredHistograms
 from setpoint.telemetry.rollup_store import Rollups
 from setpoint.telemetry.store import SignalStore
 
@@ -103,20 +101,4 @@ def _joined(older: SampleColumns, recent: SampleColumns) -> SampleColumns:
         return older
     if not older.labels:
         return recent
-    places: dict[LabelKey, list[tuple[SampleColumns, int]]] = {}
-    for part in (older, recent):
-        for place, labels in enumerate(part.labels):
-            places.setdefault(label_key(labels), []).append((part, place))
-    return gather(_piece(places[key]) for key in sorted(places))
-
-
-def _piece(parts: Sequence[tuple[SampleColumns, int]]) -> tuple[Labels, np.ndarray, np.ndarray]:
-    slices = [(part, slice(part.offsets[place], part.offsets[place + 1])) for part, place in parts]
-    if len(slices) == 1:
-        part, within = slices[0]
-        return parts[0][0].labels[parts[0][1]], part.timestamps_ms[within], part.values[within]
-    return (
-        parts[-1][0].labels[parts[-1][1]],
-        np.concatenate([part.timestamps_ms[within] for part, within in slices]),
-        np.concatenate([part.values[within] for part, within in slices]),
-    )
+    return join(older, recent)
