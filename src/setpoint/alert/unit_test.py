@@ -7,9 +7,10 @@ up to then; an alert test looks at the evaluation at or before its time, an expr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from setpoint.alert.ahead import NotAhead, can_run_ahead, run_ahead
 from setpoint.alert.duration import shown_duration
 from setpoint.alert.evaluate import External, GroupStates, RuleFault
 from setpoint.alert.from_promql import (
@@ -26,6 +27,7 @@ from setpoint.alert.from_promql import (
     shown_value,
 )
 from setpoint.alert.rule import RuleGroup
+from setpoint.alert.state import AlertStates
 from setpoint.alert.unit_test_file import AlertTest, ExprTest, UnitTest, UnitTestFile
 from setpoint.errors import InvalidInput
 
@@ -40,9 +42,20 @@ def in_order(groups: Sequence[RuleGroup], order: Sequence[str]) -> list[RuleGrou
     return sorted(groups, key=lambda group: places.get(group.name, 0))
 
 
-def run_unit_test(file: UnitTestFile, test: UnitTest, groups: Sequence[RuleGroup]) -> TestVerdict:
-    """The verdict of one test; `groups` are those of the file, in the order of their evaluation."""
-    return _Run(file, test, groups).verdict()
+def run_unit_test(
+    file: UnitTestFile, test: UnitTest, groups: Sequence[RuleGroup], *, ahead: bool = True
+) -> TestVerdict:
+    """The verdict of one test; `groups` are those of the file, in the order of their evaluation.
+
+    Without `ahead` every instant is evaluated for itself; the verdict is the same, and comes later.
+    """
+    if ahead:
+        try:
+            return _Run(file, test, groups).verdict(ahead=True)
+        except (NotAhead, InvalidInput):
+            # A rule fails or must go by instants: what is wrong when is found out there.
+            pass
+    return _Run(file, test, groups).verdict(ahead=False)
 
 
 class _Run:
@@ -63,33 +76,60 @@ class _Run:
         external = External(test.external_labels, test.external_url)
         self._groups = [GroupStates(group, self._query, self._store.append, external) for group in groups]
         self._failures: list[Failure] = []
+        self._firing: dict[tuple[str, int], list[tuple[str, ...]]] = {}
+        self._reached: set[int] = set()
 
     def _query(self, node: Node, at_ms: int) -> Sequence[VectorSample]:
         return instant_vector(node, at_ms, self._store, self._options)
 
-    def verdict(self) -> TestVerdict:
-        """Go through time, then ask the expressions."""
+    def verdict(self, ahead: bool) -> TestVerdict:
+        """Go through time, then look at the alerts and ask the expressions."""
         test = self._test
-        if self._goes_through():
-            for expression in test.expressions:
-                self._check_expression(expression)
+        # The evaluation at or before the time of a test is what it looks at.
+        ticks = {self._tick(alert) for alert in test.alerts}
+        instants = range(test.start_ms, test.start_ms + test.last_ms + 1, self._file.interval_ms)
+        if ahead:
+            if not can_run_ahead(self._groups):
+                raise NotAhead
+            run_ahead(self._groups, self._store, self._options, instants, noted_ms=ticks, note=self._note)
+            is_whole = True
+        else:
+            is_whole = self._goes_through(instants, ticks)
+        self._store.until_ms = instants[-1]
+        for alert in test.alerts:
+            if is_whole or self._tick(alert) in self._reached:
+                self._check_alerts(alert)
+        for expression in test.expressions if is_whole else ():
+            self._check_expression(expression)
         checks = len(test.alerts) + len(test.expressions)
         return TestVerdict(test.name, test.line, checks, tuple(self._failures))
 
-    def _goes_through(self) -> bool:
-        """Evaluate the groups up to the last instant of the test; False if a rule failed, which ends it."""
-        test, interval_ms = self._test, self._file.interval_ms
-        waiting = sorted(test.alerts, key=lambda alert: alert.at_ms)
-        for elapsed_ms in range(0, test.last_ms + 1, interval_ms):
-            at_ms = test.start_ms + elapsed_ms
+    def _tick(self, alert: AlertTest) -> int:
+        return self._test.start_ms + alert.at_ms // self._file.interval_ms * self._file.interval_ms
+
+    def _goes_through(self, instants_ms: range, ticks: Collection[int]) -> bool:
+        """Evaluate the groups at every instant; False if a rule failed, which ends it."""
+        for at_ms in instants_ms:
             self._store.until_ms = at_ms
             faults = [fault for group in self._groups for fault in group.evaluate(at_ms)]
             if faults:
                 self._failures += [self._broken(fault) for fault in faults]
                 return False
-            while waiting and waiting[0].at_ms < elapsed_ms + interval_ms:
-                self._check_alerts(waiting.pop(0))
+            if at_ms in ticks:
+                self._reached.add(at_ms)
+                for group in self._groups:
+                    for states in group.alerts:
+                        self._note(states, at_ms)
         return True
+
+    def _note(self, states: AlertStates, at_ms: int) -> None:
+        """Remember what fires at an instant that a test looks at."""
+        firing = [
+            _alert_lines(alert.labels, alert.annotations)
+            for alert in states.active
+            if alert.state == "firing"
+        ]
+        self._firing.setdefault((states.rule.name, at_ms), []).extend(firing)
 
     def _broken(self, fault: RuleFault) -> Failure:
         at = shown_duration(fault.at_ms - self._test.start_ms)
@@ -97,14 +137,7 @@ class _Run:
         return Failure(fault.rule.line, title, fault.message, file=fault.group.file)
 
     def _check_alerts(self, wanted: AlertTest) -> None:
-        found = [
-            _alert_lines(alert.labels, alert.annotations)
-            for group in self._groups
-            for states in group.alerts
-            if states.rule.name == wanted.name
-            for alert in states.active
-            if alert.state == "firing"
-        ]
+        found = self._firing.get((wanted.name, self._tick(wanted)), [])
         expected = [_alert_lines(alert.labels, alert.annotations) for alert in wanted.expected]
         if sorted(found) != sorted(expected):
             title = f"alert {wanted.name} at {shown_duration(wanted.at_ms)}"

@@ -111,6 +111,16 @@ class MemoryStore:
             times, values = zip(*floats, strict=True)
             series.floats.extend(np.array(times, np.int64), np.array(values, np.float64))
 
+    def extend(
+        self, labels: Labels, times_ms: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+    ) -> None:
+        """Add samples of one series, as equally long columns."""
+        self._of(labels).floats.extend(times_ms, values)
+
+    def has(self, labels: Labels) -> bool:
+        """Whether the series exists."""
+        return _pairs(labels) in self._series
+
     def append(self, labels: Labels, at_ms: int, value: Value) -> None:
         """Add one sample. Raises Duplicate if the series has another value at that time."""
         series = self._of(labels)
@@ -124,7 +134,7 @@ class MemoryStore:
             raise Duplicate
 
     def _of(self, labels: Labels) -> _Series:
-        key = tuple(sorted((name, value) for name, value in labels.items() if value))
+        key = _pairs(labels)
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = _Series(dict(key))
@@ -184,3 +194,7 @@ class MemoryStore:
                     insort(pairs, tuple(series.labels.items()))
             self._answers[key] = (len(self._order), pairs)
         return [self._series[found] for found in pairs]
+
+
+def _pairs(labels: Labels) -> LabelPairs:
+    return tuple(sorted((name, value) for name, value in labels.items() if value))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from setpoint.promql.context import Options
 from setpoint.promql.errors import ExecutionError
-from setpoint.promql.evaluate import evaluate_instant
+from setpoint.promql.evaluate import evaluate, evaluate_instant
 from setpoint.promql.from_telemetry import Labels, NativeHistogram
 from setpoint.promql.memory import MemoryStore, Value
 from setpoint.promql.model import Matrix
@@ -17,7 +17,7 @@ from setpoint.promql.native import Histogram
 from setpoint.promql.native_buckets import text
 from setpoint.promql.nodes import Node
 
-__all__ = ["VectorSample", "cell", "histogram_text", "instant_vector"]
+__all__ = ["VectorSample", "cell", "histogram_text", "instant_vector", "range_matrix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,19 @@ def instant_vector(node: Node, at_ms: int, store: MemoryStore, options: Options)
         if value is not None:
             found.append(VectorSample(labels, value))
     return found
+
+
+def range_matrix(node: Node, times_ms: range, store: MemoryStore, options: Options) -> Matrix:
+    """The value of `node` at equally spaced instants; a scalar is a series without labels. Raises InvalidInput."""
+    return evaluate(
+        node,
+        times_ms[0],
+        times_ms[-1],
+        times_ms.step,
+        store.select,
+        options=options,
+        histograms=store.select_histograms,
+    )
 
 
 def cell(matrix: Matrix, row: int, step: int) -> Value | None:
