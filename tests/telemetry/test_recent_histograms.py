@@ -9,10 +9,11 @@ import pytest
 
 from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
-from setpoint.telemetry import MetricBatch, SignalStore, recent_histograms
+from setpoint.telemetry import Head, MetricBatch, SignalStore, recent_histograms
 from setpoint.telemetry.model import HistogramColumns, StoredHistograms
 from setpoint.telemetry.native_histogram import NativeHistogram
 from setpoint.telemetry.recent_histograms import RecentHistograms
+from setpoint.telemetry.series_table import SeriesTable
 from tests.telemetry.naive import series
 
 NOW_MS = SystemClock().now_ms()
@@ -67,6 +68,22 @@ def test_memory_tells_what_the_engine_tells(telemetry_database: TelemetryDatabas
         assert told(found) == told(by_engine)
     whole = store.select_histograms([], NOW_MS - 70_000, NOW_MS + 30_000)
     assert told(whole) == told(store.read_histograms([], NOW_MS - 70_000, NOW_MS + 30_000))
+
+
+def test_a_series_of_histograms_alone_stays_while_they_are_recent(
+    telemetry_database: TelemetryDatabase,
+) -> None:
+    """The head has no sample of it, but names and completion go by the table of series."""
+    table = SeriesTable()
+    store, head = SignalStore(telemetry_database, table), Head(3_600_000, table)
+    store.write_metrics([batch([0], [NOW_MS], [1])])
+    store.write_metrics([batch([], [], [])])
+    assert table.size == 3
+    head.evict(NOW_MS + 60_000)
+    assert [labels["job"] for labels in table.labels_of(table.match([]))] == ["shop"]
+    store.write_metrics([batch([1], [NOW_MS + 8 * 3_600_000], [1])])
+    head.evict(NOW_MS + 8 * 3_600_000)
+    assert [labels["job"] for labels in table.labels_of(table.match([]))] == ["cart"]
 
 
 def test_memory_is_bounded_and_says_what_it_covers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,11 @@ class RecentHistograms:
         """Whether every histogram later than `start_ms` is here."""
         return start_ms >= max(self._stored_until_ms, self._cut_until_ms)
 
+    def fingerprints(self) -> npt.NDArray[np.uint64]:
+        """The series that have any."""
+        with self._lock:
+            return np.fromiter(self._series, np.uint64, len(self._series))
+
     def put(
         self, fingerprints: npt.NDArray[np.uint64], times_ms: npt.NDArray[np.int64], payloads: Sequence[bytes]
     ) -> None:

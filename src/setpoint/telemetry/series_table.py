@@ -87,6 +87,8 @@ class SeriesTable:
     def __init__(self, admit: Admit | None = None) -> None:
         self.hash_seed: npt.NDArray[np.uint64] = np.frombuffer(secrets.token_bytes(16), np.uint64).copy()
         """The secret of the wire keys, uint64[2]: doors hash the bytes of a series under it."""
+        self.kept: Callable[[], npt.NDArray[np.uint64]] = lambda: np.empty(0, np.uint64)
+        """Tells the fingerprints of series that are not to be removed although the head holds no samples of them."""
         self._admit = admit
         self._lock = threading.RLock()
         self._epoch = 0
@@ -204,13 +206,16 @@ class SeriesTable:
                 rows.touch(refs, lease.epoch)
 
     def remove(self, refs: npt.ArrayLike) -> Refs:
-        """Take out series (called by `Head.evict` only); those that a live lease holds stay. Returns the refs
-        that were removed and may be given to other series from now on. Answers to matchers that nobody asked
-        for since the last twenty calls are given up.
+        """Take out series (called by `Head.evict` only); those that a live lease holds stay, and those that are
+        `kept`. Returns the refs that were removed and may be given to other series from now on. Answers to
+        matchers that nobody asked for since the last twenty calls are given up.
         """
-        asked = _refs(refs)
+        asked, kept = _refs(refs), self.kept()
         with self._lock:
             self._answers.age()
+            if len(kept):
+                asked = asked[self._catalogue.rows.alive(asked)]
+                asked = asked[~np.isin(self._catalogue.rows.fingerprints(asked), kept)]
         removed = [np.empty(0, np.int32)]
         for first in range(0, len(asked), _REMOVED_AT_ONCE):
             with self._lock:

@@ -61,6 +61,7 @@ class SideStore:
         self._series = series
         self._metadata: dict[str, Metadata] = {}
         self._recent = RecentHistograms()
+        table.kept = self._recent.fingerprints
         self._histogram_series = HistogramSeries(db, table, self._recent.begin)
 
     def write(self, batches: Sequence[RefBatch]) -> None:
