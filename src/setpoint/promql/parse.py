@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 import promql_parser
 
 from setpoint.promql.diagnose import advice, locate, structure_size
+from setpoint.promql.durations import fold_durations
 from setpoint.promql.errors import QueryError, Unsupported
 from setpoint.promql.literals import unquoted
 from setpoint.promql.nodes import (
@@ -62,8 +63,8 @@ _MANY_SIDE: dict[str, Literal["left", "right"]] = {
 }
 
 
-def parse(query: str) -> Node:
-    """The tree of `query`.
+def parse(query: str, *, step_ms: int = 0, range_ms: int = 0) -> Node:
+    """The tree of `query`; `step_ms` and `range_ms` are what step() and range() within durations mean.
 
     Raises QueryError (an InvalidInput that holds the query and, where it can be found, the position) when it
     is not PromQL, and Unsupported when it is PromQL that cannot be computed here yet.
@@ -71,7 +72,7 @@ def parse(query: str) -> Node:
     if structure_size(query) >= _LARGEST_STRUCTURE:
         raise QueryError("the query has too many operators and brackets; split it into several", query)
     try:
-        tree = promql_parser.parse(_accepted(query))
+        tree = promql_parser.parse(_accepted(fold_durations(query, step_ms, range_ms)))
         # Durations and times are read here, and are ValueErrors where Python cannot hold them.
         converter = _Converter(query)
         node = converter.node(tree)
@@ -87,6 +88,8 @@ def refuse_rewritten(query: str) -> None:
     """Raise Unsupported for what promql-parser does not know, and so cannot lay out."""
     if _trims(query):
         raise Unsupported(f"queries with </ or >/ cannot be laid out yet; in: {query}")
+    if fold_durations(query, 1, 1) != query:
+        raise Unsupported(f"queries with arithmetic in durations cannot be laid out yet; in: {query}")
 
 
 def prettify(query: str) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Cursor"]
+__all__ = ["TOKEN", "Cursor"]
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""(?P<skip>\s+|\#[^\n]*)"""
     r"""|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`"""
     r"""|(?:\d|\.\d)(?:[eE][+-]\d|[\w.])*"""
@@ -29,7 +29,7 @@ class Cursor:
 
     def __init__(self, query: str) -> None:
         self._query = query
-        found = [match for match in _TOKEN.finditer(query) if match["skip"] is None]
+        found = [match for match in TOKEN.finditer(query) if match["skip"] is None]
         self._tokens = [match[0] for match in found]
         self._starts = [match.start() for match in found]
         self._at = 0
@@ -113,7 +113,8 @@ class Cursor:
                 continue
             self.take()
             self.signs()
-            self.take()
+            if not self._stands("("):
+                self.take()
             if self._stands("("):
                 self.brackets()
 

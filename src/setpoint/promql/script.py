@@ -130,7 +130,9 @@ def _asked(expectations: Sequence[Expectation]) -> tuple[str, ...]:
 
 
 def _answer(case: Case, store: MemoryStore, options: Options) -> Matrix:
-    node = parse(case.query)
+    node = parse(
+        case.query, step_ms=case.step_ms if case.is_range else 0, range_ms=case.end_ms - case.start_ms
+    )
     if case.is_range:
         return evaluate(
             node, case.start_ms, case.end_ms, case.step_ms, store.select, options=options,

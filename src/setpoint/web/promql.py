@@ -133,7 +133,7 @@ def query_range(asked: Asked) -> Answer:
     end_ms = read_instant_ms("end", given.needed("end"))
     step_ms = read_duration_ms("step", given.needed("step"))
     check_resolution(start_ms, end_ms, step_ms)
-    node = parse(given.needed("query"))
+    node = parse(given.needed("query"), step_ms=step_ms, range_ms=end_ms - start_ms)
     with asked.running() as (options, select, budget):
         histograms = asked.parts.reader.select_histograms
         matrix = evaluate(
