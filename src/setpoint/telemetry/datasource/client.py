@@ -13,6 +13,7 @@ import base64
 import threading
 import zlib
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -74,6 +75,8 @@ class IoLoop:
         except FutureTimeout:
             future.cancel()
             raise SourceDown("the request did not end in time") from None
+        except CancelledError:
+            raise SourceDown("the server is stopping") from None
 
     def close(self) -> None:
         """End the thread."""
