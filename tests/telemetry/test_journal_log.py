@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from setpoint.errors import Unavailable
 from setpoint.telemetry.journal_log import FileLog
 
-HEADER_BYTES = 20
+HEADER_BYTES = 24
 
 
 def groups_of(log: FileLog, generation: int) -> list[tuple[int, bytes]]:
@@ -55,6 +55,18 @@ def test_groups_come_back_in_order_from_generation_to_generation(tmp_path: Path)
     log.close()
     with pytest.raises(Unavailable, match="closed"):
         log.append(1, 1, b"late")
+
+
+def test_rows_of_new_series_are_kept_beside_their_group(tmp_path: Path) -> None:
+    log = FileLog(tmp_path)
+    log.begin(1)
+    log.append(0, 2, b"group", b"rows")
+    log.append(1, 2, b"next")
+    log.append(2, 2, b"last", b"more rows")
+    log.close()
+    assert groups_of(log, 1) == [(0, b"group"), (1, b"next"), (2, b"last")]
+    assert list(log.series(1)) == [b"rows", b"more rows"]
+    assert log.samples() == {1: 6}
 
 
 @settings(max_examples=60, deadline=None)

@@ -100,11 +100,13 @@ def test_a_damaged_group_of_the_journal_costs_only_itself(
     telemetry_database: TelemetryDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = Engine(telemetry_database, NOW_MS)
+    ends = []
     for number in range(3):
         engine.send(batch(ramp(number, number + 1, 1)))
+        ends.append(engine.journal_file.stat().st_size)
     engine.close()
     groups = bytearray(engine.journal_file.read_bytes())
-    groups[len(groups) // 2] ^= 1
+    groups[ends[1] - 3] ^= 1
     engine.journal_file.write_bytes(groups)
     with caplog.at_level(logging.ERROR):
         engine = Engine(telemetry_database, NOW_MS)
@@ -187,4 +189,29 @@ def test_a_conversion_that_was_killed_begins_again(telemetry_database: Telemetry
     engine = Engine(telemetry_database, NOW_MS)
     assert answer(engine.reader.select([], *WIDE)) == naive.select([], *WIDE)
     assert engine.store.counts().samples == sum(len(held) for held in naive.samples.values())
+    engine.close()
+
+
+def test_new_series_are_in_the_journal_until_their_rows_are_inserted(
+    telemetry_database: TelemetryDatabase,
+) -> None:
+    def rows() -> int:
+        return int(telemetry_database.query("SELECT count() AS n FROM series FINAL")["n"][0])
+
+    engine = Engine(telemetry_database, NOW_MS)
+    engine.send(batch(ramp(0, 5, 1)))
+    engine.send(batch(ramp(5, 9, 1)))
+    assert rows() == 0
+    engine.close()
+    engine = Engine(telemetry_database, NOW_MS)
+    before = answer(engine.reader.select([], *WIDE))
+    assert [labels["pod"] for labels, *_ in before] == ["0", "1", "2"]
+    assert rows() == 3
+    engine.send(batch([({"__name__": "later", "pod": "é"}, NOW_MS + 10, 1.0)]))
+    assert rows() == 3
+    engine.flush()
+    assert rows() == 4
+    engine.close()
+    engine = Engine(telemetry_database, NOW_MS)
+    assert len(answer(engine.reader.select([], *WIDE))) == 4
     engine.close()

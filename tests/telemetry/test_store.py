@@ -120,11 +120,13 @@ def test_a_series_is_written_once_by_a_process(
     telemetry_database.command("RENAME TABLE series TO series_away")
     try:
         store.write_metrics([batch([(LABELS, NOW_MS + 1, 1.0)])])
+        store.series.settle(3600)
         with pytest.raises(Unavailable):
-            store.write_metrics([batch([({"__name__": "new"}, NOW_MS, 1.0)])])
+            store.series.settle()
     finally:
         telemetry_database.command("RENAME TABLE series_away TO series")
     assert store.counts().samples == 2
+    assert store.services()[0].series == 1
     # Another process that never read it writes it again, which changes no answer.
     SignalStore(telemetry_database).write_metrics([batch([(LABELS, NOW_MS + 5, 1.0)])])
     store = stored(telemetry_database, NOW_MS, [])
@@ -320,3 +322,20 @@ def test_uneven_columns_are_refused_and_store_nothing(store: SignalStore) -> Non
     with pytest.raises(Unavailable):
         store.write_spans([SpanBatch(span_columns(2, trace_id=[b"short", b"short"]))])
     assert store.counts().spans == 0
+
+
+def test_many_new_series_are_inserted_together(
+    store: SignalStore, telemetry_database: TelemetryDatabase
+) -> None:
+    def inserts() -> int:
+        found = telemetry_database.query(
+            "SELECT count() AS n FROM system.parts WHERE table = 'series' AND database = currentDatabase() AND active"
+        )
+        return int(found["n"][0])
+
+    for number in range(20):
+        pods = [({"__name__": "m", "pod": f"{number}-{pod}"}, NOW_MS, 1.0) for pod in range(50)]
+        store.write_metrics([batch(pods)])
+    assert inserts() == 0
+    assert store.services()[0].series == 1000
+    assert inserts() == 1

@@ -154,6 +154,7 @@ class Flusher:
                     places = _places(chunks.fingerprints)
                     blocks.insert(chunks, np.minimum(number + places, newest).astype(np.uint64))
                     number += int(places.max(initial=-1)) + 1
+                self._store.series.settle()
                 blocks.mark(generations, self._clock.now_ms())
         self._head.flushed()
         self._store.flushed()

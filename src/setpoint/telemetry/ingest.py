@@ -39,6 +39,7 @@ _GROUP_BYTES = 32 << 20
 """What one group may hold; more waits for the next, because the engine's memory bounds a block."""
 
 _EVICT_EVERY_S = 30.0
+_SERIES_WAIT_S = 5.0
 _RETRY_S = (1.0, 30.0)
 
 
@@ -309,6 +310,7 @@ class Ingest:
             if not 0 <= until_ms - self._evicted_ms < _EVICT_EVERY_S * 1000:  # also after a clock set back
                 self._evicted_ms = until_ms
                 self._head.evict(until_ms)
+            self._store.series.settle(_SERIES_WAIT_S)
         except Exception:  # noqa: BLE001 — a fault here must not end the one thread that every sender depends on
             _log.exception("the head could not be sealed or tidied up; it is tried again")
 

@@ -83,13 +83,17 @@ class Journal:
         fingerprints: npt.NDArray[np.uint64],
         timestamps_ms: npt.NDArray[np.int64],
         values: npt.NDArray[np.float64],
+        series: bytes = b"",
     ) -> None:
-        """Store a group; when it returns, the group is on disk. Raises Unavailable when it cannot be written."""
+        """Store a group, and the rows of its new series if it `keeps_series`; when it returns, they are on disk.
+
+        Raises Unavailable when it cannot be written.
+        """
         if not self._generation:
             self._begin()
         block = self._encoder.encode(refs, fingerprints, timestamps_ms, values)
         try:
-            self._log.append(self._seq, len(refs), block)
+            self._log.append(self._seq, len(refs), block, series)
         except BaseException:
             self._encoder.start_anew()  # the next block must not build on one that may not be there
             raise
@@ -112,6 +116,15 @@ class Journal:
                 yield decoder.decode(block)
             except CorruptJournal as error:
                 _log.error("group %d of the journal's generation %d is lost: %s", seq, generation, error)
+
+    @property
+    def keeps_series(self) -> bool:
+        """Whether a group takes the rows of its new series along."""
+        return self._log.keeps_series
+
+    def series(self, generation: int) -> Iterator[bytes]:
+        """The rows of new series that a generation's groups took along, RowBinary of the table `series`."""
+        return self._log.series(generation)
 
     def adopt(self, generations: Sequence[int]) -> None:
         """Count generations, found at start and replayed, as open: the next flush holds their samples, too."""

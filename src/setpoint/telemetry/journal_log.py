@@ -6,8 +6,9 @@ flush to the disk included (docs/decisions/0014). What was appended is on the di
 killed process nor a power cut loses it.
 
 A file is a record after another: a header with the length, the number and the samples of the group and a checksum over
-all of it, then the block. A record that a killed process left unfinished was never acknowledged and is left out; one
-that is damaged costs itself, and everything behind it when its length cannot be right.
+all of it, then the block. A group with new series has one more record before its own, with their rows. A record that a
+killed process left unfinished was never acknowledged and is left out; one that is damaged costs itself, and everything
+behind it when its length cannot be right.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ __all__ = ["FileLog", "Group", "JournalLog", "TableLog", "files_size", "open_log
 
 _QUERIES = load_queries("setpoint.telemetry")
 
-_HEADER = struct.Struct("<IQII")
-"""Bytes of the block, number of the group, samples, CRC-32 of the block and these three."""
+_HEADER = struct.Struct("<IQIII")
+"""Bytes of the block, number of the group, samples, kind, CRC-32 of the block and these four."""
+
+_SAMPLES, _SERIES = 0, 1
+"""Kinds of records."""
 
 _FOLDER = "journal"
 _FILE = re.compile(r"([0-9]+)\.journal")
@@ -55,21 +59,29 @@ class Group(NamedTuple):
 
 
 class JournalLog(Protocol):
-    """Generations of groups. `begin`, `append` and `end` belong to one thread, the rest to any. What is refused
+    """Generations of groups. `begin`, `append` and `close` belong to one thread, the rest to any. What is refused
     raises Unavailable.
     """
+
+    keeps_series: bool
+    """Whether `append` takes rows of new series along, to be inserted by and by; else they must be in their table."""
 
     def begin(self, generation: int) -> None:
         """Begin a generation; `append` writes to it from now on."""
 
-    def append(self, seq: int, samples: int, block: bytes) -> None:
-        """Store a group. It is stored when this returns; when this raises, it may or may not be."""
+    def append(self, seq: int, samples: int, block: bytes, series: bytes = b"") -> None:
+        """Store a group and the rows of its new series. It is stored when this returns; when this raises, it may or
+        may not be.
+        """
 
     def samples(self) -> Mapping[int, int]:
         """What is kept: generations, ascending, and how many samples each holds."""
 
     def read(self, generation: int) -> Iterator[Group]:
         """The groups of a generation in the order in which they were written."""
+
+    def series(self, generation: int) -> Iterator[bytes]:
+        """The rows of new series of a generation."""
 
     def drop(self, generation: int) -> None:
         """Delete a generation, if it is there."""
@@ -95,6 +107,8 @@ def files_size(db: TelemetryDatabase) -> tuple[int, int]:
 class FileLog:
     """A file per generation in `folder`, which is made when it is needed."""
 
+    keeps_series = True
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: int | None = None
@@ -113,15 +127,18 @@ class FileLog:
             raise _refused(self._folder, error) from error
         self._generation, self._size = generation, 0
 
-    def append(self, seq: int, samples: int, block: bytes) -> None:
+    def append(self, seq: int, samples: int, block: bytes, series: bytes = b"") -> None:
         file = self._file
         if file is None:
             raise Unavailable("the journal is closed; send it again when the server is back")
-        head = _HEADER.pack(len(block), seq, samples, _checksum(len(block), seq, samples, block))
+        records = _record(seq, samples, _SAMPLES, block)
+        if series:
+            records = *_record(seq, 0, _SERIES, series), *records
+        size = sum(map(len, records))
         try:
-            written = os.pwritev(file, (head, block), self._size)
-            if written != len(head) + len(block):
-                raise OSError(0, f"only {written:,} of {len(head) + len(block):,} bytes were written")
+            written = os.pwritev(file, records, self._size)
+            if written != size:
+                raise OSError(0, f"only {written:,} of {size:,} bytes were written")
             os.fdatasync(file)
         except OSError as error:
             with suppress(OSError):  # what is there of this group; the next one is written over it
@@ -137,15 +154,22 @@ class FileLog:
         return found
 
     def read(self, generation: int) -> Iterator[Group]:
+        return (Group(seq, block) for seq, block in self._records(generation, _SAMPLES))
+
+    def series(self, generation: int) -> Iterator[bytes]:
+        return (block for _, block in self._records(generation, _SERIES))
+
+    def _records(self, generation: int, wanted: int) -> Iterator[tuple[int, bytes]]:
         path = self._path(generation)
         with path.open("rb") as file:
             at, end = 0, os.fstat(file.fileno()).st_size
             while (found := _next_header(file, at, end)) is not None:
-                length, seq, samples, checksum = found
+                length, seq, samples, kind, checksum = found
                 block = file.read(length)
                 at += _HEADER.size + length
-                if _checksum(length, seq, samples, block) == checksum:
-                    yield Group(seq, block)
+                if _checksum(length, seq, samples, kind, block) == checksum:
+                    if kind == wanted:
+                        yield seq, block
                 elif at < end:
                     _log.error("group %d of %s is damaged and left out; check the disk", seq, path.name)
             if at < end:
@@ -189,6 +213,8 @@ class FileLog:
 class TableLog:
     """A table per generation on a ClickHouse server, which can replicate it."""
 
+    keeps_series = False
+
     def __init__(self, db: TelemetryDatabase) -> None:
         self._db = db
         self._generation = 0
@@ -200,7 +226,7 @@ class TableLog:
         )
         self._generation = generation
 
-    def append(self, seq: int, samples: int, block: bytes) -> None:
+    def append(self, seq: int, samples: int, block: bytes, series: bytes = b"") -> None:
         rows = _row(self._generation, seq, samples, block)
         self._db.insert_rows(_table(self._generation), _COLUMNS, rows)
 
@@ -231,6 +257,9 @@ class TableLog:
         if first is not None:
             yield first, seq
 
+    def series(self, generation: int) -> Iterator[bytes]:
+        return iter(())
+
     def drop(self, generation: int) -> None:
         self._db.command(f"DROP TABLE IF EXISTS {_table(generation)} SYNC")
 
@@ -242,17 +271,23 @@ def _numbers(names: Iterable[str], pattern: re.Pattern[str]) -> list[int]:
     return sorted(int(found[1]) for name in names if (found := pattern.fullmatch(name)))
 
 
-def _next_header(file: BinaryIO, at: int, end: int) -> tuple[int, int, int, int] | None:
+def _record(seq: int, samples: int, kind: int, block: bytes) -> tuple[bytes, bytes]:
+    """Header and block."""
+    checksum = _checksum(len(block), seq, samples, kind, block)
+    return _HEADER.pack(len(block), seq, samples, kind, checksum), block
+
+
+def _next_header(file: BinaryIO, at: int, end: int) -> tuple[int, int, int, int, int] | None:
     """The header of the record at `at`; None when there is no whole record any more."""
     head = file.read(_HEADER.size)
     if len(head) < _HEADER.size:
         return None
-    found: tuple[int, int, int, int] = _HEADER.unpack(head)
+    found: tuple[int, int, int, int, int] = _HEADER.unpack(head)
     return found if at + _HEADER.size + found[0] <= end else None
 
 
-def _checksum(length: int, seq: int, samples: int, block: bytes) -> int:
-    return zlib.crc32(block, zlib.crc32(struct.pack("<IQI", length, seq, samples)))
+def _checksum(length: int, seq: int, samples: int, kind: int, block: bytes) -> int:
+    return zlib.crc32(block, zlib.crc32(struct.pack("<IQII", length, seq, samples, kind)))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -75,7 +75,11 @@ def _recover(store: SignalStore) -> dict[int, int]:
         )
     stored = store.journal.stored()
     store.journal.drop([generation for generation in stored if generation <= marked])
-    return {generation: samples for generation, samples in stored.items() if generation > marked}
+    waiting = {generation: samples for generation, samples in stored.items() if generation > marked}
+    for generation in waiting:
+        for rows in store.journal.series(generation):
+            store.series.restore(rows)
+    return waiting
 
 
 class _Known:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
 from setpoint.telemetry.series_table import Described
 
@@ -21,8 +20,8 @@ COLUMNS = ("fingerprint", "metric", "labels", "service", "resource", "scope", "t
 _NAME = "__name__"
 
 
-def rows_of(described: Described) -> npt.NDArray[np.uint8]:
-    """The rows of `COLUMNS`, uint8[k]. Raises UnicodeEncodeError for a lone surrogate, which no row can hold."""
+def rows_of(described: Described) -> bytes:
+    """The rows of `COLUMNS`. Raises UnicodeEncodeError for a lone surrogate, which no row can hold."""
     labels = described.labels
     names = labels.names.decode()
     keys = [_text(name) for name in names]
@@ -42,7 +41,7 @@ def rows_of(described: Described) -> npt.NDArray[np.uint8]:
         parts += (fingerprints[8 * place : 8 * place + 8], metric, _varint(count))
         parts += islice(each, count)
         parts.append(tails[kind])
-    return np.frombuffer(b"".join(parts), np.uint8)
+    return b"".join(parts)
 
 
 def _metrics(described: Described, names: list[str], values: list[bytes]) -> Iterable[bytes]:

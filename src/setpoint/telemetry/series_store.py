@@ -1,17 +1,19 @@
 """The table `series`: which series were ever stored, their labels, and when each service was last heard of.
 
-A row is written before the first samples of its series, so that a stored sample always has its labels there.
+A row is stored before or with the first samples of its series. Where the journal takes rows along they are inserted
+some thousand at a time, and before the journal goes: an insert costs as much as a thousand rows.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.clock import stopwatch
 from setpoint.database import Columns, TelemetryDatabase, load_queries
 from setpoint.telemetry.blocks import day_start_ms
 from setpoint.telemetry.compiled import compiled
@@ -20,14 +22,23 @@ from setpoint.telemetry.series_removal import SeriesRemoval
 from setpoint.telemetry.series_rows import COLUMNS, rows_of
 from setpoint.telemetry.series_table import SeriesTable
 
-__all__ = ["SeriesStore", "warm"]
+__all__ = ["Fresh", "SeriesStore", "warm"]
 
 _QUERIES = load_queries("setpoint.telemetry")
 _COLUMNS = ("fingerprint", "labels", "service", "resource", "scope", "type", "unit", "help")
 _MATCHERS = "/* matchers */"
 _NEVER_MS = -(2**62)
+_PENDING_AT_MOST = 20_000
 _NAMED_AT_MOST = 10_000
 """Fingerprints that are listed in a query; more would not fit into the address of a request over HTTP."""
+
+
+class Fresh(NamedTuple):
+    """New series: `refs` int32[n], their rows as RowBinary of `series_rows.COLUMNS`, and the service of each."""
+
+    refs: npt.NDArray[np.int32]
+    rows: bytes
+    services: list[str]
 
 
 class SeriesStore:
@@ -38,6 +49,10 @@ class SeriesStore:
         self._table = table
         self.removal = SeriesRemoval(db, table.live_fingerprints)
         self._lock = threading.Lock()
+        self._pending_lock = threading.Lock()
+        self._pending: list[bytes] = []
+        self._pending_count = 0
+        self._waiting_s = stopwatch()
         self._services: dict[str, int] = {}
         self._service_of = np.full(0, -1, np.int32)
         self._last_ms = np.full(0, _NEVER_MS, np.int64)
@@ -46,15 +61,48 @@ class SeriesStore:
 
     def write(self, refs: npt.NDArray[np.int32]) -> None:
         """Store the series of those `refs` that are not stored yet. Raises Unavailable when refused."""
+        fresh = self.fresh(refs)
+        if fresh is not None:
+            self._db.insert_rows("series", COLUMNS, np.frombuffer(fresh.rows, np.uint8))
+            self._known(fresh)
+
+    def fresh(self, refs: npt.NDArray[np.int32]) -> Fresh | None:
+        """Those of `refs` that are not stored yet, as rows; None when there are none."""
         refs = self._table.unwritten(refs)
         if not len(refs):
-            return
+            return None
         described = self._table.described(refs)
         self.removal.wait_for(described.fingerprints)
-        self._db.insert_rows("series", COLUMNS, rows_of(described))
         services = [origin.service for origin, _ in described.kinds]
-        self.learn(refs, [services[place] for place in described.kind_places.tolist()])
-        self._table.mark_written(refs)
+        places = described.kind_places.tolist()
+        return Fresh(refs, rows_of(described), [services[place] for place in places])
+
+    def promise(self, fresh: Fresh) -> None:
+        """Count `fresh` as stored: the journal has its rows. `settle` will insert them."""
+        with self._pending_lock:
+            if not self._pending:
+                self._waiting_s = stopwatch()
+            self._pending.append(fresh.rows)
+            self._pending_count += len(fresh.refs)
+        self._known(fresh)
+
+    def settle(self, patience_s: float = 0.0) -> None:
+        """Insert what was promised, unless it is little and not older than `patience_s`. Raises Unavailable."""
+        with self._pending_lock:
+            is_little = self._pending_count < _PENDING_AT_MOST and self._waiting_s() < patience_s
+            if not self._pending or is_little:
+                return
+            rows = b"".join(self._pending)
+            self._db.insert_rows("series", COLUMNS, np.frombuffer(rows, np.uint8))
+            self._pending, self._pending_count = [], 0
+
+    def restore(self, rows: bytes) -> None:
+        """Insert rows that were promised before a start. Raises Unavailable."""
+        self._db.insert_rows("series", COLUMNS, np.frombuffer(rows, np.uint8))
+
+    def _known(self, fresh: Fresh) -> None:
+        self.learn(fresh.refs, fresh.services)
+        self._table.mark_written(fresh.refs)
 
     def learn(self, refs: npt.NDArray[np.int32], services: Sequence[str]) -> None:
         """Note which services the series of `refs`, just stored or read, belong to."""
@@ -94,11 +142,13 @@ class SeriesStore:
         if len(wanted) <= _NAMED_AT_MOST:
             condition = f"({condition}) AND fingerprint IN {{wanted:Array(UInt64)}}"
             parameters = {**parameters, "wanted": wanted.tolist()}
+        self.settle()
         rows = self._db.query(_QUERIES["read_labels"].replace(_MATCHERS, condition), **parameters)
         return dict(zip(rows["fingerprint"].tolist(), rows["labels"].tolist(), strict=True))
 
     def recent(self, since_ms: int, first: int, last: int) -> list[Series]:
         """The series with chunks later than `since_ms`, of a range of fingerprints."""
+        self.settle()
         rows = self._db.query(
             _QUERIES["read_recent_series"],
             since_ms=since_ms,
@@ -110,6 +160,7 @@ class SeriesStore:
 
     def named(self, fingerprints: npt.NDArray[np.uint64]) -> Iterator[list[Series]]:
         """The series with these fingerprints, some thousand at a time."""
+        self.settle()
         for start in range(0, len(fingerprints), _NAMED_AT_MOST):
             part = fingerprints[start : start + _NAMED_AT_MOST].tolist()
             yield _series(self._db.query(_QUERIES["read_named_series"], wanted=part))

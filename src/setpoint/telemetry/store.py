@@ -131,11 +131,19 @@ class SignalStore:
             part.rows for batch in batches for part in (batch.exemplars, batch.histograms) if part is not None
         ]
         refs, times, values = columns_of(batches)
-        self.series.write(np.concatenate((refs, *named)))
+        if not self.journal.keeps_series:
+            named.append(refs)
+        if named:  # what is stored beside samples is found by the rows of its series
+            self.series.write(np.concatenate(named))
         self.side.write(batches)
         if not len(refs):
             return
-        self.journal.write(refs, self.table.fingerprints(refs), times, values)
+        fresh = self.series.fresh(refs)
+        self.journal.write(
+            refs, self.table.fingerprints(refs), times, values, fresh.rows if fresh is not None else b""
+        )
+        if fresh is not None:
+            self.series.promise(fresh)
 
     def remember(self, batch: RefBatch, head: Head) -> None:
         """Put samples that are in the journal where they are found until the next flush: into the head, and into
@@ -263,6 +271,7 @@ class SignalStore:
 
     def counts(self) -> SignalCounts:
         """Rows per signal."""
+        self.series.settle()
         row = {name: int(column[0]) for name, column in self._db.query(_QUERIES["count_rows"]).items()}
         marked = row.pop("marked")
         waiting = (samples for generation, samples in self.journal.stored().items() if generation > marked)
@@ -275,6 +284,7 @@ class SignalStore:
         Give a recent `since_ms` on a large database: without it every chunk is looked at.
         """
         since_ms = _as_int64(since_ms)
+        self.series.settle()
         rows = self._db.query(_QUERIES["count_by_service"], since_ms=since_ms, day_ms=day_start_ms(since_ms))
         seen_ms = {name: at_ms for name, at_ms in self.series.last_seen_ms().items() if at_ms > since_ms}
         columns = [rows[name].tolist() for name in ("service", "series", "spans", "logs", "last_seen_ms")]
