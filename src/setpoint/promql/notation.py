@@ -22,7 +22,7 @@ STALE: float = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 _NAME = re.compile(r"[a-zA-Z_:][\w:]*")
 _LABEL = re.compile(
     r"""\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)|(?P<name>[\w:.]+))\s*
-    (?:=\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`))?\s*,?\s*""",
+    (?:=\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`))?\s*(?:,\s*|(?=\}))""",
     re.VERBOSE,
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
@@ -105,7 +105,7 @@ def split_series(line: str) -> tuple[dict[str, str], str]:
         position += 1
     while position < len(after) and after[position] != "}":
         found = _LABEL.match(after, position)
-        if found is None or found.end() == position:
+        if found is None or (found["value"] is None and found["quoted"] is None):
             raise InvalidInput(f"the labels of this series are not well written: {line}")
         name = unquote(found["quoted"]) if found["quoted"] is not None else found["name"]
         if found["value"] is None:
