@@ -224,7 +224,7 @@ def test_the_wider_zero_bucket_wins_and_loses_nothing(left: Naive, right: Naive,
 
 
 @settings(max_examples=100, deadline=None)
-@given(histograms(), observations)
+@given(histograms(threshold=0.0), observations)
 def test_trims_part_a_histogram_where_fractions_do(model: Naive, limit: float) -> None:
     store = store_of(a=[(1000, model.stored())])
     below, above = (
@@ -240,6 +240,27 @@ def test_trims_part_a_histogram_where_fractions_do(model: Naive, limit: float) -
         assert "incompatible sample types" in ask(f"vector(1) {operator} 2", store, 1000).infos[0]
         with pytest.raises(InvalidInput):
             parse(f"h {operator} bool 2")
+
+
+def test_conflicting_resets_are_told_where_only_counts_are_asked_for() -> None:
+    store = written(a="{{count:3}} {{count:1}} {{count:2}}", b="{{count:1}} {{count:2}} {{count:3}}")
+    for query in (
+        "histogram_count(sum(h))",
+        "histogram_avg(avg(h))",
+        "histogram_sum(h + on() group_left() sum(h))",
+    ):
+        warnings = ask(query, store, 60_000).warnings
+        assert len(warnings) == 1 and "conflicting counter resets" in warnings[0]
+    for query in (
+        "sum(h)",
+        "histogram_quantile(0.5, sum(h))",
+        "histogram_count(sum(last_over_time(h[1m:1m])))",
+    ):
+        assert ask(query, store, 60_000).warnings == ()
+    both = ask(
+        "histogram_count(sum(h)) + histogram_sum(sum(h)) + histogram_quantile(0.5, sum(h))", store, 60_000
+    )
+    assert len(both.warnings) == 1
 
 
 def test_trims_are_operators_not_text() -> None:

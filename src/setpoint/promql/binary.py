@@ -56,6 +56,8 @@ def negate(context: Context, value: Value) -> Value:
 
 def binary(context: Context, node: Binary) -> Value:
     """The value of a binary operation."""
+    if node.op in TRIMS:
+        context = context.reading("whole")
     left, right = context.compute(node.left, context), context.compute(node.right, context)
     if isinstance(left, Matrix) and isinstance(right, Matrix):
         left, right = compact(left), compact(right)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -97,6 +98,8 @@ class Context:
     shared: Shared
     native: Mapping[tuple[LabelMatcher, ...], NativeSamples] = field(default_factory=dict)
     """The native histograms of the selectors that have any, with the rows of `columns`."""
+    reads: Literal["plain", "stats", "whole"] = "plain"
+    """What of histograms is wanted: `stats` below histogram_count() and its kin, unless anything needs the whole."""
     notes: Notes = field(default_factory=Notes)
 
     @property
@@ -138,6 +141,15 @@ class Context:
         if not name or not is_valid(name):
             raise ExecutionError(f"{refusal} {quoted(name)}: write a label's name")
         return name
+
+    def reading(self, reads: Literal["stats", "whole"]) -> Context:
+        """The same query, of whose histograms no more than this is wanted below."""
+        return self if self.reads in (reads, "whole") else replace(self, reads=reads)
+
+    def histograms(self, matchers: tuple[LabelMatcher, ...]) -> NativeSamples | None:
+        """The native histograms of a selector."""
+        samples = self.native.get(matchers)
+        return samples.with_resets() if samples is not None and self.reads == "stats" else samples
 
     def on(self, times_ms: Times) -> Context:
         """The same query on other steps."""

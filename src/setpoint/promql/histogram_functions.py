@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -58,12 +59,15 @@ def _computed(
     return compact(replace(matrix, values=values, present=present, histograms=None))
 
 
-def _simple(function: Callable[[Layout, Numbers], FloatGrid]) -> Callable[[Context, Call], Matrix]:
+def _simple(
+    function: Callable[[Layout, Numbers], FloatGrid], *, reads: Literal["stats", "whole"] = "stats"
+) -> Callable[[Context, Call], Matrix]:
     def compute(layout: Layout, numbers: Numbers, steps: npt.NDArray[np.intp]) -> tuple[FloatGrid, Presence]:
         return function(layout, numbers), np.zeros(len(steps), np.bool_)
 
     def answer(context: Context, call: Call) -> Matrix:
-        matrix = _computed(context, context.mixed(call.args[0]), compute, lambda labels, value: None)
+        vector = context.reading(reads).mixed(call.args[0])
+        matrix = _computed(context, vector, compute, lambda labels, value: None)
         return without_name(matrix, context.options.delayed_name_removal)
 
     return answer
@@ -138,7 +142,7 @@ def _quantiles(context: Context, node: Node, matrix: Matrix, quantile: FloatGrid
 
 def _histogram_quantile(context: Context, call: Call) -> Matrix:
     quantile, node = _quantile(context, call.args[0]), call.args[1]
-    matrix = _quantiles(context, node, context.mixed(node), quantile)
+    matrix = _quantiles(context, node, context.reading("whole").mixed(node), quantile)
     return without_name(matrix, context.options.delayed_name_removal)
 
 
@@ -147,7 +151,7 @@ def _histogram_quantiles(context: Context, call: Call) -> Matrix:
     node, name = call.args[0], context.text(call.args[1])
     if not name:
         raise ExecutionError("invalid label name in histogram_quantiles(): name the label of the quantile")
-    matrix = context.mixed(node)
+    matrix = context.reading("whole").mixed(node)
     parts: list[Matrix] = []
     for argument in call.args[2:]:
         quantile = _quantile(context, argument)
@@ -180,7 +184,7 @@ def _histogram_fraction(context: Context, call: Call) -> Matrix:
     matrix = _both(
         context,
         node,
-        context.mixed(node),
+        context.reading("whole").mixed(node),
         lambda vector: _computed(
             context, vector, compute, lambda labels, value: native_notes.nan_fraction(context, node, labels)
         ),
@@ -196,6 +200,8 @@ HISTOGRAM_FUNCTIONS: dict[str, Callable[[Context, Call], Matrix]] = {
     "histogram_count": _simple(lambda layout, numbers: numbers[:, COUNT]),
     "histogram_sum": _simple(lambda layout, numbers: numbers[:, SUM]),
     "histogram_avg": _simple(lambda layout, numbers: numbers[:, SUM] / numbers[:, COUNT]),
-    "histogram_stdvar": _simple(native_buckets.deviation),
-    "histogram_stddev": _simple(lambda layout, numbers: np.sqrt(native_buckets.deviation(layout, numbers))),
+    "histogram_stdvar": _simple(native_buckets.deviation, reads="whole"),
+    "histogram_stddev": _simple(
+        lambda layout, numbers: np.sqrt(native_buckets.deviation(layout, numbers)), reads="whole"
+    ),
 }

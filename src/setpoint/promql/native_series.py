@@ -23,7 +23,7 @@ from setpoint.promql.from_telemetry import (
     StoredHistograms,
 )
 from setpoint.promql.model import Matrix, Presence, Times
-from setpoint.promql.native import GAUGE, UNKNOWN, Cells, Histogram
+from setpoint.promql.native import GAUGE, NOT_RESET, RESET, UNKNOWN, Cells, Histogram
 from setpoint.promql.native_decode import decoded
 from setpoint.promql.nodes import LabelMatcher
 
@@ -62,6 +62,20 @@ class NativeSamples:
     def rows(self) -> list[int]:
         """The series that have any."""
         return np.flatnonzero(np.diff(self.offsets)).tolist()
+
+    def with_resets(self) -> NativeSamples:
+        """The same, with a hint wherever a counter's sample has one before it.
+
+        Prometheus reads samples so where only counts and sums are asked for, and then tells of conflicting resets;
+        elsewhere a sample after a reset says nothing.
+        """
+        values = self.values.copy()
+        starts = set(self.offsets.tolist())
+        for place in range(1, len(values)):
+            value, before = values[place], self.values[place - 1]
+            if place not in starts and value is not None and before is not None and value.hint == UNKNOWN:
+                values[place] = value.hinted(RESET if value.was_reset_since(before) else NOT_RESET)
+        return NativeSamples(self.offsets, self.timestamps_ms, values)
 
     def of(self, row: int) -> tuple[Positions, Cells]:
         """Timestamps and histograms of a series."""

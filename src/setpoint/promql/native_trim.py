@@ -105,11 +105,13 @@ class _Bucket:
 
 
 def _zero_left(low: float, high: float, held: float, operator: str, limit: float) -> tuple[float, float]:
-    if operator == ">/":
-        low, high, limit = -high, -low, -limit
-    if limit <= low:
-        return 0.0, 0.0
-    if limit < high:
-        held, high = held * (limit - low) / (high - low), limit
-    middle = (low + high) / 2
-    return held, -middle if operator == ">/" else middle
+    """As `_Bucket.left`, of the zero bucket; one without width lies above its place."""
+    if operator == "</":
+        if limit <= low:
+            return 0.0, 0.0
+        share, high = (1.0, high) if limit >= high else ((limit - low) / (high - low), limit)
+    else:
+        if low < limit and limit >= high:
+            return 0.0, 0.0
+        share, low = (1.0, low) if limit <= low else ((high - limit) / (high - low), limit)
+    return held * share, (low + high) / 2

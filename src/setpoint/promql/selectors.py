@@ -82,7 +82,7 @@ def sample_times(context: Context, node: VectorSelector) -> Matrix:
 def _with_histograms(
     context: Context, node: VectorSelector, matrix: Matrix, *, as_times: bool = False
 ) -> Matrix:
-    samples = context.native.get(node.matchers)
+    samples = context.histograms(node.matchers)
     if samples is None:
         return matrix
     ends, lookback_ms = context.ends(node.at, node.offset_ms), context.options.lookback_ms
@@ -99,7 +99,7 @@ def windows(context: Context, node: Node) -> Windows:
             offsets, timestamps, values = _without_stale(columns)
             ends = context.ends(selector.at, selector.offset_ms)
             unnamed = np.zeros(len(columns.labels), np.bool_)
-            native = context.native.get(selector.matchers)
+            native = context.histograms(selector.matchers)
             return Windows(
                 columns.labels,
                 offsets,
@@ -136,7 +136,7 @@ def _subquery(context: Context, node: Subquery) -> Windows:
         times = np.arange(first_ms, last_ms + 1, step_ms, dtype=np.int64)
     else:
         times = np.empty(0, np.int64)
-    inner = context.on(times)
+    inner = context.on(times).reading("whole")
     value = context.compute(node.expr, inner)
     matrix = value if isinstance(value, Matrix) else _as_vector(value, times)
     context.budget.spend(matrix.values.size)
