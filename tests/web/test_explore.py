@@ -213,7 +213,7 @@ def test_data_for_the_script_are_those_of_the_page(measured: httpx.Client) -> No
     import json
 
     text = shown(measured, RATE, 'label_replace(vector(1), "x", "</script><b>", "", "")', range="15m")
-    [written] = re.findall(r'<script type="application/json" id="plot-data">(.*?)</script>', text)
+    [written] = re.findall(r'<pre id="plot-data" hidden>(.*?)</pre>', text)
     data = json.loads(written)
     assert len(data["times_s"]) == 181
     assert [row[-1] for row in data["rows"]] == [19, 1, 1]

@@ -217,7 +217,7 @@ def _data(
         "events": [{"at_ms": event.at_ms, "kind": event.kind, "label": _label(event)} for event in events],
     }
     text = json.dumps(plain(data), separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
 
 
 def _point(answer: Answer) -> tuple[str, str, str] | None:
