@@ -121,3 +121,15 @@ def test_only_the_tests_that_are_asked_for() -> None:
 def test_files_that_cannot_be_read(name: str) -> None:
     (problem,) = check_file(HERE / name, RuleFiles()).problems
     assert "cannot be read" in problem
+
+
+def test_a_test_that_would_never_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "long_test.yml"
+    file.write_text(
+        "evaluation_interval: 1ms\ntests:\n"
+        "  - promql_expr_test: [{expr: up, eval_time: 100y}]\n"
+        "  - input_series: [{series: up, values: 1x99999999}]\n"
+    )
+    endless, large = check_file(file, RuleFiles()).problems
+    assert endless.startswith(f"{file}:3: tests[0]: the test needs 3,153,600,000,001 evaluations")
+    assert large.startswith(f"{file}:4: tests[1].input_series[0].values: 1x99999999 makes 99999999 samples")

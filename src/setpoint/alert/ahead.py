@@ -45,17 +45,25 @@ class NotAhead(Exception):
 def can_run_ahead(groups: Sequence[GroupStates]) -> bool:
     """Whether each rule reads only input, and what rules before it make."""
     rules = [rule for group in groups for rule in group.group.rules]
-    made = [{rule.name} if isinstance(rule, RecordingRule) else set(_ALERT_SERIES) for rule in rules]
+    # Per metric the last rule that makes it.
+    made: dict[str, int] = {}
+    for place, rule in enumerate(rules):
+        for name in (rule.name,) if isinstance(rule, RecordingRule) else _ALERT_SERIES:
+            made[name] = place
+    last_recording = max(
+        (place for place, rule in enumerate(rules) if isinstance(rule, RecordingRule)), default=-1
+    )
     for place, rule in enumerate(rules):
         read = metrics_read(rule.node)
-        later = set().union(*made[place:])
-        if read is None or read & later or not reads_only_back(rule.node):
+        if (
+            read is None
+            or not reads_only_back(rule.node)
+            or any(made.get(name, -1) >= place for name in read)
+        ):
             return False
         asking = _asking(rule)
         # What a template asks for might be recorded, or alerted, later in the same evaluation.
-        if any("ALERTS" in template.text for template in asking):
-            return False
-        if asking and any(isinstance(after, RecordingRule) for after in rules[place:]):
+        if asking and (last_recording > place or any("ALERTS" in template.text for template in asking)):
             return False
     return True
 

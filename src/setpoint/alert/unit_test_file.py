@@ -31,6 +31,7 @@ _TEST = (
     "start_timestamp",
 )  # fmt: skip
 _MINUTE_MS = 60_000
+_MOST_EVALUATIONS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _rule_files(patterns: Sequence[str], folder: Path) -> tuple[tuple[Path, ...]
 
 def _test(fields: Fields, index: int, interval_ms: int) -> UnitTest:
     fields.only(_TEST)
-    return UnitTest(
+    test = UnitTest(
         fields.text("name") or f"unnamed#{index}",
         fields.line,
         fields.duration("interval") or interval_ms,
@@ -146,6 +147,13 @@ def _test(fields: Fields, index: int, interval_ms: int) -> UnitTest:
         fields.text("external_url"),
         _start(fields),
     )
+    evaluations = test.last_ms // interval_ms + 1
+    if evaluations > _MOST_EVALUATIONS:
+        fields.report(
+            f"the test needs {evaluations:,} evaluations up to its last eval_time; {_MOST_EVALUATIONS:,} are the most: "
+            "make evaluation_interval larger"
+        )
+    return test
 
 
 def _start(fields: Fields) -> int:

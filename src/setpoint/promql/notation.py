@@ -40,7 +40,7 @@ _NUMBER = r"(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
 _SEQUENCE = re.compile(
     rf"(?P<start>[+-]?{_NUMBER})(?:(?P<delta>[+-]{_NUMBER}))?x(?P<count>\d+)", re.IGNORECASE
 )
-_LARGEST_REPEAT = 10_000_000
+_LARGEST_REPEAT = 2_000_000
 _SIMPLE_ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
 
