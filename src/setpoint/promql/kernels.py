@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.promql import group_kernels, number_kernels
+from setpoint.promql import group_kernels, number_kernels, sliding_kernels
 from setpoint.promql.compiled import compiled
 
 __all__ = ["STALE_BITS", "drop_stale", "exact_increase", "extrapolated", "fold", "last_sample", "warm"]
@@ -472,3 +472,4 @@ def warm() -> None:
     fold(SUM, offsets, timestamps, values, ends, 2000, np.zeros(2), np.zeros(2), ends, 1)
     group_kernels.warm()
     number_kernels.warm()
+    sliding_kernels.warm()

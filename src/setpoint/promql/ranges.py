@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from setpoint.promql import kernels
+from setpoint.promql import sliding_kernels as sliding
 from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.model import NAME, FloatGrid, Matrix, Presence, without_name
@@ -47,6 +50,21 @@ _FOLDS: dict[str, tuple[int, int]] = {
 # How much more a sample of a window costs where windows are sorted or added up with care.
 _COSTS = {kernels.QUANTILE: 20, kernels.MAD: 60, kernels.STDDEV: 6, kernels.STDVAR: 6, kernels.AVG: 3}
 _COSTS |= {kernels.SUM: 3, kernels.DERIV: 10, kernels.PREDICT: 10, kernels.SMOOTH: 3}
+
+# Kernels that look at what a window adds and drops, with their first arguments, and which share of a window that is.
+_SLIDING: dict[int, tuple[Callable[..., Any], tuple[bool, ...]]] = {
+    kernels.MAX: (sliding.extremes, (True, False)),
+    kernels.MIN: (sliding.extremes, (False, False)),
+    kernels.TS_MAX: (sliding.extremes, (True, True)),
+    kernels.TS_MIN: (sliding.extremes, (False, True)),
+    kernels.CHANGES: (sliding.count_changes, (False,)),
+    kernels.RESETS: (sliding.count_changes, (True,)),
+    kernels.SUM: (sliding.sums, (False,)),
+    kernels.AVG: (sliding.sums, (True,)),
+    kernels.QUANTILE: (sliding.quantiles, ()),
+}
+_SHARE = dict.fromkeys(_SLIDING, 30) | {kernels.QUANTILE: 2}
+_OVERLAP = 4
 
 # These act like an offset: the result is a sample of the same metric.
 _KEEP_NAME = {"last_over_time", "first_over_time"}
@@ -108,7 +126,17 @@ def _folded(
 ) -> tuple[FloatGrid, Presence]:
     """Each window's samples to one value; `params` float64[s] are up to two parameters of the function."""
     first, second = (*params, *(np.zeros(context.steps),) * 2)[:2]
+    if code in _SLIDING:
+        counts = np.diff(found.offsets)
+        cost = window_cost(found.offsets, found.timestamps_ms, found.range_ms, context.steps)
+        if cost.sum() > _OVERLAP * (counts.sum() + len(counts) * context.steps):
+            return _slid(context, found, code, first)
+    return _read_anew(context, found, code, least, first, second)
 
+
+def _read_anew(  # noqa: PLR0917 - the query in parts
+    context: Context, found: Windows, code: int, least: int, first: FloatGrid, second: FloatGrid
+) -> tuple[FloatGrid, Presence]:
     def run(rows: slice, steps: slice) -> tuple[FloatGrid, Presence]:
         values, present = kernels.fold(
             code,
@@ -127,6 +155,26 @@ def _folded(
     cost = window_cost(found.offsets, found.timestamps_ms, found.range_ms, context.steps)
     cost *= _COSTS.get(code, 1)
     return sliced(context.budget, cost, np.diff(found.offsets), context.steps, run)
+
+
+def _slid(context: Context, found: Windows, code: int, param: FloatGrid) -> tuple[FloatGrid, Presence]:
+    """As `_folded`, for windows that share most of their samples with the one before."""
+    kernel, fixed = _SLIDING[code]
+
+    def run(rows: slice, steps: slice) -> tuple[FloatGrid, Presence]:
+        first = (np.ascontiguousarray(param[steps]),) if code == kernels.QUANTILE else fixed
+        columns = found.offsets[rows.start : rows.stop + 1], found.timestamps_ms, found.values
+        values, present = kernel(*first, *columns, found.ends[steps], found.range_ms)
+        return values, present
+
+    counts = np.diff(found.offsets)
+    per_step = window_cost(found.offsets, found.timestamps_ms, found.range_ms, context.steps) / _SHARE[code]
+    values, present = sliced(context.budget, counts * 10 + per_step, counts, context.steps, run)
+    if code in (kernels.SUM, kernels.AVG):
+        for row in np.flatnonzero(np.isnan(values).any(axis=1)).tolist():
+            alone = replace(found, offsets=found.offsets[row : row + 2])
+            values[row], present[row] = _read_anew(context, alone, code, 1, param, param)
+    return values, present
 
 
 def _fold(context: Context, call: Call) -> Matrix:
