@@ -24,7 +24,7 @@ FLOORS = {
     "at_modifier": 78,
     "functions": 431,
     "literals": 25,
-    "native_histograms": 403,
+    "native_histograms": 522,
     "operators": 214,
     "selectors": 31,
     "subquery": 34,

@@ -68,7 +68,7 @@ def with_totals(
             native_notes.reconciled(context, node.expr, "aggregation")
 
     pool = list(matrix.histograms[series, steps])
-    found = totals(pool, np.arange(len(pool)), offsets, node.op == "avg", note)
+    found = totals(pool, np.arange(len(pool)), offsets, node.op == "avg", note, context.budget.check)
     cells = histogram_cells(shape)
     cells[sums // shape[1], sums % shape[1]] = objects(found)
     present = floats.present & ~held

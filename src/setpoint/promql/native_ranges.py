@@ -225,7 +225,7 @@ def _rise(series: _Series, first: int, last: int, counter: bool) -> Histogram | 
         between = values[first + 1 : last + 1] if counter else values[last : last + 1]
         if any(value.is_custom != is_custom for value in between):
             raise IncompatibleBuckets
-        rise = values[last]
+        rise: Histogram = values[last]
         if first + 1 not in resets:
             rise, _, reconciled = subtract(rise, values[first])
         for k in resets:
@@ -336,7 +336,7 @@ def _total(series: _Series, row: _Row) -> None:
             native_notes.reconciled(series.context, series.node, "aggregation")
 
     average = series.call.name == "avg_over_time"
-    row.fill(steps, totals(list(series.values), rows, offsets, average, note))
+    row.fill(steps, totals(list(series.values), rows, offsets, average, note, series.context.budget.check))
 
 
 def _count(series: _Series, row: _Row) -> None:

@@ -44,16 +44,18 @@ def compensated(value: Numbers, total: Numbers, lost: Numbers) -> tuple[Numbers,
     return new, np.where(np.isinf(new), 0.0, lost + rest)
 
 
-def totals(
+def totals(  # noqa: PLR0917 — the sums in columns, and who is told
     pool: Sequence[Histogram],
     rows: Rows,
     offsets: Rows,
     average: bool,
     note: Callable[[SumNote, int], None],
+    check: Callable[[], None],
 ) -> list[Histogram | None]:
     """Per sum t the total (or average) of the histograms `pool[rows[offsets[t]:offsets[t + 1]]]`, none empty.
 
-    None where exponential and custom buckets meet. `note` is told what happened, and in which sum.
+    None where exponential and custom buckets meet. `note` is told what happened, and in which sum;
+    `check` is called now and then, and raises to end it.
     """
     results: list[Histogram | None] = [None] * (len(offsets) - 1)
     layouts: dict[int, Layout] = {}
@@ -74,9 +76,11 @@ def totals(
             for t in chosen:
                 note("reconciled", t)
         if len({layout.zero_threshold for layout in members}) == 1:
-            done = _together(pool, rows, offsets, np.array(chosen, np.int64), members, average)
+            done = _together(pool, rows, offsets, np.array(chosen, np.int64), members, average, check)
         else:
-            done = [_alone([pool[i] for i in rows[offsets[t] : offsets[t + 1]]], average) for t in chosen]
+            done = [
+                _alone([pool[i] for i in rows[offsets[t] : offsets[t + 1]]], average, check) for t in chosen
+            ]
         for t, histogram in zip(chosen, done, strict=True):
             results[t] = histogram.hinted(hints[t])
     return results
@@ -117,6 +121,7 @@ def _together(  # noqa: PLR0917 — the sums in columns
     chosen: Rows,
     layouts: Sequence[Layout],
     average: bool,
+    check: Callable[[], None],
 ) -> list[Histogram]:
     layout = reduce(lambda one, other: common_layout(one, other, one.zero_threshold), layouts)
     lengths = (offsets[1:] - offsets[:-1])[chosen]
@@ -129,6 +134,7 @@ def _together(  # noqa: PLR0917 — the sums in columns
     total = numbers[place[rows[starts]]]
     lost = np.zeros_like(total)
     for r in range(1, int(lengths[0])):
+        check()
         active = int(np.searchsorted(-lengths, -r))  # those longer than r
         value = numbers[place[rows[starts[:active] + r]]]
         total[:active], lost[:active] = compensated(value, total[:active], lost[:active])
@@ -141,7 +147,7 @@ def _together(  # noqa: PLR0917 — the sums in columns
     if average:  # a sum that overflows has an average all the same
         for k in np.flatnonzero(np.isinf(total).any(axis=1)).tolist():
             members = rows[starts[k] : starts[k] + lengths[k]]
-            results[k] = _alone([pool[i] for i in members], average)
+            results[k] = _alone([pool[i] for i in members], average, check)
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     return [results[k] for k in back]
@@ -175,8 +181,9 @@ class _Running:
         return Histogram(self.total.layout, self.total.numbers + self.lost)
 
 
-def _alone(members: Sequence[Histogram], average: bool) -> Histogram:
+def _alone(members: Sequence[Histogram], average: bool, check: Callable[[], None]) -> Histogram:
     """One sum or average; an average goes on as a running mean once the sum overflows."""
+    check()
     running, mean = _Running(members[0]), None
     for seen, histogram in enumerate(members[1:], start=2):
         if mean is None:
