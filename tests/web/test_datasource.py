@@ -126,9 +126,9 @@ def test_from_apply_to_no_data_and_back(running: tuple[App, httpx.Client], serve
     assert "SLO 'checkout-far' needs it" in refused.text
 
     server.behave = says({"error": "store is closed"}, 503)
-    wait_until(lambda: objective(client)["state"] == "no data", "no data")
     reason = "data source 'far': HTTP status 503 Service Unavailable: store is closed"
-    assert objective(client)["reason"] == reason
+    wait_until(lambda: objective(client)["reason"] == reason, "the reason")
+    assert objective(client)["state"] == "no data"
     page = client.get("/datasources", headers=HTML).text
     assert "store is closed" in page
     assert "1 down" in page

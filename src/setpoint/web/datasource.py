@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -65,7 +66,8 @@ def query_source(parts: App, given: Given) -> Any:
     at_ms = read_instant_ms("time", at) if at else parts.clock.now_ms()
     node = parse(given.needed("query"))
     with parts.queries.running() as budget:
-        return to_api(evaluate_instant(node, at_ms, source.fetch, budget=budget), is_range=False)
+        select = partial(source.fetch, check=budget.check)
+        return to_api(evaluate_instant(node, at_ms, select, budget=budget), is_range=False)
 
 
 @answers(router, "/api/datasources/{name}/api/v1/query_range")
@@ -75,7 +77,8 @@ def query_source_range(parts: App, given: Given) -> Any:
     end_ms = read_instant_ms("end", given.needed("end"))
     step_ms = read_duration_ms("step", given.needed("step"))
     check_resolution(start_ms, end_ms, step_ms)
-    node = parse(given.needed("query"))
+    node = parse(given.needed("query"), step_ms=step_ms, range_ms=end_ms - start_ms)
     with parts.queries.running() as budget:
-        matrix = evaluate(node, start_ms, end_ms, step_ms, source.fetch, budget=budget)
+        select = partial(source.fetch, check=budget.check)
+        matrix = evaluate(node, start_ms, end_ms, step_ms, select, budget=budget)
         return to_api(matrix, is_range=True, check=budget.check)

@@ -39,7 +39,7 @@ class Bench:
         self.server = server
         self.clock = clock or VirtualClock(T0)
         self.loop = IoLoop()
-        given = {"url": server.url, "timeout": "1s", "requestsPerSecond": 1000} | details
+        given = {"url": server.url, "timeout": "20s", "requestsPerSecond": 1000} | details
         self.source = Source(
             "far",
             ConnectionDetails.model_validate(given),
@@ -296,6 +296,19 @@ def test_history_comes_in_pieces_and_is_shared(bench: Bench) -> None:
     assert len(bench.server.queries()) == 2
     assert len(bench.source.fetch(total, T0 - HOUR_MS, T0).values) == 2 * 240
     assert bench.server.queries() == []  # from the head
+
+
+def test_who_went_away_is_not_fetched_for(bench: Bench) -> None:
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) > 2:
+            raise InvalidInput("nobody waits any more")
+
+    with pytest.raises(InvalidInput, match="nobody waits"):
+        bench.source.fetch(read_selector("hits_total"), T0 - 30 * 24 * HOUR_MS, T0, check=check)
+    assert len(bench.server.queries()) == 2
 
 
 def test_too_far_back_for_live(bench: Bench) -> None:

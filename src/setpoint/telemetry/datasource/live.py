@@ -22,7 +22,7 @@ from setpoint.telemetry.columns import LabelKey, label_key
 from setpoint.telemetry.datasource.answer import Answer, RemoteSeries
 from setpoint.telemetry.datasource.client import QueryRefused, SourceDown
 from setpoint.telemetry.datasource.connection import Connection
-from setpoint.telemetry.datasource.selectors import Selector, cover, gather, union
+from setpoint.telemetry.datasource.selectors import Selector, cover, gather, union, weakest
 from setpoint.telemetry.head import Head
 from setpoint.telemetry.model import Matcher, MetricBatch, SampleColumns, Series, fingerprint
 
@@ -118,9 +118,9 @@ class Live:
         return self.head.select(matchers, start_ms, end_ms)
 
     def root_of(self, selector: Selector) -> Selector:
-        """The selector that is asked for in place of `selector`; itself when it is not wanted."""
+        """The selector that is asked for in place of `selector`; itself when none is that covers it."""
         with self._lock:
-            return self._root_of.get(selector, selector)
+            return self._root_of.get(selector) or weakest(selector, self._roots)
 
     def covers(self, selector: Selector, start_ms: int, end_ms: int) -> bool:
         """Whether the head holds all that the source has of a root in (start_ms, end_ms]."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +25,20 @@ from setpoint.telemetry.datasource.selectors import Selector
 from setpoint.telemetry.match import matches
 from setpoint.telemetry.model import Labels, Matcher, SampleColumns
 
-__all__ = ["Past"]
+__all__ = ["Check", "Past"]
 
 _KEPT_SAMPLES = 4_000_000
 _ANSWER_SAMPLES = 20_000_000
 _LARGE_BYTES, _SMALL_BYTES = 4 << 20, 1 << 20
 _SHORTEST_MS, _FIRST_MS, _LONGEST_MS = 60_000, 3_600_000, 86_400_000
 _BYTES_PER_S = 8 << 20
+
+
+Check = Callable[[], None]
+
+
+def _go_on() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,11 @@ class Past:
         self._pieces_ms: dict[Selector, int] = {}
         self._most_ms: dict[Selector, int] = {}
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
+    def select(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, check: Check = _go_on
+    ) -> SampleColumns:
         """The samples with start_ms < t <= end_ms; waits for the source, for one request's timeout at a time.
+        `check` is called before each request, and raises when nobody wants the answer any more.
 
         Raises SourceDown when it does not answer, InvalidInput when it refuses or has too many.
         """
@@ -60,7 +70,7 @@ class Past:
         root = self._live.root_of(selector)
         if self._live.covers(root, start_ms, end_ms):
             return self._live.head.select(matchers, start_ms, end_ms)
-        found = self._find(root, start_ms, end_ms) or self._fetch(root, start_ms, end_ms)
+        found = self._find(root, start_ms, end_ms) or self._fetch(root, start_ms, end_ms, check)
         return _within(found, start_ms, end_ms, () if root == selector else matchers)
 
     def _find(self, selector: Selector, start_ms: int, end_ms: int) -> SampleColumns | None:
@@ -71,10 +81,11 @@ class Past:
                     return self._kept[stretch]
         return None
 
-    def _fetch(self, selector: Selector, start_ms: int, end_ms: int) -> SampleColumns:
+    def _fetch(self, selector: Selector, start_ms: int, end_ms: int, check: Check) -> SampleColumns:
         pieces: dict[LabelKey, list[tuple[Labels, np.ndarray, np.ndarray]]] = {}
         reached_ms, samples = start_ms, 0
         while reached_ms < end_ms:
+            check()
             until_ms = min(end_ms, reached_ms + self._piece_ms(selector))
             answer = self._ask(selector, reached_ms, until_ms)
             if answer is None:

@@ -9,12 +9,12 @@ from which each selector takes its own by matching.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import combinations
 
 from setpoint.telemetry.model import Matcher
 
-__all__ = ["Selector", "cover", "gather", "show", "union"]
+__all__ = ["Selector", "cover", "gather", "show", "union", "weakest"]
 
 Selector = frozenset[Matcher]
 """The matchers of a selector, in no order: all of them must hold."""
@@ -35,10 +35,11 @@ def show(selector: Selector) -> str:
 def cover(selectors: Iterable[Selector]) -> dict[Selector, Selector]:
     """For each selector the weakest of `selectors` that finds all that it does; often itself."""
     known = set(selectors)
-    return {one: _weakest(one, known) for one in known}
+    return {one: weakest(one, known) for one in known}
 
 
-def _weakest(selector: Selector, known: set[Selector]) -> Selector:
+def weakest(selector: Selector, known: Container[Selector]) -> Selector:
+    """The weakest of `known` that finds all that `selector` does; `selector` when there is none."""
     if len(selector) > _MATCHERS_COMPARED:
         return selector
     for size in range(1, len(selector)):

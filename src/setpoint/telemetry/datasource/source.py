@@ -15,7 +15,7 @@ from setpoint.telemetry.datasource.client import IoLoop, PrometheusClient
 from setpoint.telemetry.datasource.connection import Connection
 from setpoint.telemetry.datasource.live import Live
 from setpoint.telemetry.datasource.pacing import BackOff, Pace
-from setpoint.telemetry.datasource.past import Past
+from setpoint.telemetry.datasource.past import Check, Past
 from setpoint.telemetry.datasource.spec import ConnectionDetails
 from setpoint.telemetry.datasource.status import SourceStatus
 from setpoint.telemetry.model import Matcher, SampleColumns
@@ -64,9 +64,11 @@ class Source:
         """Recent samples, from memory; see `Live.select`."""
         return self._live.select(matchers, start_ms, end_ms)
 
-    def fetch(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> SampleColumns:
+    def fetch(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, check: Check | None = None
+    ) -> SampleColumns:
         """Samples of any age; waits for the server; see `Past.select`."""
-        return self._past.select(matchers, start_ms, end_ms)
+        return self._past.select(matchers, start_ms, end_ms, *((check,) if check else ()))
 
     def take_oldest_write_ms(self) -> int | None:
         """The oldest sample that came since the last call; None when none came."""
