@@ -108,9 +108,14 @@ def run(
     """
     elapsed_s, origin, explanation = stopwatch(), Origin(), ""
     try:
-        node = parse(query)
+        is_table = view == "table"
+        node = parse(
+            query,
+            step_ms=0 if is_table else span.step_ms,
+            range_ms=0 if is_table else span.end_ms - span.start_ms,
+        )
         explanation = explain(node)
-        is_instant = view == "table" or value_type(node) == "string"
+        is_instant = is_table or value_type(node) == "string"
         if not is_instant:
             check_resolution(span.start_ms, span.end_ms, span.step_ms)
         with parts.queries.running(elapsed_s=elapsed_s, is_canceled=is_canceled) as budget:
