@@ -75,6 +75,11 @@ def test_memory_is_bounded() -> None:
 def test_hours_around_a_range() -> None:
     assert whole_hours(1, HOUR_MS) == (0, HOUR_MS)
     assert whole_hours(-1, HOUR_MS + 1) == (-HOUR_MS, 2 * HOUR_MS)
+    assert whole_hours(5, 15 * HOUR_MS) == (0, 15 * HOUR_MS)
+    assert whole_hours(HOUR_MS, 31 * HOUR_MS) == (0, 32 * HOUR_MS)
+    start_ms, end_ms = whole_hours(3 * HOUR_MS + 1, 700 * HOUR_MS)
+    assert (start_ms, end_ms) == (0, 704 * HOUR_MS)
+    assert whole_hours(-(2**63), 2**62)[0] <= -(2**63)
 
 
 @pytest.fixture

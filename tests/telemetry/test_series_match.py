@@ -19,7 +19,7 @@ from tests.telemetry.naive import EXPRESSIONS, NAMES, VALUES, accepted, label_se
 
 MORE_EXPRESSIONS = (
     *EXPRESSIONS, ".*a", "a.+", ".+b", ".*a.*", "a.*|b", "(a|b|)", "(?:ab|é).*", "a\\\\.*", "it's|q\"", "^a|b$",
-    ".*\\{value_0.*", "(a|.*b)", ".+a.*", "()", "[a]b?", "a+",
+    ".*\\{value_0.*", "(a|.*b)", ".+a.*", "()", "[a]b?", "a+", ".*[ab].*[^c]*.*", "(a+)+b", "([ab]*)*a",
 )  # fmt: skip
 
 queries = st.lists(

@@ -1,8 +1,8 @@
 """Chunks that were read lately, still encoded, so that a dashboard that asks again every few seconds asks no database.
 
 `store` reads through here. A query beyond the head costs three statements of some milliseconds each, far more than
-decoding what they find. What is kept is of whole hours, so that a range that moves on finds it; it is given up as soon
-as this process changes anything in the database, and after a minute because others may.
+decoding what they find. What is kept is of whole hours or more, so that a range that moves on finds it; it is given up
+as soon as this process changes anything in the database, and after a minute because others may.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ Key = tuple[Matcher, ...]
 
 
 def whole_hours(start_ms: int, end_ms: int) -> tuple[int, int]:
-    """The hours around a range."""
-    return start_ms // _HOUR_MS * _HOUR_MS, -(-end_ms // _HOUR_MS) * _HOUR_MS
+    """The hours around a range; around a long one pieces of several hours, at most an eighth of it each."""
+    pieces = max((end_ms - start_ms) // (8 * _HOUR_MS), 1)
+    unit_ms = _HOUR_MS << (pieces.bit_length() - 1)
+    return start_ms // unit_ms * unit_ms, -(-end_ms // unit_ms) * unit_ms
 
 
 @dataclass(frozen=True, slots=True)

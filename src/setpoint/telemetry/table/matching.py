@@ -179,5 +179,5 @@ def _match_search(test: ValueTest, values: Texts) -> npt.NDArray[np.bool_]:
         found = _match_globs((Glob((test.prefix, ""), (False,)),), values)
     places = np.flatnonzero(found)
     asked = Texts(values.data, values.starts[places], values.lengths[places])
-    found[places] = [search(text) is not None for text in asked.decode()]
+    found[places] = [bool(search(text)) for text in asked.decode()]
     return found
