@@ -15,7 +15,7 @@ from tests.promql.native import Naive, rate
 from setpoint.errors import InvalidInput
 from setpoint.promql import Unsupported, parse, prettify
 from setpoint.promql.budget import Budget
-from setpoint.promql.errors import ExecutionError
+from setpoint.promql.errors import ExecutionError, QueryCanceled
 from setpoint.promql.evaluate import evaluate, evaluate_instant
 from setpoint.promql.format import to_api
 from setpoint.promql.from_telemetry import NativeHistogram
@@ -355,6 +355,36 @@ def test_native_histograms_cost_what_they_hold() -> None:
             budget=Budget(10_000),
             histograms=store.select_histograms,
         )
+
+
+def test_a_query_that_nobody_waits_for_ends() -> None:
+    """Wherever it is: every look at the budget may be the last one."""
+    store = written(
+        a="{{schema:3 count:9 buckets:[1 2 3]}}+{{schema:3 count:2 buckets:[1 0 1]}}x30",
+        b="{{schema:3 count:3 buckets:[1 2]}}x30",
+        c="{{schema:0 z_bucket_w:1 count:3 z_bucket:1 buckets:[0 1 2]}}x30",
+    )
+    query = parse("histogram_quantile(0.5, sum(rate(h[5m]) * 2) + sum(avg_over_time(h[5m])))")
+    looks, most = 0, 10**9
+
+    def is_canceled() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > most
+
+    def run() -> Matrix:
+        budget = Budget(10**9, is_canceled=is_canceled)
+        return evaluate(
+            query, 0, 1_200_000, 60_000, store.select, budget=budget, histograms=store.select_histograms
+        )
+
+    assert len(run().labels) == 1
+    needed = looks
+    assert needed > 50
+    for ends_after in range(0, needed, 7):
+        looks, most = 0, ends_after
+        with pytest.raises(QueryCanceled):
+            run()
 
 
 def test_layouts_that_grow_without_end_are_computed_all_the_same() -> None:

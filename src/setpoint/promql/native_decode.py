@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.promql.budget import Budget
 from setpoint.promql.from_telemetry import PAYLOAD_HEAD, RESET_HINTS, STALE_BITS, NativeHistogram
 from setpoint.promql.native import GAUGE, NOT_RESET, UNKNOWN, Cells, Histogram, Numbers
 from setpoint.promql.native_layout import COUNT, FIRST_BUCKET, SUM, ZERO, Layout, mapped, union_layout
@@ -29,21 +30,22 @@ _HEAD_FLOATS = 3
 """Where the count of a payload stands; after it sum, zero threshold and zero count, eight bytes each."""
 
 
-def decoded(payloads: Sequence[bytes], firsts: Positions) -> Cells:
+def decoded(payloads: Sequence[bytes], firsts: Positions, budget: Budget) -> Cells:
     """The histograms of n series, `payloads[firsts[i]:firsts[i + 1]]` ascending in time; None where a series ended.
 
     Hints are filled in as Prometheus's store does: a counter's sample that goes on from the one before says so.
-    Raises InvalidInput for a damaged payload.
+    Raises InvalidInput for a damaged payload, and as `Budget.check`.
     """
     cells = np.full(len(payloads), None, np.object_)
     groups: dict[tuple[bytes, ...], list[int]] = {}
-    for place, payload in enumerate(payloads):
+    for place, payload in enumerate(budget.watch(payloads)):
         groups.setdefault(_shape(payload), []).append(place)
     found = [_group([payloads[place] for place in places]) for places in groups.values()]
     unions = _unions([layout for layout, _ in found])
     if any(layout.size > _LARGEST_UNION for layout in unions.values()):
         unions = {}
     for (layout, numbers), places in zip(found, groups.values(), strict=True):
+        budget.check()
         target = unions.get(id(layout), layout)
         brought = mapped(layout, numbers, target)
         live = numbers[:, SUM].view(np.uint64) != STALE_BITS
@@ -51,8 +53,8 @@ def decoded(payloads: Sequence[bytes], firsts: Positions) -> Cells:
             if lives:
                 cells[place] = Histogram(target, one)
     if not unions:
-        _unite_by_series(cells, firsts)
-    _fill_hints(cells, np.repeat(np.arange(len(firsts) - 1), np.diff(firsts)), payloads)
+        _unite_by_series(cells, firsts, budget)
+    _fill_hints(cells, np.repeat(np.arange(len(firsts) - 1), np.diff(firsts)), payloads, budget)
     return cells
 
 
@@ -91,8 +93,9 @@ def _unions(layouts: Sequence[Layout]) -> dict[int, Layout]:
     return unions
 
 
-def _unite_by_series(cells: Cells, firsts: Positions) -> None:
+def _unite_by_series(cells: Cells, firsts: Positions, budget: Budget) -> None:
     for start, stop in zip(firsts[:-1].tolist(), firsts[1:].tolist(), strict=True):
+        budget.check()
         unions: Mapping[int, Layout] = _unions(
             [cell.layout for cell in cells[start:stop] if cell is not None]
         )
@@ -103,9 +106,9 @@ def _unite_by_series(cells: Cells, firsts: Positions) -> None:
                 cells[place] = Histogram(target, mapped(cell.layout, cell.numbers, target))
 
 
-def _fill_hints(cells: Cells, series: Positions, payloads: Sequence[bytes]) -> None:
+def _fill_hints(cells: Cells, series: Positions, payloads: Sequence[bytes], budget: Budget) -> None:
     """The stored hints, and `not_reset` where a counter goes on."""
-    goes_on = _go_on(cells, series)
+    goes_on = _go_on(cells, series, budget)
     before = UNKNOWN
     for place, (cell, payload) in enumerate(zip(cells, payloads, strict=True)):
         if cell is None:
@@ -116,11 +119,11 @@ def _fill_hints(cells: Cells, series: Positions, payloads: Sequence[bytes]) -> N
         cell.hint = before = hint
 
 
-def _go_on(cells: Cells, series: Positions) -> npt.NDArray[np.bool_]:
+def _go_on(cells: Cells, series: Positions, budget: Budget) -> npt.NDArray[np.bool_]:
     """Which cells come after one of their series from which a counter may go on to them."""
     goes_on = np.zeros(len(cells), np.bool_)
     runs: dict[int, list[int]] = {}
-    for place in range(1, len(cells)):
+    for place in budget.watch(range(1, len(cells))):
         cell, before = cells[place], cells[place - 1]
         if cell is None or before is None or series[place] != series[place - 1]:
             continue

@@ -112,11 +112,13 @@ def fetch(
         if stored is not None and len(stored.columns.rows):
             budget.spend(sum(map(len, stored.columns.payloads)) // 8)
             budget.fetched += len(stored.columns.rows)
-            aligned[key], native[key] = _aligned(columns[key], stored)
+            aligned[key], native[key] = _aligned(columns[key], stored, budget)
     return aligned, native
 
 
-def _aligned(columns: SampleColumns, stored: StoredHistograms) -> tuple[SampleColumns, NativeSamples]:
+def _aligned(
+    columns: SampleColumns, stored: StoredHistograms, budget: Budget
+) -> tuple[SampleColumns, NativeSamples]:
     """Samples and histograms with one row per series of either, in the order of their labels."""
     places: dict[tuple[tuple[str, str], ...], list[int | None]] = {}
     for side, series in enumerate((columns.labels, stored.labels)):
@@ -126,7 +128,7 @@ def _aligned(columns: SampleColumns, stored: StoredHistograms) -> tuple[SampleCo
     labels: list[Labels] = []
     floats, times, histograms = [], [], []
     firsts = np.searchsorted(stored.columns.rows, np.arange(len(stored.labels) + 1))
-    found = decoded(stored.columns.payloads, firsts)
+    found = decoded(stored.columns.payloads, firsts, budget)
     none = np.empty(0, np.int64)
     for key in keys:
         own, native = places[key]
