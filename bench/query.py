@@ -32,8 +32,6 @@ from bench.server import machine
 _HOUR_S, _DAY_S = 3600, 86_400
 _STEPS = 360
 _TOLERANCE = 1e-9
-_SETTLE_S = 25
-"""Setpoint flushes every 20 s in these runs: the older samples are in their final form then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +95,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a cell is measured, and how many requests of each client it has at least."""
+    """How long a cell is measured, how many requests of each client it has at least, and how long the systems may
+    put away what was loaded: Setpoint flushes every 20 s in these runs.
+    """
 
     seconds: float
     requests: int
+    settle_s: float
 
 
 @dataclass(slots=True)
@@ -125,7 +126,7 @@ def main() -> None:
     arguments.add_argument("--only", nargs="*", help="names of the systems to run")
     chosen = arguments.parse_args()
     sets = SMALL if chosen.small else DATA
-    effort = Effort(0.1, 2) if chosen.small else Effort(3.0, 4)
+    effort = Effort(0.1, 2, 6) if chosen.small else Effort(3.0, 4, 25)
     print(f"machine: {machine()}", flush=True)
     for data in [sets[number] for number in chosen.data or range(len(sets))]:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -141,7 +142,7 @@ def _run(systems: Sequence[Peer], data: Data, effort: Effort) -> None:
     print(f"\n{data.name}, {data.series * data.span_s // data.interval_s:,} samples", flush=True)
     for peer in systems:
         print(f"  loaded {peer.name} in {_load(peer, data, end_s):.0f} s", flush=True)
-    time.sleep(_SETTLE_S)
+    time.sleep(effort.settle_s)
     # The last hours are left for the times to move in; 30 d of questions must still find their first day.
     last_s = end_s - max(data.interval_s, 600)
     slower = 0
