@@ -192,6 +192,17 @@ def test_all_queries_share_a_pool() -> None:
     assert pool.held == 0
 
 
+def test_a_result_that_is_still_sent_counts_until_it_is_gone() -> None:
+    pool = SamplePool(3_000_000)
+    with Budget(2_000_000, pool=pool) as budget:
+        budget.spend(1_500_000)
+        sending = (piece for piece in (b"",))
+        budget.outlive(sending, 1_000_000)
+    assert pool.held == 1_000_000
+    del sending
+    assert pool.held == 0
+
+
 def test_queries_wait_for_their_turn() -> None:
     queries = Queries(timeout_s=60, samples_limit=10_000, concurrency=1)
     entered, leave, order = threading.Event(), threading.Event(), []

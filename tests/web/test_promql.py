@@ -155,7 +155,7 @@ def test_the_timeout_of_a_request(asking: httpx.Client) -> None:
     assert refused.json()["error"].startswith('invalid parameter "timeout"')
 
 
-def test_limit_lookback_and_stats(asking: httpx.Client) -> None:
+def test_limit_lookback_and_stats(bounded: App, asking: httpx.Client) -> None:
     def ask(**params: str | int) -> Any:
         answer = asking.get("/api/v1/query", params={"time": _NOW_S, **params}).json()
         assert answer["status"] == "success", answer
@@ -175,6 +175,7 @@ def test_limit_lookback_and_stats(asking: httpx.Client) -> None:
     assert said["samples"]["peakSamples"] > said["samples"]["totalQueryableSamples"]
     assert said["timings"]["execTotalTime"] >= said["timings"]["innerEvalTime"] >= 0
     assert "stats" not in ask(query="1")["data"]
+    assert bounded.queries.pool.held == 0
 
 
 def test_too_many_steps(asking: httpx.Client) -> None:

@@ -9,6 +9,7 @@ when its result is known (`settle`). The texts are Prometheus's.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
@@ -147,6 +148,16 @@ class Budget:
             if place % _LOOKED_AT_ONCE == 0:
                 self.check()
             yield item
+
+    def outlive(self, result: object, samples: int) -> None:
+        """Leave `samples` reserved in the pool after the query's end, until `result` is gone.
+
+        For answers that are laid out while they are sent: who reads slowly holds them in memory.
+        """
+        if self._pool is not None:
+            left = min(samples, self._reserved)
+            self._reserved -= left
+            weakref.finalize(result, self._pool.give, left)
 
     def __enter__(self) -> Self:
         return self

@@ -145,10 +145,16 @@ def query_range(asked: Asked) -> Answer:
 def _answer(asked: Asked, matrix: Matrix, budget: Budget, limit: int, *, is_range: bool) -> Answer:
     stats = _stats(budget, budget.spent_s) if asked.given.get("stats") else None
     is_cut = matrix.kind in ("vector", "matrix") and 0 < limit < len(matrix.labels)
-    data = encode(matrix, is_range=is_range, most=limit or None, stats=stats)
+    data = _pieces(encode(matrix, is_range=is_range, most=limit or None, stats=stats))
+    budget.outlive(data, matrix.values.size)
     # It is a generator: what is large is laid out while it is sent, when the turn of the query is over.
     warnings = [*matrix.warnings, *([_TRUNCATED] if is_cut else [])]
     return Answer(Pieces(data), warnings, matrix.infos, check=budget.check)
+
+
+def _pieces(data: Iterator[bytes]) -> Iterator[bytes]:
+    """`data` as a generator, whose end can be seen."""
+    yield from data
 
 
 def _stats(budget: Budget, evaluated_s: float) -> dict[str, Any]:
