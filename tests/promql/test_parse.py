@@ -120,6 +120,8 @@ def test_errors_say_where_and_what_instead(query: str, position: int | None, say
         ("start_timestamp(a)", "start_timestamp"),
         ('a{x="1" or y="2"}', "'or' between"),
         ("a @ -10", "before 1970"),
+        ("rate(a[5m] smoothed)", "the modifier 'smoothed'"),
+        ("increase(a[5m] ANCHORED)", "the modifier 'anchored'"),
     ],
 )
 def test_what_is_not_supported_is_named(query: str, names: str) -> None:

@@ -45,6 +45,7 @@ _AT_SUFFIX = re.compile(r"@ (\d+(?:\.\d+)?)(?: offset \S+)?$")
 _NEGATIVE_AT = re.compile(r"@\s*-")
 _LARGEST_MS = 2**62
 _STAND_IN = "__setpoint_stand_in__"
+_NOT_YET = ("anchored", "smoothed")
 _QUOTES = ("'", '"', "`")
 
 # promql-parser recurses on the machine's stack: some thousand levels end the process. Ours is Python's, 1,000 frames.
@@ -77,6 +78,8 @@ def parse(query: str, *, step_ms: int = 0, range_ms: int = 0) -> Node:
         converter = _Converter(query)
         node = converter.node(tree)
     except ValueError as error:
+        if modifier := Cursor(query).first_of(_NOT_YET):
+            raise Unsupported(f"the modifier '{modifier}' is not supported yet; in: {query}") from error
         raise _explain(str(error), query) from error
     if converter.trims != len(_trims(query)):
         raise Unsupported(f"the operators </ and >/ are not understood here; in: {query}")

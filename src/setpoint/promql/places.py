@@ -7,6 +7,7 @@ promql-parser's tree has no positions. `parse` walks that tree in the order in w
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 __all__ = ["TOKEN", "Cursor"]
 
@@ -68,6 +69,10 @@ class Cursor:
     def peek(self) -> str:
         """The next token in lower case, or the empty string."""
         return self._tokens[self._at].lower() if self._at < len(self._tokens) else ""
+
+    def first_of(self, words: Iterable[str]) -> str | None:
+        """The first token that is one of `words`, in lower case."""
+        return next((token.lower() for token in self._tokens if token.lower() in words), None)
 
     @property
     def text(self) -> str:
