@@ -25,6 +25,20 @@ def test_failures_and_problems_have_their_exit_codes() -> None:
     assert setpoint("test", str(DATA / "notation.yml"), "--run", "(").returncode == 2
 
 
+def test_unknown_fields_are_refused_unless_they_are_to_be_ignored(tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(
+        "groups: [{name: g, tenant: a, rules: [{record: r, expr: up, owner: b}]}]"
+    )
+    file = tmp_path / "test.yml"
+    file.write_text(
+        "rule_files: [rules.yml]\nteam: c\ntests: [{tags: d, promql_expr_test: [{expr: r, eval_time: 0m}]}]"
+    )
+    refused = setpoint("test", str(file))
+    assert refused.returncode == 2
+    assert f"{file}:2: team: the field 'team' does not exist here" in refused.stdout
+    assert setpoint("test", str(file), "--ignore-unknown-fields").returncode == 0
+
+
 def test_an_error_of_several_lines_keeps_its_place() -> None:
     lines = setpoint("test", str(DATA / "wrong.test"), COLUMNS="40").stdout.splitlines()
     assert all(line.startswith(("■", "  ", "1 file")) for line in lines), lines

@@ -106,6 +106,7 @@ def test_a_script() -> None:
     [
         ("lode 1m\n", 1, "is no command"),
         ("load 1m\n  up 1\n  up{ 2\n", 3, "labels of this series"),
+        ("load 1m\n  up@st 1\n", 2, "start timestamps"),
         ("load 1x\n", 1, "is not a duration"),
         ("\neval instant at 1m up\n  expect luck\n", 3, "is no expectation"),
         ("eval instant at 1m up\n  up one\n", 2, "is not a value"),

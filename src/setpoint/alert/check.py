@@ -23,16 +23,22 @@ _YAML = (".yml", ".yaml", ".json")
 
 
 class RuleFiles:
-    """Rule files that were read, so that many test files can share them."""
+    """Rule files that were read, so that many test files can share them.
 
-    def __init__(self) -> None:
+    With `ignores_unknown`, fields that Prometheus does not know are no fault, in the test files neither.
+    """
+
+    def __init__(self, *, ignores_unknown: bool = False) -> None:
+        self.ignores_unknown = ignores_unknown
         self._groups: dict[Path, tuple[RuleGroup, ...]] = {}
 
     def groups(self, file: Path) -> tuple[RuleGroup, ...]:
         """The groups of a rule file. Raises InvalidInput."""
         found = self._groups.get(file)
         if found is None:
-            found = self._groups[file] = read_rules(str(file), _text(file))
+            found = self._groups[file] = read_rules(
+                str(file), _text(file), ignores_unknown=self.ignores_unknown
+            )
         return found
 
 
@@ -53,7 +59,7 @@ def check_file(file: Path, rules: RuleFiles, only: re.Pattern[str] | None = None
 def _check_rules(
     file: Path, text: str, rules: RuleFiles, only: re.Pattern[str] | None, verdict: FileVerdict
 ) -> None:
-    wanted = read_unit_tests(str(file), text, file.parent)
+    wanted = read_unit_tests(str(file), text, file.parent, ignores_unknown=rules.ignores_unknown)
     verdict.warnings += [f"no file is named {pattern}" for pattern in wanted.missing]
     groups = _groups(wanted, rules)
     for test in wanted.tests:

@@ -20,10 +20,22 @@ _TRUE = ("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON")
 
 
 class Fields:
-    """The mapping at `place` of a document; `problems` is shared by all of one file."""
+    """The mapping at `place` of a document; `problems` is shared by all of one file.
 
-    def __init__(self, source: Source, place: Place, body: dict[str, Any], problems: list[Problem]) -> None:
+    With `ignores_unknown`, fields that are not known are no problem.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        place: Place,
+        body: dict[str, Any],
+        problems: list[Problem],
+        *,
+        ignores_unknown: bool = False,
+    ) -> None:
         self._source = source
+        self._ignores_unknown = ignores_unknown
         self._place = place
         self._body = body
         self.problems = problems
@@ -52,7 +64,7 @@ class Fields:
 
     def only(self, known: Sequence[str]) -> None:
         """Report the fields that are none of `known`."""
-        for name in self._body:
+        for name in self._body if not self._ignores_unknown else ():
             if name not in known:
                 self.report(f"the field '{name}' does not exist here; there are {', '.join(known)}", name)
 
@@ -141,7 +153,8 @@ class Fields:
         """A list of mappings, one after another."""
         for index, value in enumerate(self._list(name)):
             if isinstance(value, dict):
-                yield Fields(self._source, (*self._place, name, index), value, self.problems)
+                place = (*self._place, name, index)
+                yield Fields(self._source, place, value, self.problems, ignores_unknown=self._ignores_unknown)
             else:
                 self.report("a mapping is expected here", name, index)
 
@@ -155,7 +168,7 @@ class Fields:
         return value
 
 
-def open_document(file: str, text: str) -> Fields:
+def open_document(file: str, text: str, *, ignores_unknown: bool = False) -> Fields:
     """The one document of a file. Raises InvalidInput where YAML ends or is no mapping."""
     sources, problems = read_yaml(file, text, takes_infinite=True)
     if not problems and len(sources) > 1:
@@ -166,4 +179,4 @@ def open_document(file: str, text: str) -> Fields:
         problems = [Problem("a mapping is expected; begin with 'groups:' or 'tests:'", file, source.line)]
     if problems:
         raise InvalidInput(problems=tuple(problems))
-    return Fields(source, (), source.body, [])
+    return Fields(source, (), source.body, [], ignores_unknown=ignores_unknown)

@@ -21,9 +21,11 @@ _RULE = ("record", "alert", "expr", "for", "keep_firing_for", "labels", "annotat
 _ONLY_ALERTS = ("for", "keep_firing_for", "annotations")
 
 
-def read_rules(file: str, text: str) -> tuple[RuleGroup, ...]:
-    """The groups of a rule file. Raises InvalidInput with every problem and its line."""
-    document = open_document(file, text)
+def read_rules(file: str, text: str, *, ignores_unknown: bool = False) -> tuple[RuleGroup, ...]:
+    """The groups of a rule file. Raises InvalidInput with every problem and its line; unknown fields are one, unless
+    `ignores_unknown`.
+    """
+    document = open_document(file, text, ignores_unknown=ignores_unknown)
     document.only(("groups",))
     groups = []
     names: set[str] = set()

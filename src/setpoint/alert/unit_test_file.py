@@ -106,9 +106,9 @@ class UnitTestFile:
     tests: tuple[UnitTest, ...]
 
 
-def read_unit_tests(file: str, text: str, folder: Path) -> UnitTestFile:
-    """The tests of a file in `folder`. Raises InvalidInput with every problem and its line."""
-    document = open_document(file, text)
+def read_unit_tests(file: str, text: str, folder: Path, *, ignores_unknown: bool = False) -> UnitTestFile:
+    """The tests of a file in `folder`. Raises InvalidInput as `read.read_rules`."""
+    document = open_document(file, text, ignores_unknown=ignores_unknown)
     document.only(_FILE)
     interval_ms = document.duration("evaluation_interval") or _MINUTE_MS
     order = document.texts("group_eval_order")

@@ -31,6 +31,7 @@ sent or stored. Exit code 8 means that a test failed, 2 that a file is wrong."""
 
 @app.command(epilog=_EPILOG)
 def test(
+    *,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Test files.")],
     run: Annotated[
         str | None,
@@ -39,13 +40,17 @@ def test(
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, too.")
     ] = None,
+    ignore_unknown_fields: Annotated[
+        bool,
+        typer.Option("--ignore-unknown-fields", help="Take fields that Prometheus does not know."),
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run unit tests of rules and queries, without a server."""
     from setpoint.alert.check import RuleFiles, check_file
 
     only = _expression(run)
-    rules = RuleFiles()
+    rules = RuleFiles(ignores_unknown=ignore_unknown_fields)
     verdicts = []
     for file in files:
         verdict = _timed(lambda file=file: check_file(file, rules, only))

@@ -141,6 +141,8 @@ def _load(header: re.Match[str], block: list[tuple[int, str]], place: list[int])
     step_ms = milliseconds(header["step"])
     for place[0], line in block:
         labels, rest = split_series(line)
+        if rest.startswith("@st"):
+            raise InvalidInput("start timestamps (@st) are not supported yet; remove this line")
         values = [(i * step_ms, value) for i, value in enumerate(sequence(rest)) if value is not None]
         load.series.append((labels, values))
     return load
