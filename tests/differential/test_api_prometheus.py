@@ -176,6 +176,8 @@ BAD: list[tuple[str, Pairs]] = [
     ("query_range", [("query", "plain"), ("start", "0"), ("end", "10"), ("step", "0")]),
     ("query_range", [("query", "plain"), ("start", "10"), ("end", "0"), ("step", "1")]),
     ("query_range", [("query", "plain"), ("start", "0"), ("end", "12000"), ("step", "1")]),
+    ("query_range", [("query", "plain[5m]"), ("start", "0"), ("end", "10"), ("step", "1")]),
+    ("query_range", [("query", "'text'"), ("start", "0"), ("end", "10"), ("step", "1")]),
 ]
 
 

@@ -268,7 +268,7 @@ def test_limits_have_the_texts_of_prometheus() -> None:
     check_resolution(0, 11_000_000, 1000)
     with pytest.raises(InvalidInput, match="zero or negative query resolution"):
         check_resolution(0, 1, 0)
-    with pytest.raises(ExecutionError, match="range vector"):
+    with pytest.raises(InvalidInput, match="range vector"):
         evaluate(parse("a[5m]"), 0, 1, 1, selecting({}))
 
 

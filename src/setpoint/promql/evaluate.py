@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from setpoint.errors import InvalidInput
 from setpoint.promql.aggregate import aggregate
 from setpoint.promql.binary import binary, negate
 from setpoint.promql.context import TOO_MANY_SAMPLES, Budget, Context, Options, Shared, Value, size
@@ -52,16 +53,16 @@ def evaluate(
 ) -> Matrix:
     """The value of `node` at `start_ms`, `start_ms + step_ms`, … up to `end_ms` (Unix milliseconds).
 
-    Series without any value are left out. Raises ExecutionError when the data contradict the query or are too
-    many; with a `budget` of the caller's, QueryTimeout and QueryCanceled as it says. The number of steps is
-    not limited here, because the ledger needs many: see `plan.check_resolution`. Native histograms take part when
-    there is a function to fetch them, `histograms`.
+    Series without any value are left out. Raises InvalidInput for a range vector or a string, ExecutionError
+    when the data contradict the query or are too many; with a `budget` of the caller's, QueryTimeout and
+    QueryCanceled as it says. The number of steps is not limited here, because the ledger needs many: see
+    `plan.check_resolution`. Native histograms take part when there is a function to fetch them, `histograms`.
     """
     if step_ms <= 0:
         raise ExecutionError("the step must be positive; give it in milliseconds")
     kind = value_type(node)
     if kind in ("matrix", "string"):
-        raise ExecutionError(
+        raise InvalidInput(  # as Prometheus: nothing was executed
             f'invalid expression type "{"range vector" if kind == "matrix" else kind}" for range query, '
             "must be Scalar or instant Vector; take a function of it, such as rate(metric[5m])"
         )
