@@ -6,6 +6,7 @@ Described in prometheus/prometheus, docs/configuration/unit_testing_rules.md. `u
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ _TEST = (
     "start_timestamp",
 )  # fmt: skip
 _MINUTE_MS = 60_000
+_LAST_INSTANT_S = 9e9
 _MOST_EVALUATIONS = 2_000_000
 
 
@@ -161,15 +163,21 @@ def _start(fields: Fields) -> int:
     if not text:
         return 0
     try:
-        return round(float(text) * 1000)
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        when = datetime.fromisoformat(text)
-        return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
+        seconds = _seconds(text)
+    if not abs(seconds) < _LAST_INSTANT_S:
         fields.report("write Unix seconds, or a time such as 2026-01-31T00:00:00Z", "start_timestamp")
         return 0
+    return round(seconds * 1000)
+
+
+def _seconds(text: str) -> float:
+    try:
+        when = datetime.fromisoformat(text)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _series(fields: Fields) -> InputSeries:

@@ -40,6 +40,7 @@ _NUMBER = r"(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
 _SEQUENCE = re.compile(
     rf"(?P<start>[+-]?{_NUMBER})(?:(?P<delta>[+-]{_NUMBER}))?x(?P<count>\d+)", re.IGNORECASE
 )
+_LONGEST_MS = 2**63 // 1_000_000
 _LARGEST_REPEAT = 2_000_000
 _SIMPLE_ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
@@ -49,13 +50,17 @@ def milliseconds(text: str) -> int:
     """A duration such as `1m30s`, or a number of seconds. Raises InvalidInput."""
     sign = -1 if text.startswith("-") else 1
     magnitude = text.removeprefix("-")
-    if _DURATIONS.fullmatch(magnitude):
-        parts = _DURATION.findall(magnitude)
-        return sign * round(sum(float(amount) * _UNITS[unit] for amount, unit in parts))
     try:
-        return sign * round(float(magnitude) * 1000)
+        if _DURATIONS.fullmatch(magnitude):
+            parts = _DURATION.findall(magnitude)
+            found = round(sum(float(amount) * _UNITS[unit] for amount, unit in parts))
+        else:
+            found = round(float(magnitude) * 1000)
     except (ValueError, OverflowError):
         raise InvalidInput(f"'{text}' is not a duration; write one such as 5m or 1h30m") from None
+    if abs(found) > _LONGEST_MS:
+        raise InvalidInput(f"'{text}' is too long; durations end at 292 years")
+    return sign * found
 
 
 def number(text: str) -> float:

@@ -200,6 +200,11 @@ def _expectation(outcome: str, form: str | None, text: str | None) -> Expectatio
     text = (text or "").strip()
     if text[:1] in ('"', "`") and text[-1:] == text[:1] and len(text) > 1:
         text = unquote(text)
+    if form == "regex":
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise InvalidInput(f"'{text}' is no regular expression: {error}") from error
     return Expectation(cast(Outcome, outcome), cast(Literal["", "msg", "regex"], form or ""), text)
 
 
