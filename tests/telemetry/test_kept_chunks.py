@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -139,6 +141,27 @@ def test_the_database_is_asked_once_until_something_changes(
     engine.head.evict(NOW_MS + HOUR_MS)
     assert times(6.5) == []
     assert len(statements) == reads + 1
+
+
+def test_who_asks_the_same_at_one_time_reads_once(
+    engine: Engine, telemetry_database: TelemetryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.send(batch(ramp(6, 4)))
+    engine.flush()
+    engine.head.evict(NOW_MS)
+    query_rows = telemetry_database.query_rows
+    statements: list[str] = []
+
+    def slow(statement: str, **parameters: Any) -> bytes:
+        statements.append(statement)
+        time.sleep(0.1)
+        return query_rows(statement, **parameters)
+
+    monkeypatch.setattr(telemetry_database, "query_rows", slow)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: len(engine.reader.select(ALL, 0, NOW_MS).values), range(16)))
+    assert found == [120] * 16
+    assert len(statements) == 1
 
 
 def test_late_samples_of_series_that_no_chunk_has(engine: Engine) -> None:

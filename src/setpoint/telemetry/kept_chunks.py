@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,8 @@ _ENTRY_PART = 4
 """Nothing is kept that is larger than this part of the limit."""
 
 _LIFE_S = 60.0
+_TURNS = 64
+_PATIENCE_S = 1.0
 _ROW_BYTES, _LABELS_BYTES = 56, 500
 
 Key = tuple[Matcher, ...]
@@ -75,8 +78,22 @@ class KeptChunks:
         self._revision = revision
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
         self._bytes = 0
+
+    @contextmanager
+    def turn(self, key: Key) -> Iterator[None]:
+        """Be the only one who reads a selection, so that who asks the same meanwhile finds it kept; wait a second for
+        that at most.
+        """
+        lock = self._turns[hash(key) % _TURNS]
+        is_held = lock.acquire(timeout=_PATIENCE_S)
+        try:
+            yield
+        finally:
+            if is_held:
+                lock.release()
 
     @property
     def size_bytes(self) -> int:

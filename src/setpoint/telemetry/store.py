@@ -221,9 +221,13 @@ class SignalStore:
         condition, parameters = condition_of(matchers)
         # Late samples first: what a flush moves from there meanwhile is found in the table, at worst in both.
         late = self.late.runs(start_ms, end_ms)
-        kept = self._chunks.find(tuple(matchers), start_ms, end_ms)
+        key = tuple(matchers)
+        kept = self._chunks.find(key, start_ms, end_ms)
         if kept is None:
-            kept = self._read_chunks(tuple(matchers), condition, parameters, start_ms, end_ms)
+            with self._chunks.turn(key):
+                kept = self._chunks.find(key, start_ms, end_ms) or self._read_chunks(
+                    key, condition, parameters, start_ms, end_ms
+                )
         labels = kept.labels
         if len(late.fingerprints):
             fingerprints = np.concatenate((kept.chunks.fingerprints, late.fingerprints))
