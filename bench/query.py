@@ -32,6 +32,8 @@ from bench.server import machine
 _HOUR_S, _DAY_S = 3600, 86_400
 _STEPS = 360
 _TOLERANCE = 1e-9
+_FLUSH_S = "8"
+"""What is loaded is older than the head keeps: it is in its final form after the next flush, else after 15 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a cell is measured, how many requests of each client it has at least, and how long the systems may
-    put away what was loaded: Setpoint flushes every 20 s in these runs.
+    """How long a cell is measured, how many requests of each client it has at least, and how long the systems have to
+    put away what was loaded.
     """
 
     seconds: float
@@ -126,11 +128,15 @@ def main() -> None:
     arguments.add_argument("--only", nargs="*", help="names of the systems to run")
     chosen = arguments.parse_args()
     sets = SMALL if chosen.small else DATA
-    effort = Effort(0.1, 2, 6) if chosen.small else Effort(3.0, 4, 25)
+    effort = Effort(0.1, 2, 14) if chosen.small else Effort(3.0, 4, 30)
     print(f"machine: {machine()}", flush=True)
     for data in [sets[number] for number in chosen.data or range(len(sets))]:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            systems = [peer for peer in peers(Path(folder)) if not chosen.only or peer.name in chosen.only]
+            systems = [
+                peer
+                for peer in peers(Path(folder), SETPOINT_FLUSH_S=_FLUSH_S)
+                if not chosen.only or peer.name in chosen.only
+            ]
             for peer in systems:
                 stack.enter_context(peer.running())
             _run(systems, data, effort)
