@@ -16,7 +16,12 @@ from setpoint.telemetry import MetricBatch, Series, fingerprint
 from tests.web.conftest import NOW_MS, Running, send
 
 SERIES, STEPS = 150, 2_000
-RANGE: dict[str, str | float] = {"query": "wide", "start": NOW_MS / 1000 - STEPS, "end": NOW_MS / 1000, "step": 1}
+RANGE: dict[str, str | float] = {
+    "query": "wide",
+    "start": NOW_MS / 1000 - STEPS,
+    "end": NOW_MS / 1000,
+    "step": 1,
+}
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def test_samples_requests_and_refusals_are_counted(parts: App, client: httpx.Cli
 def test_the_store_is_measured_now_and_then(parts: App, client: httpx.Client) -> None:
     send(parts, requests("catalog", NOW_MS, [0] * 9))
     assert "setpoint_disk_free_bytes" not in values(client)
+    parts.signals.series.settle()
     parts.sizes.refresh()
     after = values(client)
     assert after["setpoint_disk_free_bytes"] > 0

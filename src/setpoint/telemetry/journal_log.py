@@ -131,9 +131,10 @@ class FileLog:
         file = self._file
         if file is None:
             raise Unavailable("the journal is closed; send it again when the server is back")
-        records = _record(seq, samples, _SAMPLES, block)
-        if series:
-            records = *_record(seq, 0, _SERIES, series), *records
+        records = [
+            *(_record(seq, 0, _SERIES, series) if series else ()),
+            *_record(seq, samples, _SAMPLES, block),
+        ]
         size = sum(map(len, records))
         try:
             written = os.pwritev(file, records, self._size)

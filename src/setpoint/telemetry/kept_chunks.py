@@ -67,7 +67,8 @@ class Kept:
         chosen = np.flatnonzero((chunks.last_ms > start_ms) & (chunks.first_ms <= end_ms))
         if len(chosen) == len(chunks.starts):
             return chunks
-        return StoredChunks(*(column[chosen] for column in chunks[:-1]), chunks.payload)
+        *columns, payload = chunks
+        return StoredChunks._make((*(column[chosen] for column in columns), payload))
 
 
 class KeptChunks:

@@ -201,7 +201,7 @@ class LogBatch:
 
 def fingerprint(labels: Labels) -> int:
     """A stable 64-bit identity of a set of labels: BLAKE2b over the sorted, length-prefixed pairs."""
-    parts = []
+    parts: list[bytes] = []
     for name in sorted(labels):
         key, value = name.encode(), labels[name].encode()
         parts += (len(key).to_bytes(4, "little"), key, len(value).to_bytes(4, "little"), value)

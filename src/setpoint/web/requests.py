@@ -67,21 +67,30 @@ class RequestCounter:
             return
         elapsed_s = stopwatch()
         began: tuple[int, float] | None = None
+        is_counted = False
 
         async def send_and_note(message: Message) -> None:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = message["status"], elapsed_s()
+            elif not message.get("more_body"):
+                count()  # before the client can ask how many there were
             await send(message)
+
+        def count() -> None:
+            nonlocal is_counted
+            if not is_counted:
+                is_counted = True
+                # Without an answer it failed, and the layer outside of this one says so with 500.
+                status, seconds = began or (500, elapsed_s())
+                self._requests.count(self._route(scope), scope["method"], status, seconds)
 
         self._requests.open += 1
         try:
             await self._inner(scope, receive, send_and_note)
         finally:
             self._requests.open -= 1
-            # Without an answer it failed, and the layer outside of this one says so with 500.
-            status, seconds = began or (500, elapsed_s())
-            self._requests.count(self._route(scope), scope["method"], status, seconds)
+            count()
 
     def _route(self, scope: Scope) -> str:
         """The template of the path that answered; `none` when nothing matched or access was refused before."""
