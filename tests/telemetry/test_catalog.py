@@ -94,7 +94,9 @@ def test_head_and_store_are_one_list(
         assert catalog.label_values(name, selectors, start_ms, end_ms) == values, name
 
 
-@pytest.mark.parametrize(("start_ms", "end_ms", "there"), RANGES)
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms", "there"), RANGES, ids=range(len(RANGES))
+)  # ids without a time
 def test_without_a_selector_all_series_count(
     engine: Engine, telemetry_database: TelemetryDatabase, start_ms: int, end_ms: int, there: list[Labels]
 ) -> None:
