@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,3 +203,20 @@ def test_the_newest_chunk_of_a_flush_has_the_highest_number(
     assert len(found["generation"]) > 1
     assert (np.diff(found["generation"].astype(np.int64)) > 0).all()
     assert found["generation"].max() <= engine.store.blocks.newest_marked()
+
+
+def test_who_reads_during_a_flush_hides_nothing_from_who_reads_after_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backfilled series: neither head nor journal shows it after the flush, and what was read before is kept."""
+    old, matchers = sample(1.0, -3 * HOUR_MS, pod=1), [Matcher("pod", "=", "1")]
+    engine.send(batch([old]))
+    insert = engine.store.blocks.insert
+
+    def insert_and_read(*given: Any) -> None:
+        insert(*given)
+        assert answer(engine.reader.select(matchers, *WIDE)) == [(old[0], [old[1]], [1.0])]
+
+    monkeypatch.setattr(engine.store.blocks, "insert", insert_and_read)
+    engine.flush()
+    assert answer(engine.reader.select(matchers, *WIDE)) == [(old[0], [old[1]], [1.0])]

@@ -148,13 +148,13 @@ class Flusher:
         blocks, newest = self._store.blocks, generations[-1]
         with blocks.guard:
             if blocks.newest_marked() < newest:
+                self._store.series.settle()  # first, so that who reads a chunk finds its series
                 blocks.delete_unmarked()  # an attempt before this one may have got half way
                 number = newest - GENERATION_STEP + 1
                 for chunks in self._head.unflushed():
                     places = _places(chunks.fingerprints)
                     blocks.insert(chunks, np.minimum(number + places, newest).astype(np.uint64))
                     number += int(places.max(initial=-1)) + 1
-                self._store.series.settle()
                 blocks.mark(generations, self._clock.now_ms())
         self._head.flushed()
         self._store.flushed()
