@@ -8,7 +8,7 @@ and last the journal's generations that no flush has marked are replayed: the ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _SPAN_MS = 2 * 3_600_000
 """What a chunk of the head may span; compaction makes longer ones."""
+
+_INSERT_BYTES = 8 << 20
 
 Progress = Callable[[int, int], None]
 
@@ -76,10 +78,23 @@ def _recover(store: SignalStore) -> dict[int, int]:
     stored = store.journal.stored()
     store.journal.drop([generation for generation in stored if generation <= marked])
     waiting = {generation: samples for generation, samples in stored.items() if generation > marked}
-    for generation in waiting:
-        for rows in store.journal.series(generation):
-            store.series.restore(rows)
+    _restore_series(store, waiting)
     return waiting
+
+
+def _restore_series(store: SignalStore, generations: Iterable[int]) -> None:
+    """Insert the rows of new series that groups took along, those of many groups together."""
+    held: list[bytes] = []
+    size = 0
+    for generation in generations:
+        for rows in store.journal.series(generation):
+            held.append(rows)
+            size += len(rows)
+            if size >= _INSERT_BYTES:
+                store.series.restore(b"".join(held))
+                held, size = [], 0
+    if held:
+        store.series.restore(b"".join(held))
 
 
 class _Known:
