@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -339,3 +340,20 @@ def test_many_new_series_are_inserted_together(
     assert inserts() == 0
     assert store.services()[0].series == 1000
     assert inserts() == 1
+
+
+@pytest.mark.parametrize("kind", ["exemplars", "histograms"])
+def test_what_comes_beside_samples_is_found_although_its_series_waits_in_the_journal(
+    store: SignalStore, kind: str
+) -> None:
+    store.write_metrics([batch([(LABELS, NOW_MS, 1.0)])])
+    row, at = np.zeros(1, np.int32), np.array([NOW_MS])
+    brought = MetricBatch([series(LABELS)], np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0))
+    if kind == "exemplars":
+        exemplars = ExemplarColumns(row, at, np.array([0.5]), [{"trace_id": "a"}])
+        store.write_metrics([replace(brought, exemplars=exemplars)])
+        assert store.read_exemplars([], NOW_MS, NOW_MS).labels == (LABELS,)
+    else:
+        histograms = HistogramColumns(row, at, [b"payload"])
+        store.write_metrics([replace(brought, histograms=histograms)])
+        assert store.read_histograms([], NOW_MS - 1, NOW_MS).labels == (LABELS,)

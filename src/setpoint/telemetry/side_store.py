@@ -140,6 +140,7 @@ class SideStore:
         """
         refuse_invalid(matchers)
         condition, parameters = condition_of(matchers)
+        self._series.settle()  # what is beside samples is found by the rows of its series
         counted = _QUERIES["count_histograms"].replace(_MATCHERS, condition)
         count = int(self._db.query(counted, start_ms=start_ms, end_ms=end_ms, **parameters)["rows"][0])
         if count > HISTOGRAMS_MAX:
@@ -194,6 +195,7 @@ class SideStore:
         """The rows with a column `row`, and the labels that it points into."""
         refuse_invalid(matchers)
         condition, parameters = condition_of(matchers)
+        self._series.settle()
         rows = self._db.query(
             _QUERIES[query].replace(_MATCHERS, condition), start_ms=start_ms, end_ms=end_ms, **parameters
         )
