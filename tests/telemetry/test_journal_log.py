@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,20 @@ def test_what_a_refused_group_left_is_written_over(tmp_path: Path, monkeypatch: 
 
 def _full(file: int) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_the_folder_survives_a_power_cut_as_its_files_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{file}").readlink())
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    log = FileLog(tmp_path / "journal")
+    log.begin(1)
+    log.close()
+    assert synced == [tmp_path, tmp_path / "journal"]

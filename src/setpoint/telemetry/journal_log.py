@@ -122,6 +122,7 @@ class FileLog:
             self._folder.mkdir(exist_ok=True)
             path = self._path(generation)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            _sync_folder(self._folder.parent)
             _sync_folder(self._folder)
         except OSError as error:
             raise _refused(self._folder, error) from error
