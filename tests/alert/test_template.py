@@ -164,6 +164,19 @@ def test_templates_end() -> None:
     assert len(expanded('{{ printf "%99999999d" 1 }}')) == 10_000
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{ $x := "0123456789" }}{{ range 22 }}{{ $x = print $x $x }}{{ end }}',
+        '{{ $x := "a" }}{{ range 22 }}{{ $x = args $x $x }}{{ end }}{{ eq (print $x) "" }}',
+        '{{ $x := "a" }}{{ range 13 }}{{ $x = print $x $x }}{{ end }}{{ eq (reReplaceAll "a" $x $x) "" }}',
+    ],
+)
+def test_what_doubles_ends_before_the_memory_does(text: str) -> None:
+    with pytest.raises(TemplateError, match="more than 1000000 characters"):
+        expanded(text)
+
+
 def test_native_histograms_are_told_as_text() -> None:
     around = Surroundings(_query)
     assert Template.read("{{ $value }}").expand({}, "{count:1, sum:2}", around, {}) == "{count:1, sum:2}"

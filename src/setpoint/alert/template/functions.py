@@ -16,7 +16,7 @@ from urllib.parse import quote_plus, urlsplit
 
 from setpoint.alert.duration import duration_ms
 from setpoint.alert.from_telemetry import compile_expression
-from setpoint.alert.template.values import Duration, Instant, Sample, type_name
+from setpoint.alert.template.values import Arguments, Duration, Instant, Sample, type_name
 
 __all__ = ["FUNCTION_NAMES", "Surroundings", "functions"]
 
@@ -27,6 +27,8 @@ _GROUP = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 _WORD = re.compile(r"\w+(?:['’.:·]\w+)*")
 _LARGEST_NS = 2**63
 _LONGEST_MATCHED = 10_000
+_LONGEST_REPLACED = 1_000_000
+_LARGEST_ARGUMENTS = 1_000_000
 
 Query = Callable[[str], Sequence[Sample]]
 
@@ -132,6 +134,13 @@ def _humanize_timestamp(given: Any) -> str:
     return str(_to_time(value)) if math.isfinite(value) else _g4(value)
 
 
+def _arguments(*values: Any) -> Arguments:
+    found = Arguments({f"arg{index}": value for index, value in enumerate(values)})
+    if found.size > _LARGEST_ARGUMENTS:
+        raise ValueError(f"the arguments hold more than {_LARGEST_ARGUMENTS} characters")
+    return found
+
+
 def _first(samples: Any) -> Sample:
     found = _samples(samples)
     if not found:
@@ -165,6 +174,7 @@ def _sort_by_label(label: Any, samples: Any) -> list[Sample]:
 def _replace(pattern: Any, replacement: Any, text: Any) -> str:
     """Go's ReplaceAllString: `$1`, `${name}` and `$name` in the replacement are what the groups matched."""
     expression = compile_expression(_text(pattern), dot_takes_newlines=False)
+    shape, made = _short(replacement), 0
 
     def expanded(found: re.Match[str]) -> str:
         def group(reference: re.Match[str]) -> str:
@@ -176,7 +186,12 @@ def _replace(pattern: Any, replacement: Any, text: Any) -> str:
             except IndexError:
                 return ""
 
-        return _GROUP.sub(group, _text(replacement))
+        nonlocal made
+        part = _GROUP.sub(group, shape)
+        made += len(part)
+        if made > _LONGEST_REPLACED:
+            raise ValueError(f"the replacements have more than {_LONGEST_REPLACED} characters")
+        return part
 
     return expression.sub(expanded, _short(text))
 
@@ -228,7 +243,7 @@ def _parse_duration(text: Any) -> float:
 
 
 _FREE: dict[str, Callable[..., Any]] = {
-    "args": lambda *values: {f"arg{index}": value for index, value in enumerate(values)},
+    "args": _arguments,
     "first": _first,
     "graphLink": lambda query: f"/graph?g0.expr={quote_plus(_text(query), safe='~')}&g0.tab=0",
     "humanize": _humanize,

@@ -26,13 +26,14 @@ from setpoint.alert.template.nodes import (
     Variable,
     With,
 )
-from setpoint.alert.template.values import LabelMap, field, is_true, shown, type_name
+from setpoint.alert.template.values import Arguments, LabelMap, field, is_true, shown, type_name
 from setpoint.errors import InvalidInput
 
 __all__ = ["run"]
 
 _MOST_STEPS = 1_000_000
 _LONGEST = 1_000_000
+_CHARACTERS_PER_STEP = 1000
 
 _NOTHING: Any = object()
 
@@ -220,6 +221,10 @@ class _Runner:
             raise TemplateError(f"wrong number of args for {name}: got {len(arguments)}", line) from None
         except (ValueError, InvalidInput) as error:
             raise TemplateError(f"error calling {name}: {error}", line) from None
-        if isinstance(value, dict) and not isinstance(value, LabelMap) and name != "args":
+        if isinstance(value, str):
+            if len(value) > _LONGEST:
+                raise TemplateError(f"{name} makes more than {_LONGEST} characters; write less", line)
+            self._steps += len(value) // _CHARACTERS_PER_STEP
+        if isinstance(value, dict) and not isinstance(value, LabelMap | Arguments):
             return LabelMap(value)
         return value

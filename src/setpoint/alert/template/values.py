@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 __all__ = [
+    "Arguments",
     "Duration",
     "Instant",
     "LabelMap",
@@ -32,6 +33,7 @@ _MONTHS = [
 _DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_EXPONENT = 6
+_SAMPLE_CHARACTERS = 100
 _LARGEST_INSTANT_MS = 253_402_300_799_999
 
 
@@ -62,6 +64,25 @@ class Instant:
         when = self.when
         fraction = f".{when.microsecond:06d}".rstrip("0") if when.microsecond else ""
         return f"{when:%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"
+
+
+class Arguments(dict[str, Any]):
+    """What `args` makes; `size` is about how many characters it takes to show, those of arguments within counted."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.size: int = len(values) + sum(map(_weight, values.values()))
+
+
+def _weight(value: Any) -> int:
+    match value:
+        case Arguments():
+            return value.size
+        case str():
+            return len(value)
+        case list():
+            return _SAMPLE_CHARACTERS * len(value)
+    return 1
 
 
 @dataclass(frozen=True, slots=True)
