@@ -141,6 +141,7 @@ class Running:
         config = uvicorn.Config(application, port=port, log_level="error", lifespan="off")
         self._server = uvicorn.Server(config)
         socket = config.bind_socket()
+        socket.listen()  # who connects before the thread runs waits
         self.port: int = socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [socket]}, daemon=True)

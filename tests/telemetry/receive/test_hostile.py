@@ -137,6 +137,7 @@ def test_resource_attributes_beyond_a_thousand_are_left_out(doors: Doors, signal
         f"{doors.url}/v1/{signal}", content=request.SerializeToString(), headers={"content-type": PROTOBUF}
     )
     assert answer.status_code == 200
+    doors.store.series.settle()
     table = {"traces": "spans", "metrics": "series", "logs": "logs"}[signal]
     found = doors.database.query(f"SELECT DISTINCT length(mapKeys(resource)) AS n FROM {table}")
     assert found["n"].tolist() == [1000]

@@ -111,6 +111,7 @@ def test_partial_success_in_both_encodings(doors: Doors) -> None:
     assert "cumulative" in partial.error_message
     answer = post(doors, "metrics", json.dumps(otlp_json(partial_request())).encode(), content_type=JSON)
     assert answer.json()["partialSuccess"]["rejectedDataPoints"] == "1"
+    doors.store.series.settle()
     assert doors.database.query("SELECT DISTINCT metric FROM series ORDER BY metric")["metric"].tolist() == [
         "good",
         "target_info",

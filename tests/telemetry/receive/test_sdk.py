@@ -149,6 +149,7 @@ def test_metrics(doors: Doors, exporters: Exporters) -> None:
     assert samples(doors, "workers_busy")[0][1] == 2.0
     info = samples(doors, "target_info")[0]
     assert (info[0]["host_name"], info[1]) == ("node-a", 1.0)
+    doors.store.series.settle()
     described = doors.database.query(
         "SELECT type, unit, help, scope FROM series WHERE metric = 'orders_total'"
     )
