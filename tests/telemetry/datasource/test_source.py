@@ -16,7 +16,7 @@ import pytest
 from setpoint.clock import SystemClock, VirtualClock
 from setpoint.errors import InvalidInput, Unavailable
 from setpoint.promql.selector import read_selector
-from setpoint.telemetry.datasource import DataSource, DataSources
+from setpoint.telemetry.datasource import DataSource, DataSources, live
 from setpoint.telemetry.datasource.client import IoLoop
 from setpoint.telemetry.datasource.pacing import BackOff
 from setpoint.telemetry.datasource.source import Source
@@ -353,3 +353,16 @@ def test_a_server_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="there is no data source 'far'"):
             sources.get("far")
         sources.close()
+
+
+@pytest.mark.parametrize(("most", "refused"), [(3, ["it selects more than 3 series"]), (6, [])])
+def test_series_that_are_here_already_do_not_count_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, most: int, refused: list[str]
+) -> None:
+    monkeypatch.setattr(live, "_SERIES_MAX", most)
+    bench.select("hits_total")
+    for _ in range(3):
+        bench.poll()
+        bench.clock.advance(15)
+    assert bench.refused == refused
+    assert bench.source.status.series == (0 if refused else 4)

@@ -217,7 +217,8 @@ class Live:
             self.head.evict(now_ms)
             self._evicted_ms = now_ms
             if len(self._series) > 2 * self.head.series_count + 1000:
-                self._series.clear()
+                held = {label_key(labels) for labels in self.head.table.match_labels(())[1]}
+                self._series = {key: one for key, one in self._series.items() if key in held}
 
     def _is_due(self, root: _Root, now_ms: int) -> bool:
         return root.retry_ms <= now_ms and root.reached_ms <= now_ms - self._interval_ms
@@ -251,7 +252,8 @@ class Live:
         if isinstance(answer, SetpointError):
             self._note(piece, answer, now_ms)
             return
-        if self.head.series_count + len(answer.series) > _SERIES_MAX:
+        new = sum(label_key(one.labels) not in self._series for one in answer.series)
+        if self.head.series_count + new > _SERIES_MAX:
             self._note(piece, TooLarge(f"it selects more than {_SERIES_MAX:,} series"), now_ms)
             return
         self._append(piece, answer.series)
