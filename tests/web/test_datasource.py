@@ -45,14 +45,17 @@ spec:
   budgetingMethod: Occurrences
   objectives: [{target: 0.9}]
 """
-NOW_MS = SystemClock().now_ms() // 60_000 * 60_000
-"""Data sources are waited for in real time, so this server's clock is the real one."""
+
+
+def now_ms() -> int:
+    """The last whole minute: data sources are waited for in real time, so this server's clock is the real one."""
+    return SystemClock().now_ms() // 60_000 * 60_000
 
 
 @pytest.fixture
 def server() -> Iterator[Upstream]:
     with upstream() as made:
-        for count, at_ms in enumerate(range(NOW_MS - 3 * 3_600_000, NOW_MS + 120_000, 15_000), 1):
+        for count, at_ms in enumerate(range(now_ms() - 3 * 3_600_000, now_ms() + 180_000, 15_000), 1):
             made.samples.add("hits_total", at_ms, 20 * count, code="200")
             made.samples.add("hits_total", at_ms, count, code="500")
         yield made
@@ -111,13 +114,13 @@ def test_from_apply_to_no_data_and_back(running: tuple[App, httpx.Client], serve
     assert (done.returncode, done.stderr) == (0, "")
     assert "● up" in done.stdout
     asked = client.get(
-        "/api/datasources/far/api/v1/query", params={"query": "sum(hits_total)", "time": NOW_MS / 1000}
+        "/api/datasources/far/api/v1/query", params={"query": "sum(hits_total)", "time": now_ms() / 1000}
     )
     assert asked.json()["data"]["result"][0]["value"][1] == str(21 * 721)
     ranged: dict[str, str | float] = {
         "query": "rate(hits_total[1m])",
-        "start": NOW_MS / 1000 - 600,
-        "end": NOW_MS / 1000,
+        "start": now_ms() / 1000 - 600,
+        "end": now_ms() / 1000,
         "step": 60,
     }
     asked = client.get("/api/datasources/far/api/v1/query_range", params=ranged)
