@@ -6,11 +6,11 @@ As Prometheus: samples of the last five minutes, series that ended left out, an 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse, Response
 
 from setpoint.app import App
@@ -20,6 +20,7 @@ from setpoint.telemetry.columns import LabelKey, label_key
 from setpoint.telemetry.native_histogram import STALE_BITS
 from setpoint.web.page import KEPT_NOWHERE, Parts
 from setpoint.web.prometheus import Given
+from setpoint.web.waiting import run_while_wanted
 
 __all__ = ["router"]
 
@@ -35,17 +36,17 @@ router = APIRouter()
 async def federate(request: Request, parts: Parts) -> Response:
     given = Given(request.query_params.multi_items())
     try:
-        text = await run_in_threadpool(lambda: "".join(_lines(parts, given)))
+        text = await run_while_wanted(request, lambda gone: "".join(_lines(parts, given, gone)))
     except SetpointError as error:
         status = 400 if isinstance(error, InvalidInput) else error.http_status
         return PlainTextResponse(error.message + "\n", status, KEPT_NOWHERE)
     return Response(text, headers=KEPT_NOWHERE, media_type=_TYPE)
 
 
-def _lines(parts: App, given: Given) -> Iterator[str]:
+def _lines(parts: App, given: Given, gone: threading.Event) -> Iterator[str]:
     now_ms = parts.clock.now_ms()
     newest: dict[LabelKey, tuple[int, float]] = {}
-    with parts.queries.running() as budget:
+    with parts.queries.running(is_canceled=gone.is_set) as budget:
         for matchers in given.selectors():
             found = parts.reader.select(matchers, now_ms - _LOOKBACK_MS, now_ms, admit=budget.foresee)
             last = found.offsets[1:] - 1

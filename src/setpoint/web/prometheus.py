@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from setpoint.app import App
 from setpoint.errors import InvalidInput, NotFound, SetpointError, TooLarge, Unavailable
@@ -26,6 +26,7 @@ from setpoint.promql import parse
 from setpoint.promql.nodes import VectorSelector
 from setpoint.telemetry import Matcher
 from setpoint.web.page import KEPT_NOWHERE, Parts, json_answer
+from setpoint.web.streamed import Streamed
 
 __all__ = ["Answer", "Given", "Pieces", "answers", "first_of", "read_duration_ms", "read_instant_ms"]
 
@@ -236,7 +237,7 @@ def success(computed: Any) -> Response:
         held.append(piece)
         size += len(piece)
         if size > _HELD_BYTES:
-            return StreamingResponse(chain(held, pieces), headers=KEPT_NOWHERE, media_type="application/json")
+            return Streamed(chain(held, pieces), KEPT_NOWHERE, "application/json")
     return Response(b"".join(held), headers=KEPT_NOWHERE, media_type="application/json")
 
 

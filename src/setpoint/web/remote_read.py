@@ -6,10 +6,11 @@ Prometheus's own, errors are plain text.
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import PlainTextResponse, Response
 
 from setpoint.app import App
 from setpoint.errors import InvalidInput, SetpointError, TooLarge, Unavailable
@@ -20,6 +21,8 @@ from setpoint.telemetry.receive.remote_write_scan import inflate
 from setpoint.telemetry.remote_read import Selection, chunk_frames, read_request, samples_answer
 from setpoint.telemetry.side_store import StoredHistograms
 from setpoint.web.page import Parts
+from setpoint.web.streamed import Streamed
+from setpoint.web.waiting import run_while_wanted
 
 __all__ = ["router"]
 
@@ -38,21 +41,22 @@ async def read(request: Request, parts: Parts) -> Response:
         if len(body) > _BODY_LIMIT_BYTES:
             return _refusal(TooLarge(f"the request is larger than {_BODY_LIMIT_BYTES} bytes; ask for less"))
     try:
-        return await run_in_threadpool(_answer, parts, body)
+        return await run_while_wanted(request, lambda gone: _answer(parts, body, gone))
     except SetpointError as error:
         return _refusal(error)
 
 
-def _answer(parts: App, body: bytearray) -> Response:
+def _answer(parts: App, body: bytearray, gone: threading.Event) -> Response:
     selections, forms = read_request(bytes(inflate(body, _BODY_LIMIT_BYTES)))
-    with parts.queries.running() as budget:
+    with parts.queries.running(is_canceled=gone.is_set) as budget:
         found = [_read(parts, budget, one) for one in selections]
         is_sparse = any(len(histograms.columns.rows) for _, histograms in found)
         if forms[0] == "chunks" and not (is_sparse and "samples" in forms):
             frames = chunk_frames([columns for columns, _ in found])
+            budget.outlive(frames, budget.held)
             kind = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
             # Said to be as it is, so that no layer compresses it: its reader expects frames.
-            return StreamingResponse(frames, headers={"Content-Type": kind, "Content-Encoding": "identity"})
+            return Streamed(frames, {"Content-Type": kind, "Content-Encoding": "identity"})
         encoded = samples_answer(found)
     return Response(encoded, headers={"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"})
 
