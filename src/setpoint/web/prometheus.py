@@ -51,8 +51,9 @@ _BOUNDS_MS = {
 }
 """What Go clients write for "from the first" and "to the last" sample."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
+_DURATION = re.compile(r"(?:\d{1,18}(?:ms|[smhdwy]))+")
 _DURATION_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+_LONGEST_S = 9e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,20 +204,22 @@ def read_instant_ms(name: str, text: str) -> int:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return round(moment.timestamp() * 1000)
-    if not math.isfinite(seconds) or abs(seconds) > 9e12:
+    if not math.isfinite(seconds) or abs(seconds) > _LONGEST_S:
         raise InvalidInput(f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp')
     return round(seconds * 1000)
 
 
 def read_duration_ms(name: str, text: str) -> int:
     """Seconds, or a Prometheus duration such as `1h30m`, as milliseconds. Raises InvalidInput."""
-    if _DURATION.fullmatch(text):
-        return sum(int(amount) * _UNIT_MS[unit] for amount, unit in _DURATION_PART.findall(text))
     try:
-        seconds = float(text)
+        if _DURATION.fullmatch(text):
+            parts = _DURATION_PART.findall(text)
+            seconds = sum(int(amount) * _UNIT_MS[unit] for amount, unit in parts) / 1000
+        else:
+            seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not math.isfinite(seconds) or abs(seconds) > 9e12:
+    if not math.isfinite(seconds) or abs(seconds) > _LONGEST_S:
         raise InvalidInput(f'invalid parameter "{name}": cannot parse "{text}" to a valid duration')
     return round(seconds * 1000)
 
