@@ -8,10 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from setpoint.alert.check import RuleFiles, check_file
+from setpoint.errors import InvalidInput
 
 KEYS = (
     "groups", "name", "interval", "query_offset", "limit", "labels", "rules", "record", "alert", "expr", "for",
@@ -119,3 +121,11 @@ def test_any_script_is_run_or_refused(blocks: list[str]) -> None:
         file.write_text("load 1m\n\n" + "\n\n".join(blocks))
         verdict = check_file(file, RuleFiles())
     assert all(problem.startswith(folder) for problem in verdict.problems), verdict.problems
+
+
+def test_a_duration_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    rule = {"alert": "A", "expr": "up", "for": "9" * 5000 + "s"}
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "g", "rules": [rule]}]}))
+    with pytest.raises(InvalidInput, match="is not a duration"):
+        RuleFiles().groups(file)

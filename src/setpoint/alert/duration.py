@@ -8,7 +8,10 @@ from setpoint.errors import InvalidInput
 
 __all__ = ["duration_ms", "shown_duration"]
 
-_DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_DIGITS_MOST = 40
+_DURATION = re.compile(
+    "".join(rf"(?:(\d{{1,{_DIGITS_MOST}}}){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms"))
+)
 _UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
 _LARGEST_MS = 2**63 // 1_000_000
 
