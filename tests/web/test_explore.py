@@ -15,7 +15,7 @@ import pytest
 from setpoint.app import App
 from setpoint.clock import VirtualClock
 from setpoint.telemetry import MetricBatch, Series, fingerprint
-from setpoint.web import plot
+from setpoint.web import explore_query, plot
 from setpoint.web.complete import fitting
 from tests.telemetry.datasource.upstream import upstream
 from tests.web.conftest import HTML, JSON, NOW_MS, requests, send
@@ -338,6 +338,20 @@ def test_a_data_source_can_be_read(client: httpx.Client) -> None:
         assert addresses(text, "ranges")["1h"]["source"] == ["far"]
         [query] = asked(client, "hits_total", source="near")["queries"]
         assert "there is no data source 'near'" in query["fault"]["message"]
+
+
+@pytest.mark.usefixtures("ended_sources")
+def test_a_data_source_is_asked_no_more_when_the_reader_has_left(client: httpx.Client, parts: App) -> None:
+    with upstream() as server:
+        declared = {"name": "s.yaml", "text": SOURCE.format(url=server.url)}
+        assert client.post("/api/resources", json={"files": [declared]}).status_code == 200
+        span = explore_query.Span(NOW_MS - 24 * 3_600_000, NOW_MS, 60_000)
+        answer = explore_query.run(
+            parts, "hits_total", span, "graph", 10, source="far", is_canceled=lambda: bool(server.seen)
+        )
+        assert answer.fault is not None
+        assert "canceled" in answer.fault.message
+        assert len(server.seen) == 1
 
 
 # ---- completion ------------------------------------------------------------------------------------------------------

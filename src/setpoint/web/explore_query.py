@@ -120,7 +120,8 @@ def run(
             check_resolution(span.start_ms, span.end_ms, span.step_ms)
         with parts.queries.running(elapsed_s=elapsed_s, is_canceled=is_canceled) as budget:
             if source:
-                select: Select = partial(_fetched, parts.datasources.get(source).fetch, origin)
+                fetch = partial(parts.datasources.get(source).fetch, check=budget.check)
+                select: Select = partial(_fetched, fetch, origin)
                 read_histograms = None
             else:
                 select = partial(parts.reader.select, admit=budget.foresee, origin=origin)
