@@ -366,3 +366,23 @@ def test_series_that_are_here_already_do_not_count_again(
         bench.clock.advance(15)
     assert bench.refused == refused
     assert bench.source.status.series == (0 if refused else 4)
+
+
+def test_a_source_is_there_while_others_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def declared(name: str) -> SimpleNamespace:
+        details = {"url": "http://127.0.0.1:1"}
+        body = {"metadata": {"name": name}, "spec": {"type": "prometheus", "connectionDetails": details}}
+        return SimpleNamespace(spec=DataSource.model_validate(body))
+
+    sources = DataSources(SystemClock(), tmp_path)
+    sources.apply([declared("old")])
+    make, found = sources._make, []
+
+    def make_and_look(resource: DataSource) -> Source:
+        found.append(sources.get("old"))
+        return make(resource)
+
+    monkeypatch.setattr(sources, "_make", make_and_look)
+    sources.apply([declared("new"), declared("old")])
+    assert found == [sources.get("old")]
+    sources.close()

@@ -48,13 +48,11 @@ class DataSources:
         with self._lock:
             if self._is_closed:
                 return
-            former = self._sources
-            self._sources = {}
+            former, now = self._sources, dict[str, Source]()
             for name, resource in wanted.items():
                 details, known = resource.spec.connection_details, former.get(name)
-                self._sources[name] = (
-                    known if known is not None and known.details == details else self._make(resource)
-                )
+                now[name] = known if known is not None and known.details == details else self._make(resource)
+            self._sources = now  # at once: who evaluates looks sources up meanwhile
             gone = [one for one in former.values() if one not in self._sources.values()]
             fresh = [one for one in self._sources.values() if one not in former.values()]
             if self._is_started:
