@@ -1,5 +1,5 @@
-"""Remote read and federation take their turn among the queries: they keep no page from an answer, and what is still
-sent counts as held.
+"""Remote read, federation and queries over a data source take their turn among the queries: they keep no page from an
+answer, and what is still sent counts as held.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import cramjam
 import httpx
@@ -17,6 +18,7 @@ import pytest
 from setpoint.app import App
 from setpoint.clock import stopwatch
 from setpoint.telemetry import MetricBatch, Series, fingerprint
+from setpoint.telemetry.datasource import DataSource
 from tests.web.conftest import NOW_MS, MakeApp, Running, send
 
 _SERIES, _SAMPLES = 2000, 240
@@ -74,10 +76,19 @@ def _federate(url: str, stop: threading.Event) -> None:
     httpx.get(url + "/federate", params={"match[]": "nothing"}, timeout=60)
 
 
-@pytest.mark.parametrize("ask", [_read, _federate])
+def _query_source(url: str, stop: threading.Event) -> None:
+    httpx.get(url + "/api/datasources/far/api/v1/query", params={"query": "1"}, timeout=60)
+
+
+@pytest.mark.parametrize("ask", [_read, _federate, _query_source])
 def test_readers_that_wait_for_their_turn_keep_no_page_from_an_answer(
     parts: App, url: str, ask: Callable[[str, threading.Event], None]
 ) -> None:
+    body = {
+        "metadata": {"name": "far"},
+        "spec": {"type": "prometheus", "connectionDetails": {"url": "http://127.0.0.1:1"}},
+    }
+    parts.datasources.apply([SimpleNamespace(spec=DataSource.model_validate(body))])
     stop = threading.Event()
     readers = [threading.Thread(target=ask, args=(url, stop)) for _ in range(_READERS)]
     with ExitStack() as turns:

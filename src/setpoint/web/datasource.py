@@ -7,6 +7,7 @@ the address of a Prometheus.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from setpoint.promql.format import to_api
 from setpoint.promql.plan import check_resolution
 from setpoint.telemetry.datasource import SourceStatus
 from setpoint.web.page import Parts, json_answer, render, wants_json
-from setpoint.web.prometheus import Given, answers, read_duration_ms, read_instant_ms
+from setpoint.web.prometheus import Given, answers_in_turn, read_duration_ms, read_instant_ms
 
 __all__ = ["router"]
 
@@ -59,26 +60,26 @@ def _behind_s(source: SourceStatus, now_ms: int) -> float | None:
     return None if source.reached_ms is None else max(0.0, (now_ms - source.reached_ms) / 1000)
 
 
-@answers(router, "/api/datasources/{name}/api/v1/query")
-def query_source(parts: App, given: Given) -> Any:
+@answers_in_turn(router, "/api/datasources/{name}/api/v1/query")
+def query_source(parts: App, given: Given, gone: threading.Event) -> Any:
     source = parts.datasources.get(given.get("name"))
     at = given.get("time")
     at_ms = read_instant_ms("time", at) if at else parts.clock.now_ms()
     node = parse(given.needed("query"))
-    with parts.queries.running() as budget:
+    with parts.queries.running(is_canceled=gone.is_set) as budget:
         select = partial(source.fetch, check=budget.check)
         return to_api(evaluate_instant(node, at_ms, select, budget=budget), is_range=False)
 
 
-@answers(router, "/api/datasources/{name}/api/v1/query_range")
-def query_source_range(parts: App, given: Given) -> Any:
+@answers_in_turn(router, "/api/datasources/{name}/api/v1/query_range")
+def query_source_range(parts: App, given: Given, gone: threading.Event) -> Any:
     source = parts.datasources.get(given.get("name"))
     start_ms = read_instant_ms("start", given.needed("start"))
     end_ms = read_instant_ms("end", given.needed("end"))
     step_ms = read_duration_ms("step", given.needed("step"))
     check_resolution(start_ms, end_ms, step_ms)
     node = parse(given.needed("query"), step_ms=step_ms, range_ms=end_ms - start_ms)
-    with parts.queries.running() as budget:
+    with parts.queries.running(is_canceled=gone.is_set) as budget:
         select = partial(source.fetch, check=budget.check)
         matrix = evaluate(node, start_ms, end_ms, step_ms, select, budget=budget)
         return to_api(matrix, is_range=True, check=budget.check)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,8 +28,18 @@ from setpoint.promql.nodes import VectorSelector
 from setpoint.telemetry import Matcher
 from setpoint.web.page import KEPT_NOWHERE, Parts, json_answer
 from setpoint.web.streamed import Streamed
+from setpoint.web.waiting import run_while_wanted
 
-__all__ = ["Answer", "Given", "Pieces", "answers", "first_of", "read_duration_ms", "read_instant_ms"]
+__all__ = [
+    "Answer",
+    "Given",
+    "Pieces",
+    "answers",
+    "answers_in_turn",
+    "first_of",
+    "read_duration_ms",
+    "read_instant_ms",
+]
 
 _FORM_LIMIT_BYTES = 1 << 20
 _SELECTORS_MAX = 500
@@ -168,6 +179,25 @@ def answers(
             try:
                 given = await _parameters(request)
                 return await run_in_threadpool(lambda: success(compute(parts, given)))
+            except SetpointError as error:
+                return failure(error)
+
+        return handler
+
+    return register
+
+
+def answers_in_turn(
+    router: APIRouter, path: str
+) -> Callable[[Callable[[App, Given, threading.Event], Any]], Callable[..., Awaitable[Response]]]:
+    """As `answers`, for what waits long: on threads apart, and told by an event that nobody waits any more."""
+
+    def register(compute: Callable[[App, Given, threading.Event], Any]) -> Callable[..., Awaitable[Response]]:
+        @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
+        async def handler(request: Request, parts: Parts) -> Response:
+            try:
+                given = await _parameters(request)
+                return await run_while_wanted(request, lambda gone: success(compute(parts, given, gone)))
             except SetpointError as error:
                 return failure(error)
 

@@ -1,7 +1,7 @@
 """Runs what takes long on threads of its own, for as long as somebody waits for it.
 
-The page of metrics, remote read and federation use it: their queries keep no other page from an answer, and end when
-their reader goes away.
+The page of metrics, remote read, federation and queries over a data source use it: they keep no other page
+from an answer, and end when their reader goes away.
 """
 
 from __future__ import annotations
