@@ -325,6 +325,24 @@ def test_uneven_columns_are_refused_and_store_nothing(store: SignalStore) -> Non
     assert store.counts().spans == 0
 
 
+def test_new_series_that_cannot_be_inserted_are_bounded(
+    store: SignalStore, telemetry_database: TelemetryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("setpoint.telemetry.series_store._PENDING_BYTES_MAX", 1000)
+    monkeypatch.setattr("setpoint.telemetry.series_store._INSERT_BYTES", 500)
+    told = 0
+    for number in range(40):
+        try:
+            store.write_metrics([batch([({"__name__": "m", "pod": str(number)}, NOW_MS, 1.0)])])
+        except Unavailable:
+            told += 1
+    assert 0 < told < 40
+    store.write_metrics([batch([({"__name__": "m", "pod": "0"}, NOW_MS + 1, 1.0)])])  # a known one is taken
+    store.series.settle()
+    store.write_metrics([batch([({"__name__": "m", "pod": "new"}, NOW_MS, 1.0)])])
+    assert store.services()[0].series == 40 - told + 1
+
+
 def test_many_new_series_are_inserted_together(
     store: SignalStore, telemetry_database: TelemetryDatabase
 ) -> None:

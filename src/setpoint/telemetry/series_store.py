@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from setpoint.clock import stopwatch
 from setpoint.database import Columns, TelemetryDatabase, load_queries
+from setpoint.errors import Unavailable
 from setpoint.telemetry.blocks import day_start_ms
 from setpoint.telemetry.compiled import compiled
 from setpoint.telemetry.model import Labels, Series
@@ -29,6 +30,8 @@ _COLUMNS = ("fingerprint", "labels", "service", "resource", "scope", "type", "un
 _MATCHERS = "/* matchers */"
 _NEVER_MS = -(2**62)
 _PENDING_AT_MOST = 20_000
+_PENDING_BYTES_MAX = 256 << 20
+_INSERT_BYTES = 16 << 20
 _NAMED_AT_MOST = 10_000
 """Fingerprints that are listed in a query; more would not fit into the address of a request over HTTP."""
 
@@ -52,6 +55,7 @@ class SeriesStore:
         self._pending_lock = threading.Lock()
         self._pending: list[bytes] = []
         self._pending_count = 0
+        self._pending_bytes = 0
         self._waiting_s = stopwatch()
         self._services: dict[str, int] = {}
         self._service_of = np.full(0, -1, np.int32)
@@ -67,10 +71,16 @@ class SeriesStore:
             self._known(fresh)
 
     def fresh(self, refs: npt.NDArray[np.int32]) -> Fresh | None:
-        """Those of `refs` that are not stored yet, as rows; None when there are none."""
+        """Those of `refs` that are not stored yet, as rows; None when there are none. Raises Unavailable while too much
+        waits for `settle`.
+        """
         refs = self._table.unwritten(refs)
         if not len(refs):
             return None
+        if self._pending_bytes > _PENDING_BYTES_MAX:
+            raise Unavailable(
+                "new series wait for the telemetry database, which refuses them; see the server's log"
+            )
         described = self._table.described(refs)
         self.removal.wait_for(described.fingerprints)
         services = [origin.service for origin, _ in described.kinds]
@@ -84,6 +94,7 @@ class SeriesStore:
                 self._waiting_s = stopwatch()
             self._pending.append(fresh.rows)
             self._pending_count += len(fresh.refs)
+            self._pending_bytes += len(fresh.rows)
         self._known(fresh)
 
     def settle(self, patience_s: float = 0.0) -> None:
@@ -92,9 +103,16 @@ class SeriesStore:
             is_little = self._pending_count < _PENDING_AT_MOST and self._waiting_s() < patience_s
             if not self._pending or is_little:
                 return
-            rows = b"".join(self._pending)
-            self._db.insert_rows("series", COLUMNS, np.frombuffer(rows, np.uint8))
-            self._pending, self._pending_count = [], 0
+            while self._pending:  # a bounded insert at a time: all may be more than the engine can hold
+                count = size = 0
+                while count < len(self._pending) and size < _INSERT_BYTES:
+                    size += len(self._pending[count])
+                    count += 1
+                rows = b"".join(self._pending[:count])
+                self._db.insert_rows("series", COLUMNS, np.frombuffer(rows, np.uint8))
+                del self._pending[:count]
+                self._pending_bytes -= size
+            self._pending_count = 0
 
     def restore(self, rows: bytes) -> None:
         """Insert rows that were promised before a start. Raises Unavailable."""

@@ -7,12 +7,16 @@ answer stands for would count as held until then.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 __all__ = ["Streamed"]
+
+_PATIENCE_S = 30.0
+"""How long a reader may take no piece at all; then the answer breaks off, for it holds memory that others wait for."""
 
 
 class _Pieces:
@@ -30,7 +34,9 @@ class _Pieces:
 
 
 class Streamed(StreamingResponse):
-    """`pieces` as the body; they are gone when the last one was sent or the reader has left."""
+    """`pieces` as the body; they are gone when the last one was sent or the reader has left, or takes none any more."""
+
+    patience_s = _PATIENCE_S
 
     def __init__(
         self, pieces: Iterator[bytes], headers: Mapping[str, str], media_type: str | None = None
@@ -39,7 +45,11 @@ class Streamed(StreamingResponse):
         super().__init__(self._pieces, headers=headers, media_type=media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(self.patience_s):
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_in_time)
         finally:
             self._pieces.let_go()
