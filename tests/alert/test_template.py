@@ -177,6 +177,12 @@ def test_what_doubles_ends_before_the_memory_does(text: str) -> None:
         expanded(text)
 
 
+@pytest.mark.parametrize("use", ['match "(a+)+$"', 'reReplaceAll "(a+)+$" "x"'])
+def test_expressions_that_could_take_for_ever_are_refused(use: str) -> None:
+    with pytest.raises(TemplateError, match="repeats what repeats"):
+        expanded("{{ " + use + ' "' + "a" * 60 + 'b" }}')
+
+
 def test_native_histograms_are_told_as_text() -> None:
     around = Surroundings(_query)
     assert Template.read("{{ $value }}").expand({}, "{count:1, sum:2}", around, {}) == "{count:1, sum:2}"

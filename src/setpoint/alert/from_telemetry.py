@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from setpoint.telemetry.linear_match import is_dangerous
 from setpoint.telemetry.match import compile_expression
 
-__all__ = ["compile_expression"]
+__all__ = ["compile_expression", "is_dangerous"]

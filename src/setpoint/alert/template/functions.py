@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
 from setpoint.alert.duration import duration_ms
-from setpoint.alert.from_telemetry import compile_expression
+from setpoint.alert.from_telemetry import compile_expression, is_dangerous
 from setpoint.alert.template.values import Arguments, Duration, Instant, Sample, type_name
 
 __all__ = ["FUNCTION_NAMES", "Surroundings", "functions"]
@@ -173,7 +173,7 @@ def _sort_by_label(label: Any, samples: Any) -> list[Sample]:
 
 def _replace(pattern: Any, replacement: Any, text: Any) -> str:
     """Go's ReplaceAllString: `$1`, `${name}` and `$name` in the replacement are what the groups matched."""
-    expression = compile_expression(_text(pattern), dot_takes_newlines=False)
+    expression = _expression(pattern)
     shape, made = _short(replacement), 0
 
     def expanded(found: re.Match[str]) -> str:
@@ -197,8 +197,18 @@ def _replace(pattern: Any, replacement: Any, text: Any) -> str:
 
 
 def _match(pattern: Any, text: Any) -> bool:
-    expression = compile_expression(_text(pattern), dot_takes_newlines=False)
+    expression = _expression(pattern)
     return expression.search(_short(text)) is not None
+
+
+def _expression(pattern: Any) -> re.Pattern[str]:
+    """Raises ValueError for one that Python could match for ever, though Go cannot."""
+    expression = compile_expression(_text(pattern), dot_takes_newlines=False)
+    if is_dangerous(expression):
+        raise ValueError(
+            f"the expression {pattern!r} repeats what repeats; write it without nested repetitions"
+        )
+    return expression
 
 
 def _short(text: Any) -> str:
