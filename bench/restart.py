@@ -1,7 +1,8 @@
 """How long until a killed server holds its recent samples again: 100,000 series with two hours of samples every 15 s.
 
 Run with `python -m bench.restart`. Setpoint, Debian's Prometheus and VictoriaMetrics are loaded over remote write with
-the same bodies, killed with SIGKILL, started again on their folders, and asked for a sum over every series.
+the same bodies, killed with SIGKILL, started again on their folders, and asked for a sum over every series. Killed right
+after the load Setpoint has everything in its journal, which is the worst case; `--rest 70` is the usual one, chunks.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--series", type=int, default=100_000)
     arguments.add_argument("--hours", type=float, default=2.0)
+    arguments.add_argument(
+        "--rest",
+        type=float,
+        default=0.0,
+        help="seconds between the load and the kill (70: Setpoint has flushed)",
+    )
     arguments.add_argument("--only", nargs="*", help="names of the systems to run")
     chosen = arguments.parse_args()
     rounds = round(chosen.hours * 3_600_000 / INTERVAL_MS / 20)
@@ -36,15 +43,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for peer in peers(Path(folder), SETPOINT_FLUSH_S="60"):
             if not chosen.only or peer.name in chosen.only:
-                print("  " + _restart(peer, row), flush=True)
+                print("  " + _restart(peer, row, chosen.rest), flush=True)
 
 
-def _restart(peer: Peer, row: Row) -> str:
+def _restart(peer: Peer, row: Row, rest_s: float) -> str:
     process = peer.start()
     try:
         peer.wait_ready(process)
         idle_mb = memory_of(process)
         sent = send_row(peer, row)
+        time.sleep(rest_s)
         loaded_mb = memory_of(process) - idle_mb
         _kill(process)
         process = peer.start()
