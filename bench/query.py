@@ -31,6 +31,7 @@ from bench.server import machine
 
 _HOUR_S, _DAY_S = 3600, 86_400
 _STEPS = 360
+_MOVES = 40
 _TOLERANCE = 1e-9
 _FLUSH_S = "8"
 """What is loaded is older than the head keeps: it is in its final form after the next flush, else after 15 minutes."""
@@ -104,6 +105,8 @@ class Effort:
     seconds: float
     requests: int
     settle_s: float
+    later: bool = False
+    """Whether a request asks a step later than the one before it, as a dashboard does, and not a step earlier."""
 
 
 @dataclass(slots=True)
@@ -124,11 +127,14 @@ class Timing:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--small", action="store_true", help="little data, few requests: two minutes")
+    arguments.add_argument(
+        "--later", action="store_true", help="each request asks a step later, as dashboards do"
+    )
     arguments.add_argument("--data", type=int, nargs="*", help="numbers of the data sets to run")
     arguments.add_argument("--only", nargs="*", help="names of the systems to run")
     chosen = arguments.parse_args()
     sets = SMALL if chosen.small else DATA
-    effort = Effort(0.1, 2, 14) if chosen.small else Effort(3.0, 4, 30)
+    effort = Effort(0.1, 2, 14, chosen.later) if chosen.small else Effort(3.0, 4, 30, chosen.later)
     print(f"machine: {machine()}", flush=True)
     for data in [sets[number] for number in chosen.data or range(len(sets))]:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -204,9 +210,10 @@ def _measure(peer: Peer, question: Question, last_s: int, clients: int, effort: 
         count = 0
         while count < effort.requests or time.monotonic() < deadline:
             with guard:
-                number = next(numbers)
+                number = next(numbers) % _MOVES
             started = time.perf_counter()
-            _ask(connection, question.path(last_s - number % 40 * step_s))
+            back = _MOVES - 1 - number if effort.later else number
+            _ask(connection, question.path(last_s - back * step_s))
             took_ms = (time.perf_counter() - started) * 1000
             count += 1
             if count > 1:

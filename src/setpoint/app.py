@@ -22,6 +22,7 @@ from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
 from setpoint.objective.feed import Feed
 from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
+from setpoint.promql.range_cache import RangeCache
 from setpoint.promql.selector import read_selector
 from setpoint.resource import Document, Registry, ResourceStore
 from setpoint.settings import Settings
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 
 _STATES_LOOKED_AT = 200
 _QUERIES_MOST = 20
+_OWN_LIFE_S, _SHARED_LIFE_S = 600.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class App:
     rollups: Rollups
     reader: Reader
     queries: Queries
+    range_cache: RangeCache
     catalog: Catalog
     datasources: DataSources
     objectives: ObjectiveBook
@@ -188,6 +191,7 @@ def wire(
         rollups=rollups,
         reader=reader,
         queries=_make_queries(settings),
+        range_cache=_make_range_cache(settings, telemetry_database, signals, housekeeping),
         catalog=Catalog(head, telemetry_database),
         datasources=datasources,
         objectives=objectives,
@@ -202,6 +206,18 @@ def _make_queries(settings: Settings) -> Queries:
         timeout_s=settings.query_timeout_s,
         samples_limit=settings.query_samples_limit,
         concurrency=concurrency,
+    )
+
+
+def _make_range_cache(
+    settings: Settings, database: TelemetryDatabase, signals: SignalStore, housekeeping: Housekeeping
+) -> RangeCache:
+    return RangeCache(
+        signals.writes,
+        partial(database.revision, "blocks"),
+        housekeeping.kept_from_ms,
+        # Others may write to a server of its own.
+        life_s=_SHARED_LIFE_S if settings.telemetry_dsn else _OWN_LIFE_S,
     )
 
 

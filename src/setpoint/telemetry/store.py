@@ -39,6 +39,7 @@ from setpoint.telemetry.series_store import SeriesStore
 from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.side_store import SideStore, StoredExemplars, StoredHistograms
 from setpoint.telemetry.stored_samples import labelled_samples, refuse_excess
+from setpoint.telemetry.write_log import WriteLog
 
 __all__ = ["ServiceSignals", "SignalCounts", "SignalStore"]
 
@@ -104,6 +105,7 @@ class SignalStore:
         self.blocks = Blocks(db)
         self.journal = Journal(db)
         self.late = LateSamples()
+        self.writes = WriteLog()
         self.series = SeriesStore(db, self.table)
         self.side = SideStore(db, self.table, self.series)
         self._chunks = KeptChunks(partial(db.revision, "blocks"))
@@ -135,7 +137,12 @@ class SignalStore:
             named.append(refs)
         if named:  # what is stored beside samples is found by the rows of its series
             self.series.write(np.concatenate(named))
-        self.side.write(batches)
+        try:
+            self.side.write(batches)
+        finally:  # histograms are found from here on
+            for batch in batches:
+                if batch.histograms is not None and len(batch.histograms.timestamps_ms):
+                    self.writes.note(int(batch.histograms.timestamps_ms.min()))
         if not len(refs):
             return
         fresh = self.series.fresh(refs)
@@ -161,7 +168,10 @@ class SignalStore:
                 self._oldest_in_head.note(int(times[~late].min()))
         else:
             self._oldest_in_head.note(oldest_ms)
-        head.append(batch)
+        try:
+            head.append(batch)
+        finally:  # once all of them are found, or some
+            self.writes.note(oldest_ms)
         self.series.seen(batch.refs, times)
 
     def end_generation(self) -> tuple[int, ...]:

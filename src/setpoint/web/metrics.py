@@ -60,6 +60,7 @@ class _Families:
         yield from _housekeeping(self._parts)
         yield from _scrape(self._parts)
         yield from _datasources(self._parts)
+        yield from _queries(self._parts)
         yield from _evaluation(self._parts)
         yield from _http(self._requests, self._live)
 
@@ -204,6 +205,17 @@ def _housekeeping(parts: App) -> Iterator[Metric]:
         yield _gauge(
             "setpoint_compaction_last_samples", "Samples of the day compacted last.", status.compacted.samples
         )
+
+
+def _queries(parts: App) -> Iterator[Metric]:
+    cache = parts.range_cache
+    for name, told, count in (
+        ("hits", "Range queries of which only the newest steps were computed.", cache.hits),
+        ("misses", "Range queries that could be kept and were computed as a whole.", cache.misses),
+        ("steps", "Steps of range queries that were not computed again.", cache.steps_kept),
+    ):
+        yield _counter(f"setpoint_query_cache_{name}", told, count)
+    yield _gauge("setpoint_query_cache_bytes", "Memory of kept results of range queries.", cache.size_bytes)
 
 
 def _evaluation(parts: App) -> Iterator[Metric]:

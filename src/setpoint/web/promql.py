@@ -25,7 +25,7 @@ from setpoint.errors import SetpointError
 from setpoint.promql import parse
 from setpoint.promql.budget import Budget
 from setpoint.promql.encode import encode
-from setpoint.promql.evaluate import Options, evaluate, evaluate_instant
+from setpoint.promql.evaluate import Options, evaluate_instant
 from setpoint.promql.from_telemetry import Select
 from setpoint.promql.model import Matrix
 from setpoint.promql.plan import check_resolution
@@ -133,11 +133,13 @@ def query_range(asked: Asked) -> Answer:
     end_ms = read_instant_ms("end", given.needed("end"))
     step_ms = read_duration_ms("step", given.needed("step"))
     check_resolution(start_ms, end_ms, step_ms)
-    node = parse(given.needed("query"), step_ms=step_ms, range_ms=end_ms - start_ms)
+    text = given.needed("query")
+    node = parse(text, step_ms=step_ms, range_ms=end_ms - start_ms)
     with asked.running() as (options, select, budget):
         histograms = asked.parts.reader.select_histograms
-        matrix = evaluate(
-            node, start_ms, end_ms, step_ms, select, options=options, budget=budget, histograms=histograms
+        grid = start_ms, end_ms, step_ms
+        matrix = asked.parts.range_cache.evaluate(
+            text, node, grid, select, options=options, budget=budget, histograms=histograms
         )
         return _answer(asked, matrix, budget, limit, is_range=True)
 
