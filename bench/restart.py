@@ -1,8 +1,8 @@
 """How long until a killed server holds its recent samples again: 100,000 series with two hours of samples every 15 s.
 
 Run with `python -m bench.restart`. Setpoint, Debian's Prometheus and VictoriaMetrics are loaded over remote write with
-the same bodies, killed with SIGKILL, started again on their folders, and asked for a sum over every series. Killed right
-after the load Setpoint has everything in its journal, which is the worst case; `--rest 70` is the usual one, chunks.
+the same bodies, killed with SIGKILL, started again on their folders, and asked for a sum over every series. Killed
+right after the load Setpoint has everything in its journal, which is the worst case; `--rest 70` is the usual one.
 """
 
 from __future__ import annotations
