@@ -47,15 +47,16 @@ spec:
 """
 
 
-def now_ms() -> int:
+@pytest.fixture
+def now_ms -> int:
     """The last whole minute: data sources are waited for in real time, so this server's clock is the real one."""
     return SystemClock().now_ms() // 60_000 * 60_000
 
 
 @pytest.fixture
-def server() -> Iterator[Upstream]:
+def server(now_ms: int) -> Iterator[Upstream]:
     with upstream() as made:
-        for count, at_ms in enumerate(range(now_ms() - 3 * 3_600_000, now_ms() + 180_000, 15_000), 1):
+        for count, at_ms in enumerate(range(now_ms - 3 * 3_600_000, now_ms + 180_000, 15_000), 1):
             made.samples.add("hits_total", at_ms, 20 * count, code="200")
             made.samples.add("hits_total", at_ms, count, code="500")
         yield made
@@ -84,7 +85,9 @@ def objective(client: httpx.Client) -> dict[str, Any]:
     return found
 
 
-def test_from_apply_to_no_data_and_back(running: tuple[App, httpx.Client], server: Upstream) -> None:
+def test_from_apply_to_no_data_and_back(
+    running: tuple[App, httpx.Client], server: Upstream, now_ms: int
+) -> None:
     _, client = running
     page = client.get("/datasources", headers=HTML).text
     assert "No data source is declared" in page
@@ -114,13 +117,13 @@ def test_from_apply_to_no_data_and_back(running: tuple[App, httpx.Client], serve
     assert (done.returncode, done.stderr) == (0, "")
     assert "● up" in done.stdout
     asked = client.get(
-        "/api/datasources/far/api/v1/query", params={"query": "sum(hits_total)", "time": now_ms() / 1000}
+        "/api/datasources/far/api/v1/query", params={"query": "sum(hits_total)", "time": now_ms / 1000}
     )
     assert asked.json()["data"]["result"][0]["value"][1] == str(21 * 721)
     ranged: dict[str, str | float] = {
         "query": "rate(hits_total[1m])",
-        "start": now_ms() / 1000 - 600,
-        "end": now_ms() / 1000,
+        "start": now_ms / 1000 - 600,
+        "end": now_ms / 1000,
         "step": 60,
     }
     asked = client.get("/api/datasources/far/api/v1/query_range", params=ranged)
