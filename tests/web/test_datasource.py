@@ -48,7 +48,7 @@ spec:
 
 
 @pytest.fixture
-def now_ms -> int:
+def now_ms() -> int:
     """The last whole minute: data sources are waited for in real time, so this server's clock is the real one."""
     return SystemClock().now_ms() // 60_000 * 60_000
 
