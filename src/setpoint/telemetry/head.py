@@ -1,5 +1,4 @@
-"""The head: the recent samples of every series in memory, so that evaluating objectives never waits for a
-database.
+"""The head: the recent samples of every series in memory: evaluating objectives never waits for a database.
 
 `ingest` appends what the store has taken, the flusher writes what the head has sealed, `read` fills it at
 start and selects from it. The newest samples of a series are in an open block, older ones in encoded chunks,
@@ -9,9 +8,8 @@ for. Series are rows ("refs") of the `SeriesTable`.
 One thread at a time appends, seals, adopts and evicts; any thread selects. A lock guards all of it and is
 held for a fraction of a millisecond: an answer is found and copied under it in slices of 2,000 series, and
 decoded without it, so neither an expensive query nor a flush delays evaluation or ingest. A select that runs
-keeps what it may still need: the segments that were there when it began, and the rows of the series whose
-samples it asked for. It costs 30 bytes a series, 12 bytes an open sample, about 1.3 bytes a sealed sample and
-56 bytes a chunk of about 60 samples.
+keeps what it may still need: the segments that were there since it began, and the rows of the series whose
+samples it asked for. It costs 30 bytes a series, 12 an open sample, some 1.3 a sealed one and 56 a chunk of 60.
 """
 
 from __future__ import annotations
@@ -438,7 +436,10 @@ class Head:
             if floor_ms < self._floor_ms:
                 self._hide(self._floor_ms)  # the clock was set back: what is gone stays gone
             self._floor_ms = floor_ms
+            before = self._segments.all
             self._dropped_ms = max(self._dropped_ms, self._segments.drop(floor_ms))
+            for running in self._running:
+                running.segments = self._segments.with_gone(running.segments, before)
             if self._late.count and not self._keeps:
                 gone = self._late.keep_after(floor_ms)
                 self._dropped_ms = max(self._dropped_ms, int(gone.times.max(initial=NEVER_MS)))

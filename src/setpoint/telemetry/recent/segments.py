@@ -115,6 +115,14 @@ class Segments:
         by_order = {segment.order: segment for segment in (*self.all, *before)}
         return [by_order[order] for order in sorted(by_order)]
 
+    def with_gone(self, held: tuple[Segment, ...], before: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """`held`, which a select has, and what of `before` (`all` as it was) has just left: a select that takes longer
+        than the horizon may need what came and went since it began.
+        """
+        known = {segment.order for segment in held}
+        gone = [one for one in before if one not in self.all and one.order not in known]
+        return (*held, *gone) if gone else held
+
     # ---- eviction ----------------------------------------------------------------------------------------
 
     def drop(self, floor_ms: int) -> int:
