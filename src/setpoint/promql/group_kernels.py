@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from setpoint.promql import hash_kernels
+from setpoint.promql.compensated import add
 from setpoint.promql.compiled import compiled
 
 __all__ = ["bucket_quantile", "combine", "count_present", "group_quantile", "pick", "warm"]
@@ -26,19 +27,6 @@ _LARGEST = 1.7976931348623157e308
 
 
 @compiled
-def _add(value: Any, total: Any, lost: Any) -> Any:
-    """Neumaier's compensated addition, as Prometheus's kahansum.Inc."""
-    new = total + value
-    if math.isinf(new):
-        lost = 0.0
-    elif abs(total) >= abs(value):
-        lost += (total - new) + value
-    else:
-        lost += (value - new) + total
-    return new, lost
-
-
-@compiled
 def _take(code: Any, value: Any, count: Any, state: Any) -> Any:
     """Take one more value, the `count`-th (from 1), into the state (total, lost, mean) of a group at a step.
 
@@ -46,16 +34,16 @@ def _take(code: Any, value: Any, count: Any, state: Any) -> Any:
     """
     total, lost, mean = state
     if code == SUM:
-        total, lost = _add(value, total, lost)
+        total, lost = add(value, total, lost)
     elif code == AVG:
         if math.isnan(mean):
-            new, new_lost = _add(value, total, lost)
+            new, new_lost = add(value, total, lost)
             if count == 1 or not math.isinf(new):
                 return new, new_lost, mean
             mean = total / (count - 1)
             lost /= count - 1
         share = (count - 1) / count
-        mean, lost = _add(value / count, share * mean, share * lost)
+        mean, lost = add(value / count, share * mean, share * lost)
         if math.isnan(mean):  # it stays NaN, also by the other branch
             total = mean
     elif code == MIN:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.promql import group_kernels, number_kernels, sliding_kernels
+from setpoint.promql.compensated import add
 from setpoint.promql.compiled import compiled
 
 __all__ = ["STALE_BITS", "drop_stale", "exact_increase", "extrapolated", "fold", "last_sample", "warm"]
@@ -237,23 +238,10 @@ def exact_increase(offsets: Any, timestamps: Any, values: Any, ends: Any, window
 
 
 @compiled
-def _add(value: Any, total: Any, lost: Any) -> Any:
-    """Neumaier's compensated addition, as Prometheus's kahansum.Inc."""
-    new = total + value
-    if math.isinf(new):
-        lost = 0.0
-    elif abs(total) >= abs(value):
-        lost += (total - new) + value
-    else:
-        lost += (value - new) + total
-    return new, lost
-
-
-@compiled
 def _sum(window: Any) -> Any:
     total, lost = 0.0, 0.0
     for value in window:
-        total, lost = _add(value, total, lost)
+        total, lost = add(value, total, lost)
     return total if math.isinf(total) else total + lost
 
 
@@ -264,7 +252,7 @@ def _average(window: Any) -> Any:
     for k in range(1, len(window)):
         count = k + 1.0
         if not incremental:
-            new, new_lost = _add(window[k], total, lost)
+            new, new_lost = add(window[k], total, lost)
             if not math.isinf(new):
                 total, lost = new, new_lost
                 continue
@@ -272,7 +260,7 @@ def _average(window: Any) -> Any:
             mean = total / (count - 1)
             lost /= count - 1
         share = (count - 1) / count
-        mean, lost = _add(window[k] / count, share * mean, share * lost)
+        mean, lost = add(window[k] / count, share * mean, share * lost)
     if incremental:
         return mean + lost
     return total / len(window) + lost / len(window)
@@ -294,8 +282,8 @@ def _variance(window: Any) -> Any:
     mean, mean_lost, squares, squares_lost = 0.0, 0.0, 0.0, 0.0
     for k in range(len(window)):
         delta = window[k] - (mean + mean_lost)
-        mean, mean_lost = _add(delta / (k + 1), mean, mean_lost)
-        squares, squares_lost = _add(delta * (window[k] - (mean + mean_lost)), squares, squares_lost)
+        mean, mean_lost = add(delta / (k + 1), mean, mean_lost)
+        squares, squares_lost = add(delta * (window[k] - (mean + mean_lost)), squares, squares_lost)
     return (squares + squares_lost) / len(window)
 
 
@@ -334,10 +322,10 @@ def _regression(times: Any, window: Any, origin_ms: Any) -> Any:
         if window[k] != window[0]:
             constant = False
         x = (times[k] - origin_ms) / 1e3
-        x_sum, x_lost = _add(x, x_sum, x_lost)
-        y_sum, y_lost = _add(window[k], y_sum, y_lost)
-        xy_sum, xy_lost = _add(x * window[k], xy_sum, xy_lost)
-        xx_sum, xx_lost = _add(x * x, xx_sum, xx_lost)
+        x_sum, x_lost = add(x, x_sum, x_lost)
+        y_sum, y_lost = add(window[k], y_sum, y_lost)
+        xy_sum, xy_lost = add(x * window[k], xy_sum, xy_lost)
+        xx_sum, xx_lost = add(x * x, xx_sum, xx_lost)
     if constant:
         return (math.nan, math.nan) if math.isinf(window[0]) else (0.0, window[0])
     x_sum, y_sum, xy_sum, xx_sum = x_sum + x_lost, y_sum + y_lost, xy_sum + xy_lost, xx_sum + xx_lost

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from setpoint.promql.compensated import add
 from setpoint.promql.compiled import compiled
 
 __all__ = ["count_changes", "extremes", "quantiles", "sums", "warm"]
@@ -89,19 +90,6 @@ def count_changes(falls: Any, offsets: Any, timestamps: Any, values: Any, ends: 
 
 
 @compiled
-def _add(value: Any, total: Any, lost: Any) -> Any:
-    """Neumaier's compensated addition, as Prometheus's kahansum.Inc."""
-    new = total + value
-    if math.isinf(new):
-        lost = 0.0
-    elif abs(total) >= abs(value):
-        lost += (total - new) + value
-    else:
-        lost += (value - new) + total
-    return new, lost
-
-
-@compiled
 def sums(average: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, range_ms: Any) -> Any:
     """sum_over_time or avg_over_time; NaN where that is not finite, or may not be."""
     series, steps = len(offsets) - 1, len(ends)
@@ -112,7 +100,7 @@ def sums(average: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, ra
         for b in range((stop - start) // _BLOCK):
             total, lost = 0.0, 0.0
             for k in range(start + b * _BLOCK, start + (b + 1) * _BLOCK):
-                total, lost = _add(values[k], total, lost)
+                total, lost = add(values[k], total, lost)
             blocks[0, b], blocks[1, b] = total, lost
         low, high = start, start
         for j in range(steps):
@@ -123,11 +111,11 @@ def sums(average: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, ra
             while k < high:
                 if (k - start) % _BLOCK == 0 and k + _BLOCK <= high:
                     b = (k - start) // _BLOCK
-                    total, lost = _add(blocks[0, b], total, lost)
+                    total, lost = add(blocks[0, b], total, lost)
                     lost += blocks[1, b]
                     k += _BLOCK
                 else:
-                    total, lost = _add(values[k], total, lost)
+                    total, lost = add(values[k], total, lost)
                     k += 1
             count = high - low
             value = total / count + lost / count if average else total + lost

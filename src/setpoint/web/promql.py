@@ -7,15 +7,14 @@ within `App.queries`, which bounds its time and memory. It ends when its client 
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -40,6 +39,7 @@ from setpoint.web.prometheus import (
     read_instant_ms,
     success,
 )
+from setpoint.web.waiting import run_while_wanted
 
 __all__ = ["router"]
 
@@ -64,8 +64,8 @@ class Asked:
 
     parts: App
     given: Given
-    elapsed_s: Callable[[], float] = field(default_factory=stopwatch)
-    gone: threading.Event = field(default_factory=threading.Event)
+    elapsed_s: Callable[[], float]
+    gone: threading.Event
 
     @contextmanager
     def running(self) -> Iterator[tuple[Options, Select, Budget]]:
@@ -89,27 +89,18 @@ def _queries(path: str) -> Callable[[Callable[[Asked], Answer]], Callable[..., A
         @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
         async def handler(request: Request, parts: Parts) -> Response:
             try:
-                asked = Asked(parts, await _parameters(request))
-                watcher = asyncio.create_task(_watch(request, asked.gone))
-                try:
-                    return await to_thread.run_sync(
-                        lambda: success(compute(asked)), limiter=_threads(request)
-                    )
-                finally:
-                    watcher.cancel()
+                given, elapsed_s = await _parameters(request), stopwatch()
+                return await run_while_wanted(
+                    request,
+                    lambda gone: success(compute(Asked(parts, given, elapsed_s, gone))),
+                    _threads(request),
+                )
             except SetpointError as error:
                 return failure(error)
 
         return handler
 
     return register
-
-
-async def _watch(request: Request, gone: threading.Event) -> None:
-    """Set `gone` when the client closes the connection; the body was read before."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    gone.set()
 
 
 @_queries("/query")

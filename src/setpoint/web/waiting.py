@@ -1,6 +1,6 @@
 """Runs what takes long on threads of its own, for as long as somebody waits for it.
 
-The page of metrics, remote read, federation and queries over a data source use it: they keep no other page
+The page of metrics, remote read, federation, queries and those over a data source use it: they keep no other page
 from an answer, and end when their reader goes away.
 """
 
@@ -21,12 +21,14 @@ _THREADS = 32
 Result = TypeVar("Result")
 
 
-async def run_while_wanted(request: Request, compute: Callable[[threading.Event], Result]) -> Result:
+async def run_while_wanted(
+    request: Request, compute: Callable[[threading.Event], Result], limiter: CapacityLimiter | None = None
+) -> Result:
     """What `compute` gives on a thread; the event that it is given is set when the client closes the connection."""
     gone = threading.Event()
     watcher = asyncio.create_task(_watch(request, gone))
     try:
-        return await to_thread.run_sync(lambda: compute(gone), limiter=_threads(request))
+        return await to_thread.run_sync(lambda: compute(gone), limiter=limiter or _threads(request))
     finally:
         watcher.cancel()
 
