@@ -17,19 +17,150 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BudgetHistory", "BurnRate", "Counts", "Objective", "ObjectiveStatus", "Severity", "State"]
+__all__ = [
+    "AlertPolicy",
+    "AlertStatus",
+    "BudgetHistory",
+    "BurnRate",
+    "Calendar",
+    "Condition",
+    "Counts",
+    "LowTraffic",
+    "NoData",
+    "Objective",
+    "ObjectiveStatus",
+    "Part",
+    "Severity",
+    "State",
+    "Target",
+]
 
 State = Literal["healthy", "burning", "exhausted", "no data"]
 Severity = Literal["watch", "page", "ticket"]
+Method = Literal["Occurrences", "Timeslices", "RatioTimeslices"]
+Comparison = Literal["lte", "gte", "lt", "gt"]
+ConditionKind = Literal["burnrate", "timeToExhaustion", "budgetDrop", "remainingBudget"]
+AlertState = Literal["inactive", "pending", "firing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """A window that begins anew: every `count` × `unit` from `start` on, by the clock of `time_zone`.
+
+    `start` is ISO 8601 without an offset (2026-01-01T00:00:00); `unit` is one of OpenSLO's m h d w M Q Y, of
+    which M, Q and Y are months, quarters and years of the calendar.
+    """
+
+    start: str
+    time_zone: str
+    count: int
+    unit: Literal["m", "h", "d", "w", "M", "Q", "Y"]
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """What silence means, once it has lasted `after_s` (None: the server's setting): `alert` tells somebody, `ignore`
+    tells nobody, `bad` counts the silent minutes as bad. The state is "no data" in each case.
+    """
+
+    action: Literal["alert", "ignore", "bad"] = "ignore"
+    after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LowTraffic:
+    """How many events and bad events the longest window of an alert must hold before it may fire."""
+
+    min_events: float = 0.0
+    min_bad: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of an alert policy; all of a policy's must hold.
+
+    - burnrate: the burn over `lookback_s` compares (`op`) with `threshold`;
+    - timeToExhaustion: seconds until the budget is gone at the burn over `lookback_s`, with `threshold` seconds;
+    - budgetDrop: the part of the whole budget (0.1 is 10 %) that went within `lookback_s`, with `threshold`;
+    - remainingBudget: the part of the budget that is left, with `threshold`; `lookback_s` is 0.
+
+    It holds once it was true for `after_s`.
+    """
+
+    kind: ConditionKind
+    op: Comparison
+    threshold: float
+    lookback_s: int = 0
+    after_s: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an alert is sent: `kind` as the document names it (`webhook` is sent, others wait for routing)."""
+
+    name: str
+    kind: str
+    url: str = ""
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """When somebody is told about an objective, and who. `is_default`: derived from the published tables."""
+
+    name: str
+    severity: str
+    conditions: tuple[Condition, ...]
+    low_traffic: LowTraffic = field(default_factory=LowTraffic)
+    when_no_data: bool = False
+    when_resolved: bool = True
+    when_breaching: bool = True
+    targets: tuple[Target, ...] = ()
+    is_default: bool = False
+    display_name: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertStatus:
+    """Where an alert policy stands for an objective: since when, and the sentence with its numbers."""
+
+    policy: str
+    severity: str
+    state: AlertState
+    since_ms: int | None
+    summary: str
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    is_default: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a composite: the name of the objective that it is, and its weight."""
+
+    objective: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A promise: of the events that `total_query` counts, at least `target` are good over `window_s`.
+    """A promise: of the events that are counted, at least `target` are good over the window.
 
-    Exactly one of `good_query` and `bad_query` is set. `is_counter`: the queries name counters that only
-    grow, and Setpoint takes their exact increase; otherwise their value at the end of a minute is that
-    minute's events.
+    What is counted, minute by minute, says `kind`:
+    - ratio: `total_query` and one of `good_query` and `bad_query`. `is_counter`: the queries name counters that only
+      grow, and Setpoint takes their exact increase; otherwise their value at the end of a minute is that minute's
+      events.
+    - raw: `total_query` gives a ready-made ratio of good (`raw_is_failure`: of bad); each minute with a value is
+      one event.
+    - threshold: `total_query` gives a value; each minute with one is an event, good where the value is `op` `value`.
+    - composite: made of `parts`; each minute is one event, good by the weighted mean of the parts' ratios, or
+      (`all_of`) good where every part met its own target.
+    `engine` says in which language the queries are: PromQL, SQL on the telemetry database, or a selection of spans.
+
+    `method` turns minutes into budget: Occurrences as they are; Timeslices makes each stretch of `slice_s` one event,
+    good where its ratio reaches `slice_target`; RatioTimeslices makes it one event, good by its ratio.
     """
 
     name: str
@@ -43,10 +174,29 @@ class Objective:
     display_name: str = ""
     description: str = ""
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    method: str = "Occurrences"
+    method: Method = "Occurrences"
     is_rolling: bool = True
     source: str = ""
     """The data source that its samples are read from; empty for Setpoint's own telemetry."""
+    kind: Literal["ratio", "raw", "threshold", "composite"] = "ratio"
+    engine: Literal["promql", "sql", "spans"] = "promql"
+    raw_is_failure: bool = False
+    op: Comparison | None = None
+    value: float | None = None
+    slice_s: int = 60
+    slice_target: float | None = None
+    calendar: Calendar | None = None
+    """Set when `is_rolling` is False; `window_s` is then the longest that such a window can be."""
+    no_data: NoData = field(default_factory=NoData)
+    low_traffic: LowTraffic = field(default_factory=LowTraffic)
+    policies: tuple[AlertPolicy, ...] | None = None
+    """None: the default policies for its window and target. Empty: nobody is told."""
+    parts: tuple[Part, ...] = ()
+    all_of: bool = False
+    slo: str = ""
+    """The document that declares it; `name` differs where one document declares several."""
+    group: Mapping[str, str] = field(default_factory=dict)
+    """The labels that tell it from the other objectives of its document."""
 
     @property
     def allowed_ratio(self) -> float:
@@ -59,7 +209,12 @@ class Objective:
         window.
         """
         parts = [str(self.is_counter), self.good_query or "", self.bad_query or "", self.total_query]
-        counted = "\0".join([*parts, self.source] if self.source else parts)
+        parts += [self.source] if self.source else []
+        if (self.kind, self.engine) != ("ratio", "promql"):
+            parts += [self.kind, self.engine, str(self.raw_is_failure), str(self.op), str(self.value)]
+        if self.kind == "composite":
+            parts += [str(self.all_of), *(f"{part.objective} {part.weight!r}" for part in self.parts)]
+        counted = "\0".join(parts)
         return f"{self.name}/{hashlib.blake2b(counted.encode(), digest_size=8).hexdigest()}"
 
 
@@ -141,6 +296,13 @@ class ObjectiveStatus:
     backfilling: bool = False
     warnings: tuple[str, ...] = ()
     source: str = ""
+    kind: str = "ratio"
+    slo: str = ""
+    group: Mapping[str, str] = field(default_factory=dict)
+    alerts: tuple[AlertStatus, ...] = ()
+    window_start_ms: int = 0
+    history_done: float = 1.0
+    """The part of the history that has been counted (0 to 1), while `backfilling`."""
 
 
 @dataclass(frozen=True, slots=True)
