@@ -19,6 +19,7 @@ from setpoint.clock import VirtualClock
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import NotFound, Unavailable
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, Slo
+from setpoint.objective.overview import STATES
 from setpoint.objective.store import LedgerRows
 from tests.objective.memory import Samples
 
@@ -612,3 +613,16 @@ def test_any_order_of_arrival_gives_the_same_ledger(data: st.DataObject) -> None
 def _naive_increase(series: dict[int, int]) -> int:
     values = [value for _, value in sorted(series.items())]
     return sum(value - before if value >= before else value for before, value in itertools.pairwise(values))
+
+
+def test_the_overview_says_what_the_statuses_say(world: World) -> None:
+    world.book.apply([slo(), slo("second", target=0.9)])
+    world.run(60, lambda: world.report(c200=99, c500=1))
+    seen, statuses = world.book.overview(), world.book.statuses()
+    assert seen.names == ("checkout", "second")
+    assert [STATES[state] for state in seen.state] == [one.state for one in statuses]
+    assert seen.budget_left.tolist() == [one.budget_left for one in statuses]
+    assert seen.target.tolist() == [0.999, 0.9]
+    assert seen.spark.shape == (2, 72)
+    assert seen.spark[0, -1] == pytest.approx(10.0)
+    assert [one.name for one in world.book.statuses(["second", "gone"])] == ["second"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from setpoint.clock import Clock
 from setpoint.errors import NotFound, SetpointError
@@ -22,7 +22,9 @@ from setpoint.objective.feed import Feed, no_feed
 from setpoint.objective.fetched import FetchedHistory
 from setpoint.objective.from_telemetry import Select
 from setpoint.objective.history import history
+from setpoint.objective.ledger import Slots
 from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus
+from setpoint.objective.overview import Overview, from_statuses
 from setpoint.objective.spec import Slo
 from setpoint.objective.state import Assessor
 from setpoint.objective.store import LedgerRows, LedgerStore
@@ -38,6 +40,7 @@ _KEPT_MS = 34 * 86_400_000
 _MISSED_TICKS = 30
 
 OnChange = Callable[[ObjectiveStatus, ObjectiveStatus | None], None]
+OnAlert = Callable[[Any], None]
 
 
 class _Declared(Protocol):
@@ -49,6 +52,10 @@ class _Declared(Protocol):
 
 def _nobody(status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
     del status, previous
+
+
+def _unheard(change: object) -> None:
+    del change
 
 
 class ObjectiveBook:
@@ -67,6 +74,7 @@ class ObjectiveBook:
         final_after_s: int = 300,
         no_data_after_s: float = 90,
         on_change: OnChange = _nobody,
+        on_alert: OnAlert = _unheard,
         feeds: Callable[[str], Feed] = no_feed,
     ) -> None:
         """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
@@ -75,8 +83,8 @@ class ObjectiveBook:
         `kept_from_ms` on every sample is still there (by default 34 days): late ones before it change no count.
         `on_change` is called with (status, previous) when a state differs from the one that it was told before;
         previous is None for an objective of which it was told nothing (after start, or when it is new). When it
-        raises an error that may pass (`retryable`), it is told again on the next tick. `feeds` gives what an
-        objective of a data source is read from.
+        raises an error that may pass (`retryable`), it is told again on the next tick. `on_alert` is called with
+        each change of an alert. `feeds` gives what an objective of a data source is read from.
         """
         kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
         self._own = Feed(select, take_oldest_write_ms, oldest_sample_ms, kept_from_ms)
@@ -87,6 +95,7 @@ class ObjectiveBook:
         self._final_after_s = final_after_s
         self._no_data_after_s = no_data_after_s
         self._on_change = on_change
+        self._on_alert = on_alert
         self._evaluation = threading.RLock()
         self._assessors: dict[str, Assessor] = {}
         self._published: dict[str, ObjectiveStatus] = {}
@@ -162,10 +171,29 @@ class ObjectiveBook:
         with self._evaluation:
             self._save(self._clock.now_ms())
 
-    def statuses(self) -> list[ObjectiveStatus]:
-        """Every objective's latest status, by name."""
+    def statuses(self, names: Collection[str] | None = None) -> list[ObjectiveStatus]:
+        """The latest status of every objective, or of those `names` that exist, by name."""
         published, now_ms = self._published, self._clock.now_ms()
-        return [self._as_of(now_ms, published[name]) for name in sorted(published)]
+        chosen = published if names is None else published.keys() & set(names)
+        return [self._as_of(now_ms, published[name]) for name in sorted(chosen)]
+
+    def overview(self) -> Overview:
+        """Where every objective stands, as columns."""
+        assessors, now_ms = self._assessors, self._clock.now_ms()
+        found = [status for status in self.statuses() if status.name in assessors]
+        return from_statuses([assessors[one.name].track.objective for one in found], found, now_ms)
+
+    def polled(self) -> list[Objective]:
+        """The objectives whose events are counted elsewhere (SQL, spans) and handed over with `put`."""
+        objectives = (one.track.objective for one in self._assessors.values())
+        return [one for one in objectives if one.engine != "promql" and one.kind != "composite"]
+
+    def put(self, name: str, raw: Slots) -> None:
+        """Take over minutes that were counted elsewhere; an objective that is gone meanwhile is passed over."""
+        with self._evaluation:
+            assessor = self._assessors.get(name)
+            if assessor is not None:
+                assessor.track.put(raw)
 
     def status(self, name: str) -> ObjectiveStatus:
         """The latest status of one objective. Raises NotFound."""

@@ -62,7 +62,7 @@ class Track:
         self.error: str | None = None
         self.pending = Ranges()
         self.is_loaded = False
-        self._counter = EventCounter(objective, feed.select)
+        self._counter = EventCounter(objective, feed.select) if objective.engine == "promql" else None
         self._final_minutes = -(-final_after_s // 60)
         self._window_minutes = -(-objective.window_s // 60)
         self._since: Since | None = None
@@ -101,6 +101,8 @@ class Track:
             first = live_from
         if oldest_sample_ms is not None:
             self.pending.add(max(low, self.minutes.slot_of(oldest_sample_ms)), min(first, live_from))
+        if self._counter is None:
+            self.pending = Ranges()
 
     def adopt(self, other: Track) -> None:
         """Go on with the ledgers of a track that counts the same events (its target or window was
@@ -132,6 +134,8 @@ class Track:
         self.pending.add(max(low, running - self._window_minutes, kept), live_from)
         low = max(low, live_from)
         self._since = Since(low, running)
+        if self._counter is None:
+            self.pending = Ranges()
         self._count_live(low, now_ms)
         self._since = Since(self._end_minute(now_ms) - 1, running)
 
@@ -165,8 +169,13 @@ class Track:
         """The newest minutes that are pending, which now are the caller's: to be kept, refused or given back."""
         return self.pending.take_newest(self._chunk, is_aligned=self.is_fetched)
 
+    def put(self, raw: Slots) -> None:
+        """Take over minutes that were counted elsewhere."""
+        self._keep(raw)
+
     def count_chunk(self, chunk: tuple[int, int]) -> Slots:
         """The raw events of a chunk of minutes. Changes nothing, so any thread may call it. Raises SetpointError."""
+        assert self._counter is not None
         return self._counter.count(*chunk, 60, self.feed.fetch)
 
     def keep_chunk(self, chunk: tuple[int, int], raw: Slots) -> None:
@@ -239,7 +248,7 @@ class Track:
 
     def _count_live(self, low: int, now_ms: int) -> None:
         end = self._end_minute(now_ms)
-        if low >= end:
+        if low >= end or self._counter is None:
             return
         if not self.objective.is_counter:
             self._keep(self._counter.count(low, end, 60))
