@@ -86,8 +86,15 @@ class EventQuery:
         """True when a minute's value is the sum of its slices', whatever series they hold."""
         return self.is_counter and _is_additive(self._node)
 
-    def count(self, first_slot: int, slots: int, slot_ms: int, select: Select) -> Events:
-        """Events of consecutive slots.
+    @property
+    def node(self) -> Node:
+        """The parsed query, as it was written."""
+        return self._node
+
+    def count(
+        self, first_slot: int, slots: int, slot_ms: int, select: Select, *, takes_infinity: bool = False
+    ) -> Events:
+        """Events of consecutive slots. `takes_infinity`: infinity is a value as others are.
 
         Raises InvalidInput when the query gives several series at once: it would be a guess to add them.
         """
@@ -95,7 +102,7 @@ class EventQuery:
         ends = first_slot + 1, first_slot + slots
         options = Options() if self.is_counter else Options(lookback_ms=2 * slot_ms)
         matrix = self._evaluate(node, ends[0] * slot_ms, ends[1] * slot_ms, slot_ms, select, options=options)
-        finite = np.isfinite(matrix.values)
+        finite = ~np.isnan(matrix.values) if takes_infinity else np.isfinite(matrix.values)
         values, present = matrix.values, matrix.present & finite
         if values.shape[0] == 0:
             return Events(np.zeros(slots), np.zeros(slots, np.bool_), np.zeros(slots, np.bool_))
