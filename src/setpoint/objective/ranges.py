@@ -38,6 +38,17 @@ class Ranges:
         for start, end in other._ranges:
             self.add(start, end)
 
+    def holes(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The ranges from `start` to before `end` that are not in the set."""
+        found = []
+        for low, high in self._ranges:
+            if low >= end:
+                break
+            if low > start:
+                found.append((start, low))
+            start = max(start, high)
+        return [*found, (start, end)] if start < end else found
+
     @property
     def end(self) -> int:
         """The slot after the newest that is waiting; 0 when none is."""
