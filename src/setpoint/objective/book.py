@@ -195,6 +195,23 @@ class ObjectiveBook:
             if assessor is not None:
                 assessor.track.put(raw)
 
+    def known(self, name: str, first: int, end: int) -> Slots | None:
+        """The minutes from `first` to before `end` that the ledger has; None while it was not read, or is gone."""
+        with self._evaluation:
+            assessor = self._assessors.get(name)
+            if assessor is None or not assessor.track.is_loaded:
+                return None
+            return assessor.track.minutes.slots(first, end)
+
+    def note(self, name: str, *, fault: str | None, history_done: float) -> None:
+        """What there is to say of an objective that is counted elsewhere: why it cannot be counted at present, and
+        which part (0 to 1) of its history is counted.
+        """
+        with self._evaluation:
+            assessor = self._assessors.get(name)
+            if assessor is not None:
+                assessor.track.fault, assessor.track.history_done = fault, history_done
+
     def status(self, name: str) -> ObjectiveStatus:
         """The latest status of one objective. Raises NotFound."""
         found = self._published.get(name)
@@ -251,7 +268,7 @@ class ObjectiveBook:
                 rows = self._store.read(track.objective.ledger_key, first)
                 track.load(rows, now_ms, track.feed.oldest_sample_ms())
             track.advance(now_ms, written_from_ms)
-            track.error = None
+            track.error = track.fault
         except SetpointError as error:
             if track.error != error.message:
                 logger.warning("objective %s cannot be computed: %s", name, error.message)

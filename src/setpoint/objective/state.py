@@ -166,7 +166,8 @@ class Assessor:
             total_query=objective.total_query,
             spark=self._spark(end),
             explanation=budget.explain(window, objective.allowed_ratio),
-            backfilling=bool(track.pending),
+            backfilling=bool(track.pending) or track.history_done < 1,
+            history_done=track.history_done,
             warnings=self._warnings(start),
             source=objective.source,
         )

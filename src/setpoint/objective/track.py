@@ -60,6 +60,8 @@ class Track:
         self.minutes = Ledger(60)
         self.slices = Ledger(SLICE_S)
         self.error: str | None = None
+        self.fault: str | None = None  # of who counts it elsewhere
+        self.history_done = 1.0
         self.pending = Ranges()
         self.is_loaded = False
         self._counter = EventCounter(objective, feed.select) if objective.engine == "promql" else None
