@@ -1,4 +1,4 @@
-"""The resource kinds of objectives: `Service` and `SLO` of openslo/v1, as a user writes them.
+"""The resource kind `SLO` of openslo/v1, as a user writes it.
 
 `resource` validates documents with these models and turns a pydantic `loc` into a line, so every check raises
 at the field that has to change. What OpenSLO allows and Setpoint cannot keep yet is refused with a sentence
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
@@ -22,11 +22,11 @@ from setpoint.errors import InvalidInput
 from setpoint.objective.duration import parse_duration
 from setpoint.objective.from_promql import refuse_ranges, refuse_unparsable
 from setpoint.objective.model import Objective
+from setpoint.objective.spec.fields import API_VERSION
 from setpoint.resource import Metadata, Part
 
-__all__ = ["API_VERSION", "Service", "Slo"]
+__all__ = ["Slo"]
 
-API_VERSION: Final = "openslo/v1"
 _SHORTEST_WINDOW_S, _LONGEST_WINDOW_S = 300, 366 * 86_400
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -107,19 +107,6 @@ Name = Annotated[str, AfterValidator(_name)]
 Query = Annotated[str, AfterValidator(_query)]
 _Number = BeforeValidator(_decimal)
 _NOT_KEPT: Any = Field(None, description="Of OpenSLO, not kept yet: refused with what to write instead.")
-
-
-class _ServiceSpec(Part):
-    description: Annotated[str, Field(max_length=1050)] = ""
-
-
-class Service(Part):
-    """A service that objectives are about; `metadata.name` is its `service.name` in telemetry."""
-
-    api_version: Literal["openslo/v1"] = API_VERSION
-    kind: Literal["Service"] = "Service"
-    metadata: Metadata
-    spec: _ServiceSpec = Field(default_factory=_ServiceSpec)
 
 
 class _MetricSpec(Part):
