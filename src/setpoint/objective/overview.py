@@ -57,6 +57,11 @@ class Overview:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many are in each state."""
+        return dict(zip(STATES, np.bincount(self.state, minlength=len(STATES)).tolist(), strict=True))
+
 
 def from_statuses(
     objectives: Sequence[Objective], statuses: Sequence[ObjectiveStatus], now_ms: int

@@ -35,7 +35,7 @@ _RANK = {"down": 0, "waiting": 1, "up": 2}
 @router.get("/datasources")
 def show_sources(request: Request, parts: Parts) -> Response:
     sources = sorted(parts.datasources.statuses(), key=lambda one: (_RANK[one.state], one.name))
-    readers = Counter(status.source for status in parts.objectives.statuses())
+    readers = Counter(objective.source for objective in parts.objectives.overview().objectives)
     if wants_json(request):
         return json_answer({"items": sources, "objectives": {one.name: readers[one.name] for one in sources}})
     counts: Counter[str] = Counter(one.state for one in sources)

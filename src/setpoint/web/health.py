@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -38,7 +37,7 @@ def ready(parts: Parts) -> Response:
 @router.get("/api/status")
 def status(request: Request, parts: Parts) -> Response:
     now_ms = parts.clock.now_ms()
-    counts = Counter(status.state for status in parts.objectives.statuses())
+    counts = parts.objectives.overview().counts
     live: Live = request.app.state.live
     return json_answer(
         {

@@ -249,8 +249,8 @@ def _evaluation(parts: App) -> Iterator[Metric]:
             "When the last evaluation ended, in Unix time.",
             book.evaluated_ms / 1000,
         )
-    statuses = book.statuses()
-    counts = {state: sum(status.state == state for status in statuses) for state in STATES}
+    known = book.overview().counts
+    counts = {state: known[state] for state in STATES}
     yield _gauge("setpoint_objectives", "Objectives by state.", counts, ("state",))
 
 

@@ -1,31 +1,26 @@
-"""Pages and JSON of objectives: the list, one objective, its history.
+"""The page and JSON of one objective, its history, and how its numbers come about.
 
-`ObjectiveBook` computes; this module filters, sorts and shows. Filter, sort and range live in the URL, so
-that a page can be sent to somebody and works without JavaScript.
+`ObjectiveBook` computes, `explanation` tells; this module shows. The range of the charts lives in the URL, so that a
+page can be sent to somebody and works without JavaScript.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from setpoint.app import App
 from setpoint.errors import InvalidInput
 from setpoint.objective import ObjectiveStatus
 from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
-from setpoint.web.page import STATES, Parts, json_answer, plain, query_string, render, wants_json
-from setpoint.web.terms import Term, read_terms
+from setpoint.web.fleet import note
+from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 
-__all__ = ["matches", "page_threshold", "router", "sorted_by"]
-
-Sort = Literal["remaining", "burn", "name"]
-SORTS: tuple[Sort, ...] = ("remaining", "burn", "name")
+__all__ = ["router"]
 
 _MARKED = ("deploy", "objective.state", "demo.fault", "demo.heal", "resource.applied")
 _CHANGES = ("deploy", "demo.fault", "demo.heal")
@@ -35,121 +30,7 @@ _RECENT = 8
 _FALLBACK_POINTS = 180
 _POINTS_MAX = 2000
 _RANGES_S = (300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
-_BIG_FLEET = 100
 router = APIRouter()
-
-
-def page_threshold(status: ObjectiveStatus) -> float:
-    """The lowest burn rate that pages for this objective: the dotted line of its sparkline."""
-    return min((rate.threshold for rate in status.burn if rate.severity == "page"), default=6.0)
-
-
-def matches(status: ObjectiveStatus, query: str) -> bool:
-    """True when every term holds: `service:`, `state:`, any label as `key:value`, or text in the names."""
-    return all(_holds(status, term) for term in read_terms(query))
-
-
-def _holds(status: ObjectiveStatus, term: Term) -> bool:
-    if not term.key:
-        return term.value in f"{status.name}\n{status.display_name}\n{status.service}".lower()
-    if term.key == "state":
-        return _joined(status.state).startswith(_joined(term.value))
-    return any(term.value in known.lower() for known in _field(status, term.key))
-
-
-def _joined(state: str) -> str:
-    return state.replace(" ", "").replace("-", "")
-
-
-def _field(status: ObjectiveStatus, key: str) -> tuple[str, ...]:
-    if key == "service":
-        return (status.service,)
-    if key == "name":
-        return (status.name, status.display_name)
-    return next((values for name, values in status.labels.items() if name.lower() == key), ())
-
-
-def sorted_by(statuses: Sequence[ObjectiveStatus], sort: Sort) -> list[ObjectiveStatus]:
-    """Worst first (state, then least budget), fastest burn first, or by name."""
-    severity = {state: rank for rank, state in enumerate(STATES)}
-
-    def by_remaining(status: ObjectiveStatus) -> tuple[float, float, str]:
-        left = math.inf if status.budget_left is None else status.budget_left
-        return severity[status.state], left, status.name
-
-    def by_burn(status: ObjectiveStatus) -> tuple[float, float, str]:
-        return (1 if status.burn_now is None else 0), -(status.burn_now or 0.0), status.name
-
-    keys: dict[Sort, Callable[[ObjectiveStatus], tuple[Any, ...]]] = {
-        "remaining": by_remaining,
-        "burn": by_burn,
-        "name": lambda status: (status.name,),
-    }
-    return sorted(statuses, key=keys[sort])
-
-
-@router.get("/")
-async def home() -> Response:
-    return RedirectResponse("/objectives", 307)
-
-
-@router.get("/objectives")
-def list_objectives(request: Request, parts: Parts, q: str = "", sort: Sort = "remaining") -> Response:
-    everything = parts.objectives.statuses()
-    shown = sorted_by([status for status in everything if matches(status, q)], sort)
-    if wants_json(request):
-        return json_answer({"items": shown})
-    counts = Counter(status.state for status in everything)
-    windows = {status.window_s for status in everything}
-    return render(
-        request,
-        "objectives.html",
-        items=[(status, page_threshold(status), note(status)) for status in shown],
-        counts={state: counts[state] for state in STATES if counts[state]},
-        total=len(everything),
-        first=(first := _most_urgent(shown)),
-        first_ends=first is not None and _ends_in_window(first),
-        services=sorted({status.service for status in everything}),
-        common_window_s=windows.pop() if len(windows) == 1 else None,
-        q=q,
-        sort=sort,
-        sorts=[(name, "/objectives" + query_string(q=q, sort=name)) for name in SORTS],
-        state_links={state: f"/objectives?q=state:{state.replace(' ', '-')}" for state in STATES},
-        every_s=2 if len(shown) < _BIG_FLEET else 6,
-    )
-
-
-def note(status: ObjectiveStatus) -> tuple[str, float | None]:
-    """What stands under the budget bar: which kind of note, and its figure (seconds, or an instant in ms)."""
-    state = status.state
-    if state == "exhausted" and status.exhausted_since_ms is not None:
-        return "since", status.exhausted_since_ms
-    if state == "no data":
-        return "silent", status.last_event_ms
-    if _ends_in_window(status) and state == "burning":
-        return "gone", status.exhaustion_s
-    return "", None
-
-
-def _ends_in_window(status: ObjectiveStatus) -> bool:
-    """True when the budget is gone before the window has moved on: a later end never comes."""
-    return status.exhaustion_s is not None and status.exhaustion_s <= status.window_s
-
-
-def _most_urgent(statuses: Sequence[ObjectiveStatus]) -> ObjectiveStatus | None:
-    """What to open first: the budget that is going, then what is gone, then what cannot be seen."""
-    order = {"burning": 0, "exhausted": 1, "no data": 2, "healthy": 3}
-    # Of what is gone, first what is still going: the others wait for their window.
-
-    def urgency(status: ObjectiveStatus) -> tuple[float, ...]:
-        left = math.inf if status.budget_left is None else status.budget_left
-        seconds = (
-            math.inf if status.exhaustion_s is None or status.state != "burning" else status.exhaustion_s
-        )
-        still = -(status.burn_now or 0.0) if status.state == "exhausted" else 0.0
-        return order[status.state], seconds, still, left
-
-    return min(statuses, key=urgency, default=None)
 
 
 @router.get("/objectives/{name}")
@@ -177,7 +58,7 @@ def show_objective(
         "objective.html",
         now_ms=now_ms,
         status=status,
-        note=note(status),
+        note=note(status.state, status.exhausted_since_ms, status.last_event_ms, _ends_s(status)),
         change=own,
         elsewhere=_elsewhere(status, changes, now_ms),
         labels=sorted(status.labels.items()),
@@ -221,6 +102,12 @@ def show_history(
         for event in _marks(parts, status.service, start_ms, end_ms)
     ]
     return json_answer(history | {"events": marks, "start_ms": start_ms, "end_ms": end_ms})
+
+
+def _ends_s(status: ObjectiveStatus) -> float | None:
+    """Seconds until the budget is gone, when that is before the window has moved on."""
+    seconds = status.exhaustion_s
+    return seconds if seconds is not None and seconds <= status.window_s else None
 
 
 def _marks(parts: App, service: str, since_ms: int, until_ms: int) -> list[Event]:

@@ -24,6 +24,7 @@ from fastapi.responses import HTMLResponse, Response
 from setpoint import __version__
 from setpoint.app import App
 from setpoint.objective import State
+from setpoint.objective.overview import STATES as NUMBERED
 from setpoint.web import chart, format
 
 __all__ = [
@@ -114,13 +115,13 @@ def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
     """A page of the frame with the rail; `context` goes to the template. Asks the parts, so call it off the
     loop."""
     parts: App = request.app.state.parts
-    states = [status.state for status in parts.objectives.statuses()]
+    states = parts.objectives.overview().state
     context.setdefault("now_ms", parts.clock.now_ms())
     text = _TEMPLATES.get_template(template).render(
         path=request.url.path,
         here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         is_refresh="hx-request" in request.headers,
-        unhealthy=sum(state != "healthy" for state in states),
+        unhealthy=int((states != NUMBERED.index("healthy")).sum()),
         objectives_total=len(states),
         targets_down=parts.scraper.down,
         has_token=bool(request.app.state.token),

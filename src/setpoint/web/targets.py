@@ -69,7 +69,7 @@ def _holds(target: TargetStatus, term: Term) -> bool:
         return _WORDS[target.health].startswith(term.value) or target.health.startswith(term.value)
     known = [value for name, value in target.labels.items() if name.lower() == term.key]
     if known:
-        return any(term.value in value.lower() for value in known)
+        return any(term.holds(value.lower()) for value in known)
     # `localhost:9100` is an address and no label.
     return f"{term.key}:{term.value}" in _haystack(target)
 

@@ -67,9 +67,7 @@ def show_timeline(
     )
     if wants_json(request):
         return json_answer({"items": events, "next": older})
-    services = {status.service for status in parts.objectives.statuses()} | {
-        event.service for event in events
-    }
+    services = {*parts.objectives.overview().services, *(event.service for event in events)}
     return render(
         request,
         "timeline.html",

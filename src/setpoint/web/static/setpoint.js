@@ -17,19 +17,33 @@
 
   // ---- swapping without a jump -------------------------------------------------------------------------------------
 
-  // Rows keep their place while the same view is open; a changed order is offered, not forced on a reader.
+  // Rows keep their place while the same view is open; a changed order is offered, not forced on a reader. A row that
+  // left the view gives its place to one that came.
   function keepOrder(fresh) {
-    const [now, next] = [document.getElementById("fleet"), fresh.querySelector("#fleet")];
-    if (!now || !next || mayReorder || now.dataset.view !== next.dataset.view) return;
-    const rows = [...next.children];
-    const byId = new Map(rows.map((row) => [row.id, row]));
-    const known = [...now.children].map((row) => byId.get(row.id)).filter(Boolean);
-    const isKnown = new Set(known);
-    let index = 0;
-    const order = rows.map((row) => (isKnown.has(row) ? known[index++] : row));
+    const [now, next] = ["groups", "list"].flatMap((id) => {
+      const open = document.getElementById(id);
+      const coming = fresh.querySelector(`#${id}`);
+      return open && coming ? [open, coming] : [];
+    });
+    if (!now || mayReorder || now.dataset.view !== next.dataset.view) return;
+    let hasMoved = false;
+    for (const list of [next, ...next.querySelectorAll("[data-steady]")]) {
+      const before = list.dataset.steady === undefined ? null : document.getElementById(list.id);
+      if (before) hasMoved = keepPlaces(before, list) || hasMoved;
+    }
     const note = fresh.querySelector("#resort");
-    if (note) note.hidden = order.every((row, at) => row === rows[at]);
-    next.append(...order);
+    if (note) note.hidden = !hasMoved;
+  }
+
+  function keepPlaces(before, list) {
+    const rows = [...list.children];
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    const places = [...before.children].map((row) => byId.get(row.id) ?? null);
+    const stayed = new Set(places);
+    const came = rows.filter((row) => !stayed.has(row));
+    const order = places.map((row) => row ?? came.shift()).filter(Boolean).concat(came);
+    list.append(...order);
+    return order.some((row, at) => row !== rows[at]);
   }
 
   function flash(element) {

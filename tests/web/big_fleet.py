@@ -1,0 +1,134 @@
+"""A fleet of any size as the book would report it: real model objects with made-up numbers, to test pages with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from setpoint.errors import NotFound
+from setpoint.objective import BudgetHistory, Objective, ObjectiveStatus
+from setpoint.objective.overview import STATES, Overview
+
+__all__ = ["BigBook", "big_overview"]
+
+NOW_MS = 1_799_496_000_000
+_TEAMS = ("payments", "web", "logistics", "identity", "data platform")
+
+
+def big_overview(count: int, seed: int = 7) -> Overview:
+    """`count` objectives of `count / 8` services and five teams, every twentieth not healthy, by name."""
+    random = np.random.default_rng(seed)
+    objectives = tuple(
+        Objective(
+            name=f"service-{number // 8:04}-slo-{number % 8}",
+            service=f"service-{number // 8:04}",
+            target=(0.99, 0.999, 0.9995)[number % 3],
+            window_s=30 * 86400,
+            good_query=f'sum(requests_total{{service="{number}",code!~"5.."}})',
+            total_query=f'sum(requests_total{{service="{number}"}})',
+            display_name=f"Promise {number % 8} of service {number // 8}",
+            labels={"team": (_TEAMS[number // 8 % 5],)} if number % 9 else {},
+            slo=f"service-{number // 8:04}",
+            group={"region": ("eu", "us")[number % 2]},
+        )
+        for number in range(count)
+    )
+    state = np.where(
+        random.random(count) < 0.05, random.integers(0, 3, count), STATES.index("healthy")
+    ).astype(np.int8)
+    left = np.where(state == STATES.index("exhausted"), -random.random(count), random.random(count))
+    silent = state == STATES.index("no data")
+    spark = random.gamma(1.0, 0.6, (count, 72)).astype(np.float32)
+    return Overview(
+        objectives=objectives,
+        names=tuple(one.name for one in objectives),
+        services=tuple(one.service for one in objectives),
+        display_names=tuple(one.display_name for one in objectives),
+        labels=tuple(one.labels for one in objectives),
+        state=state,
+        budget_left=np.where(silent, np.nan, left),
+        sli=np.where(silent, np.nan, 1 - 0.001 * (1 - left)),
+        burn_now=np.where(silent, np.nan, random.gamma(1.0, 1.0, count)),
+        burn_now_s=np.full(count, 300),
+        exhaustion_s=np.where(state == STATES.index("burning"), random.random(count) * 86400, np.nan),
+        exhausted_since_ms=np.where(state == STATES.index("exhausted"), NOW_MS - 3_600_000, -1),
+        last_event_ms=np.where(silent, -1, NOW_MS - 5000),
+        target=np.array([one.target for one in objectives]),
+        window_s=np.array([one.window_s for one in objectives], np.int64),
+        page_threshold=np.full(count, 14.4),
+        backfilling=np.zeros(count, np.bool_),
+        alerts=(state == STATES.index("burning")).astype(np.int64),
+        spark=spark,
+        evaluated_at_ms=NOW_MS,
+    )
+
+
+class BigBook:
+    """What pages ask of an `ObjectiveBook`, answered from one `Overview`."""
+
+    def __init__(self, count: int) -> None:
+        self._overview = big_overview(count)
+
+    def overview(self) -> Overview:
+        """The columns."""
+        return self._overview
+
+    def statuses(self, names: Collection[str] | None = None) -> list[ObjectiveStatus]:
+        """The statuses of these objectives, by name."""
+        wanted = set(self._overview.names if names is None else names)
+        return [self._status(index) for index, name in enumerate(self._overview.names) if name in wanted]
+
+    def status(self, name: str) -> ObjectiveStatus:
+        """The status of one."""
+        if name not in self._overview.names:
+            raise NotFound(f"there is no objective '{name}'")
+        return self._status(self._overview.names.index(name))
+
+    def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
+        """A line that falls evenly."""
+        times = np.linspace(start_ms, end_ms, points).astype(np.int64)
+        level = np.linspace(1.0, 0.4, points)
+        whole = np.full(points, 100.0)
+        return BudgetHistory(times, level, level, level, 300, whole - 1, whole, np.full(points, True))
+
+    def _status(self, index: int) -> ObjectiveStatus:
+        seen, objective = self._overview, self._overview.objectives[index]
+        state = STATES[seen.state[index]]
+        left, burn = float(seen.budget_left[index]), float(seen.burn_now[index])
+        known = state != "no data"
+        return ObjectiveStatus(
+            name=objective.name,
+            display_name=objective.display_name,
+            service=objective.service,
+            description="",
+            labels=objective.labels,
+            target=objective.target,
+            window_s=objective.window_s,
+            is_rolling=True,
+            method=objective.method,
+            state=state,
+            reason=state,
+            sli=float(seen.sli[index]) if known else None,
+            budget_left=left if known else None,
+            good=990.0,
+            total=1000.0,
+            bad=10.0,
+            allowed_bad=1000 * objective.allowed_ratio,
+            burn=(),
+            burn_now=burn if known else None,
+            burn_now_s=300,
+            exhaustion_s=None,
+            exhausted_since_ms=None,
+            covered_s=float(objective.window_s),
+            gap_minutes=0,
+            last_event_ms=NOW_MS,
+            evaluated_at_ms=NOW_MS,
+            good_query=objective.good_query,
+            bad_query=None,
+            total_query=objective.total_query,
+            spark=tuple(seen.spark[index].tolist()),
+            explanation="left = 1 − bad / (total × (1 − target))",
+            slo=objective.slo,
+            group=objective.group,
+        )
