@@ -89,6 +89,8 @@ class View:
     window_good: float
     window_total: float
     lasts_s: float
+    holds: bool
+    """All conditions are true, whatever the guard says."""
 
     @property
     def is_guarded(self) -> bool:
@@ -216,6 +218,10 @@ class Rows:
         self._newest_rank[order] = np.arange(len(rows))
         self._newest = order
         self._told_owner, self._told_first = np.unique(owner, return_index=True)
+        pages = np.array([self.policies[row].severity == "page" for row in rows.tolist()], np.bool_)
+        self.page_threshold = np.full(self.objectives, np.inf)
+        np.minimum.at(self.page_threshold, owner[pages], self.threshold[told[pages]])
+        self.page_threshold[np.isinf(self.page_threshold)] = np.nan
 
     def _told_condition(self, row: int) -> int:
         first, end = self.span(row)
@@ -330,7 +336,7 @@ class Rows:
             reachable=all(not self._greater[at] or self._edge[at] < ceiling for at in burns),
         )
 
-    def view(self, row: int, value: _Floats, measured: Measured) -> View:
+    def view(self, row: int, value: _Floats, measured: Measured, *, holds: bool) -> View:
         """A policy with its numbers."""
         policy, index = self.policies[row], int(self.objective[row])
         first, _ = self.span(row)
@@ -353,6 +359,7 @@ class Rows:
             window_good=float(measured.window_good[index]),
             window_total=float(measured.window_total[index]),
             lasts_s=lasts_s,
+            holds=holds,
         )
 
     def warnings(self, row: int) -> tuple[str, ...]:

@@ -25,12 +25,11 @@ _NAMES = {
 }
 
 
-def values_of(policy: AlertPolicy, view: View) -> Mapping[str, float | None]:
+def values_of(view: View) -> Mapping[str, float | None]:
     """The numbers: `burn_1h` with `threshold_burn_1h`, `bad_1h` and `total_1h` for each window of a condition
     (`exhaustion_s_…`, `drop_…` alike; `budget_left` has no window), `target`, and `bad` and `total` of the
     objective's window. None: unknown, or (`exhaustion_s_…`) not in this window.
     """
-    del policy
     values: dict[str, float | None] = {"target": view.objective.target}
     for condition, value, good, total in view.conditions:
         window = f"_{short_duration(condition.lookback_s)}" if condition.lookback_s else ""
@@ -54,7 +53,7 @@ def sentence(policy: AlertPolicy, view: View) -> str:
         return "data arrives"
     parts = [_condition(condition, value, good, total) for condition, value, good, total in view.conditions]
     told = " and ".join(parts)
-    if view.is_guarded and not any(math.isnan(value) for _, value, _, _ in view.conditions):
+    if view.holds and view.is_guarded:
         told += f"; {_guard(view)}"
     burn = max(
         (
@@ -74,11 +73,8 @@ def sentence(policy: AlertPolicy, view: View) -> str:
     return told
 
 
-def no_data_sentence(policy: AlertPolicy, silent_s: float, after_s: float) -> str:
-    """Why silence made an alert fire, or that it does not."""
-    del policy
-    if silent_s < after_s:
-        return f"data arrives (silence is told after {spoken_duration(after_s)})"
+def no_data_sentence(silent_s: float, after_s: float) -> str:
+    """Why silence makes an alert fire."""
     silent, after = spoken_duration(silent_s), spoken_duration(after_s)
     return f"no data for {silent} (told after {after}): nobody knows whether it works"
 

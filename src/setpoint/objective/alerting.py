@@ -33,10 +33,12 @@ from setpoint.objective.alert_rows import (
     UNKNOWN,
     Measured,
     Rows,
+    View,
     Windows,
     rows_of,
 )
 from setpoint.objective.alert_words import no_data_sentence, sentence, values_of
+from setpoint.objective.duration import spoken_duration
 from setpoint.objective.model import AlertPolicy, AlertState, AlertStatus, BurnRate, Objective, Target
 
 __all__ = ["AlertChange", "Measured", "OpenAlert", "PolicyTable", "Windows"]
@@ -119,6 +121,7 @@ class PolicyTable:
         self._value = np.full(len(rows.kind), np.nan)
         self._measured: Measured | None = None
         self._silent = np.zeros(rows.objectives, np.bool_)
+        self._silenced: _Bools = np.zeros(rows.count, np.bool_)
         self._burning_rows: _Bools = np.zeros(rows.count, np.bool_)
         self._stepped_ms = NEVER
         self.burning: _Bools = np.zeros(rows.objectives, np.bool_)
@@ -130,11 +133,18 @@ class PolicyTable:
         """
         self.told_s: _Ints = np.zeros(rows.objectives, np.int64)
         """int64[n]: over how many seconds `told_burn` is; 0 where it is unknown."""
+        self.firing_count: _Ints = np.zeros(rows.objectives, np.int64)
+        """int64[n], of the last `judge`: how many alerts fire; the hidden row does not count."""
 
     @property
     def windows(self) -> Windows:
         """What has to be counted for `judge`, one row each."""
         return self._rows.windows
+
+    @property
+    def page_threshold(self) -> _Floats:
+        """float64[n]: the lowest burn that pages; NaN where none does."""
+        return self._rows.page_threshold
 
     def judge(self, now_ms: int, measured: Measured) -> list[AlertChange]:
         """Bring all policies to `now_ms`; the alerts that fired or resolved, in order of objectives.
@@ -150,7 +160,7 @@ class PolicyTable:
         self._value = rows.values(measured, silent_s)
         levels = self._levels(now_ms)
         level = np.minimum.reduceat(levels, rows.first) if rows.count else levels
-        silenced = self._silent[rows.objective] & rows.when_no_data
+        silenced = self._silenced = self._silent[rows.objective] & rows.when_no_data
         level[silenced] = HELD
         self._allowed_in = rows.guard_met(measured) | silenced
         level[rows.is_hidden & (~self._allowed_in | (level == UNKNOWN))] = (
@@ -303,19 +313,25 @@ class PolicyTable:
         self.burning, self.told_burn, self.told_s = rows.told(
             burning, burning & (self._level >= TRUE), self._value
         )
+        firing = (self._state == _FIRING) & ~rows.is_hidden
+        self.firing_count = np.bincount(rows.objective[firing], minlength=rows.objectives)
 
     def _summary(self, row: int, *, why: str = "") -> str:
         rows, policy = self._rows, self._rows.policies[row]
         index = int(rows.objective[row])
         if self._measured is None:
             return why or "not evaluated yet"
-        told = sentence(policy, rows.view(row, self._value, self._measured))
-        if not policy.conditions or (self._by_silence[row] and self._state[row] == _FIRING):
-            told = no_data_sentence(policy, self._seconds_silent(index), rows.no_data_after_s[index])
+        told = sentence(policy, self._view(row))
+        if self._silenced[row]:
+            told = no_data_sentence(self._seconds_silent(index), float(rows.no_data_after_s[index]))
         elif self._silent[index] and self._state[row] == _FIRING:
             seconds = self._seconds_silent(index)
-            told = f"{told}; data is missing since ({seconds:,.0f} s), so it stays firing"
+            told = f"{told}; no data for {spoken_duration(seconds)}, so nobody knows whether it is over"
         return f"{told}; {why}" if why else told
+
+    def _view(self, row: int) -> View:
+        assert self._measured is not None
+        return self._rows.view(row, self._value, self._measured, holds=bool(self._level[row] >= TRUE))
 
     def _seconds_silent(self, index: int) -> float:
         assert self._measured is not None
@@ -331,9 +347,7 @@ class PolicyTable:
             state=state,
             since_ms=int(self._since_ms[row]) if state != "inactive" else None,
             summary=self._summary(row),
-            values={}
-            if self._measured is None
-            else values_of(policy, rows.view(row, self._value, self._measured)),
+            values={} if self._measured is None else values_of(self._view(row)),
             is_default=policy.is_default,
             warnings=rows.warnings(row),
         )
@@ -341,9 +355,7 @@ class PolicyTable:
     def _change(self, row: int, now_ms: int, *, is_fired: bool, why: str = "") -> AlertChange:
         rows, policy = self._rows, self._rows.policies[row]
         objective = rows.source[int(rows.objective[row])]
-        values = (
-            {} if self._measured is None else values_of(policy, rows.view(row, self._value, self._measured))
-        )
+        values = {} if self._measured is None else values_of(self._view(row))
         fired_as: Literal["firing", "no data"] = "no data" if self._by_silence[row] else "firing"
         return AlertChange(
             objective=objective.name,

@@ -52,20 +52,23 @@ def burn_factor(period_s: float, budget_percent: float, long_s: float) -> float:
     return period_s * budget_percent / (100 * long_s)
 
 
-def rules_for(window_s: int, allowed_ratio: float) -> tuple[BurnRule, ...]:
+def rules_for(window_s: int, allowed_ratio: float, calendar: str = "") -> tuple[BurnRule, ...]:
     """The rows for an objective's window, highest factor first, the watch row included.
 
-    Periods from a week on use the nearest published table. Shorter ones scale the windows of the 30-day table
-    down (to at least 5 min and 1 min) and leave out what no longer fits into the period.
+    A `calendar` window such as `1M` has a table of its own where there is one. Else periods from a week on use the
+    nearest published table, and shorter ones scale the windows of the 30-day table down (to at least 5 min and
+    1 min) and leave out what no longer fits into the period.
     """
-    tables = _tables()
-    period_s = min(tables, key=lambda known: abs(math.log(window_s / known)))
-    scale = 1.0
-    if window_s < _SHORTEST_TABLE_S:
-        period_s = 30 * 86_400
-        scale = window_s / period_s
+    rows, scale = _calendar_tables().get(calendar), 1.0
+    if rows is None:
+        tables = _tables()
+        period_s = min(tables, key=lambda known: abs(math.log(window_s / known)))
+        if window_s < _SHORTEST_TABLE_S:
+            period_s = 30 * 86_400
+            scale = window_s / period_s
+        rows = tables[period_s]
     rules: dict[int, BurnRule] = {}
-    for row in tables[period_s]:
+    for row in rows:
         long_s = _scaled(row["long"], scale, _SHORTEST_LONG_S)
         short_s = _scaled(row["short"], scale, _SHORTEST_SHORT_S)
         factor = burn_factor(window_s, row["budget_percent"], long_s)
@@ -123,8 +126,16 @@ def _scaled(duration: str, scale: float, least_s: int) -> int:
 
 @cache
 def _tables() -> Mapping[int, Sequence[Mapping[str, Any]]]:
-    loaded = [_load(entry.name) for entry in files(__package__).joinpath("windows").iterdir()]
-    return {parse_duration(table["period"]): table["rows"] for table in loaded if "period" in table}
+    return {parse_duration(table["period"]): table["rows"] for table in _loaded() if "period" in table}
+
+
+@cache
+def _calendar_tables() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    return {table["calendar"]: table["rows"] for table in _loaded() if "calendar" in table}
+
+
+def _loaded() -> list[Mapping[str, Any]]:
+    return [_load(entry.name) for entry in files(__package__).joinpath("windows").iterdir()]
 
 
 @cache

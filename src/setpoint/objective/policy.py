@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from setpoint.objective.burn import BurnRule, rules_for, watch_rules
-from setpoint.objective.model import AlertPolicy, Calendar, Condition, LowTraffic, Objective
+from setpoint.objective.model import AlertPolicy, Condition, LowTraffic, Objective
 
 __all__ = ["LEAST_BAD", "NO_DATA", "WATCH", "nominal_window_s", "policies_of", "short_duration", "watch_of"]
 
@@ -38,7 +38,9 @@ def policies_of(objective: Objective) -> tuple[AlertPolicy, ...]:
     """
     own = objective.policies
     if own is None:
-        own = _defaults(nominal_window_s(objective), objective.allowed_ratio)
+        calendar = objective.calendar
+        named = "" if calendar is None else f"{calendar.count}{calendar.unit}"
+        own = _defaults(nominal_window_s(objective), objective.allowed_ratio, named)
     return (*own, _silence()) if objective.no_data.action == "alert" else own
 
 
@@ -50,7 +52,7 @@ def watch_of(objective: Objective) -> tuple[AlertPolicy, ...]:
 
 def nominal_window_s(objective: Objective) -> int:
     """The length of the objective's window that factors are derived from: of a calendar's the mean."""
-    calendar: Calendar | None = objective.calendar
+    calendar = objective.calendar
     if calendar is None:
         return objective.window_s
     unit_s = _MEAN_S.get(calendar.unit) or _MEAN_YEAR_S / {"M": 12, "Q": 4, "Y": 1}[calendar.unit]
@@ -66,8 +68,8 @@ def short_duration(seconds: float) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _defaults(window_s: int, allowed_ratio: float) -> tuple[AlertPolicy, ...]:
-    rules = rules_for(window_s, allowed_ratio)
+def _defaults(window_s: int, allowed_ratio: float, calendar: str) -> tuple[AlertPolicy, ...]:
+    rules = rules_for(window_s, allowed_ratio, calendar)
     return tuple(_policy(rule) for rule in rules if rule.severity != "watch")
 
 
