@@ -29,8 +29,13 @@ Held = Mapping[int, tuple[float, float]]
 
 def burning(*lookbacks_s: int, over: float = 14.4, **changes: object) -> Objective:
     """An objective with one policy: burn over `over` in each of these windows."""
+    return with_policy(policy_of(*lookbacks_s, over=over), **changes)
+
+
+def policy_of(*lookbacks_s: int, over: float = 14.4) -> AlertPolicy:
+    """Burn over `over` in each of these windows."""
     conditions = tuple(Condition("burnrate", "gt", over, lookback_s=each) for each in lookbacks_s)
-    return with_policy(AlertPolicy("hot", "page", conditions), **changes)
+    return AlertPolicy("hot", "page", conditions)
 
 
 def with_policy(policy: AlertPolicy, **changes: object) -> Objective:
@@ -78,3 +83,8 @@ class Desk:
     def status(self) -> AlertStatus:
         """Where the first policy stands."""
         return self.table.alerts(0)[0]
+
+    @property
+    def state(self) -> str:
+        """The state of the first policy."""
+        return self.status.state

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from setpoint.objective.alerting import AlertChange, Measured, OpenAlert, PolicyTable
 from setpoint.objective.model import AlertPolicy, Condition, LowTraffic, NoData, Objective, Target
 from setpoint.objective.policy import NO_DATA
-from tests.objective.alert_desk import DAY, QUIET, SLO, START_MS, Desk, burning, with_policy
+from tests.objective.alert_desk import DAY, QUIET, SLO, START_MS, Desk, burning, policy_of, with_policy
 
 HOUR = 3600
 HOT = {HOUR: (200.0, 10_000.0), 300: (20.0, 1000.0)}
@@ -42,10 +42,10 @@ def test_a_condition_holds_after_its_time() -> None:
     condition = Condition("burnrate", "gt", 14.4, lookback_s=HOUR, after_s=60)
     desk = Desk(with_policy(AlertPolicy("hot", "page", (condition,))))
     assert desk.after(1, HOT) == []
-    assert desk.status.state == "pending"
+    assert desk.state == "pending"
     assert desk.through(50, HOT) == []
     assert desk.after(5, COOL) == []
-    assert desk.status.state == "inactive"
+    assert desk.state == "inactive"
     assert desk.through(60, HOT) == []
     assert desk.after(10, HOT) == ["hot firing"]
 
@@ -105,9 +105,7 @@ def test_samples_without_events_resolve_nothing() -> None:
 
 
 def test_low_traffic_holds_it_back() -> None:
-    guarded = AlertPolicy(
-        "hot", "page", burning(HOUR, 300).policies[0].conditions, low_traffic=LowTraffic(min_bad=3)
-    )
+    guarded = AlertPolicy("hot", "page", policy_of(HOUR, 300).conditions, low_traffic=LowTraffic(min_bad=3))
     desk = Desk(with_policy(guarded))
     one_of_ten = {HOUR: (1.0, 10.0), 300: (1.0, 1.0)}
     assert desk.through(300, one_of_ten) == []
@@ -169,7 +167,7 @@ def test_a_budget_that_lasts_beyond_its_calendar_window_is_not_exhausted() -> No
 
 
 def test_silence_fires_where_it_is_wanted() -> None:
-    policy = replace(burning(HOUR, 300).policies[0], when_no_data=True)
+    policy = replace(policy_of(HOUR, 300), when_no_data=True)
     desk = Desk(with_policy(policy, no_data=NoData(after_s=120)))
     desk.after(1, COOL)
     assert desk.through(110, COOL, silent_s=None) == []
@@ -189,7 +187,7 @@ def test_an_objective_whose_silence_is_to_be_told() -> None:
 
 
 def test_setpoints_own_downtime_is_no_silence() -> None:
-    """After a restart the newest sample is old; senders need a moment. Where none ever came, it counts from the start."""
+    """After a restart the newest sample is old; senders need a moment. Where none came, it counts from the start."""
     desk = Desk(replace(QUIET, policies=(), no_data=NoData("alert", 120)))
     assert desk.after(1, COOL, silent_s=5000) == []
     assert desk.through(110, COOL, silent_s=5000) == []
@@ -255,7 +253,7 @@ def test_what_is_told() -> None:
     policy = AlertPolicy(
         "hot",
         "page",
-        burning(HOUR, 300).policies[0].conditions,
+        policy_of(HOUR, 300).conditions,
         when_breaching=False,
         when_no_data=True,
         when_resolved=False,
@@ -383,7 +381,7 @@ def _is_true(condition: Condition, held: dict[int, tuple[float, float]]) -> bool
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(_POLICIES, min_size=1, max_size=4),
-    st.lists(st.fixed_dictionaries({each: _COUNTS for each in (0, 300, HOUR, DAY)}), min_size=1, max_size=6),
+    st.lists(st.fixed_dictionaries(dict.fromkeys((0, 300, HOUR, DAY), _COUNTS)), min_size=1, max_size=6),
 )
 def test_as_one_would_decide_it_by_hand(
     policies: list[list[AlertPolicy]], ticks: list[dict[int, tuple[float, float]]]
