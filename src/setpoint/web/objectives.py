@@ -23,7 +23,7 @@ from setpoint.web.page import Parts, json_answer, query_string, render, wants_js
 __all__ = ["router"]
 
 _PAGE, _PAGE_MAX = 100, 10_000
-_GROUPS = 20
+_GROUPS, _OF_A_GROUP = 20, 5
 _TERMS = 60
 _BIG_PAGE = 50
 
@@ -169,7 +169,7 @@ def _sections(
     if groups is None:
         return [Section(None, made(rows[place.first : place.last]))]
     shown = groups[place.first : place.last]
-    each = max(3, _PAGE // max(1, len(shown)))
+    each = _PAGE if len(rows) <= _PAGE else _OF_A_GROUP
     return [
         Section(
             one,
