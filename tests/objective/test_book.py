@@ -20,6 +20,7 @@ from setpoint.database import TelemetryDatabase
 from setpoint.errors import NotFound, Unavailable
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, Slo
 from setpoint.objective.overview import STATES
+from setpoint.objective.resolve import no_groups, resolve
 from setpoint.objective.store import LedgerRows
 from tests.objective.memory import Samples
 
@@ -276,7 +277,7 @@ def test_since_when_it_is_exhausted(bad_for_minutes: int) -> None:
     """From the minute on whose end the budget of a day was gone, however far back that is."""
     store, document = MemoryLedger(), slo(target=0.99, window="1d")
     end = T0 // 60_000 - 10  # younger minutes are counted live
-    rows = store.rows.setdefault(document.spec.objective().ledger_key, {})
+    rows = store.rows.setdefault(resolve([document], no_groups)[0].ledger_key, {})
     for minute in range(end - 6000, end):
         rows[minute] = (0.0 if minute >= end - bad_for_minutes else 100.0, 100.0)
     world = World.make(store)

@@ -12,6 +12,7 @@ from setpoint.clock import VirtualClock
 from setpoint.errors import InvalidInput, Unavailable
 from setpoint.objective import ObjectiveBook
 from setpoint.objective.feed import Feed
+from setpoint.objective.resolve import no_groups, resolve
 from setpoint.telemetry.model import Matcher, SampleColumns
 from tests.objective.memory import Samples
 from tests.objective.test_book import T0, MemoryLedger, slo
@@ -216,5 +217,5 @@ def test_a_book_without_sources_refuses() -> None:
 
 
 def test_the_ledger_knows_the_source_apart() -> None:
-    own, other = slo("one").spec.objective(), slo("one", source="far").spec.objective()
+    own, other = (resolve([document], no_groups)[0] for document in (slo("one"), slo("one", source="far")))
     assert own.ledger_key != other.ledger_key

@@ -7,6 +7,7 @@ import numpy as np
 from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
 from setpoint.objective import LedgerStore, ObjectiveBook
+from setpoint.objective.resolve import no_groups, resolve
 from setpoint.telemetry.model import MetricBatch, Series, fingerprint
 from tests.objective.test_book import slo
 from tests.telemetry.engine import Engine
@@ -65,6 +66,6 @@ def test_history_on_disk_and_recent_samples_in_memory(telemetry_database: Teleme
     assert status.gap_minutes == 0
     book.close()
     engine.close()
-    stored = LedgerStore(telemetry_database).read(slo(window="1d").spec.objective().ledger_key, 0)
+    stored = LedgerStore(telemetry_database).read(resolve([slo(window="1d")], no_groups)[0].ledger_key, 0)
     known = ~np.isnan(stored.total)
     assert stored.total[known].sum() == status.total

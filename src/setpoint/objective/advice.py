@@ -1,34 +1,65 @@
-"""What an SLO says of other resources: `refer` finds what is missing and refuses it, `advise` what is allowed but
-looks wrong, of which `apply` only warns. `register` gives both to the registry.
-"""
+"""What is allowed in a document and looks wrong: `apply` warns of it and goes on. `register` hands it on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from setpoint.errors import Problem
-from setpoint.objective.spec import Slo
+from setpoint.objective.spec.alert import AlertCondition, AlertPolicy, ConditionSpec
+from setpoint.objective.spec.slo import Slo
 from setpoint.resource import Document
 from setpoint.resource.registry import Catalogue
 
-__all__ = ["advise", "refer"]
+__all__ = ["advise"]
 
+_Place = tuple[str | int, ...]
 
-def refer(document: Document, catalogue: Catalogue) -> Iterator[Problem]:
-    """The data source that an SLO names and that would not exist after the apply."""
-    assert isinstance(document.spec, Slo)
-    ratio = document.spec.spec.indicator.spec.ratio_metric
-    if ratio.source and ("DataSource", ratio.source) not in catalogue:
-        message = (
-            f"there is no DataSource '{ratio.source}'; apply one of that name, with the SLO or before it"
-        )
-        place = ("spec", "indicator", "spec", "ratioMetric", "total", "metricSource", "metricSourceRef")
-        yield document.problem(message, *place)
+_HOLD_WHEN_WELL = {
+    "burnrate": (("lt", "lte"), "the budget goes slowly", "gte"),
+    "budgetDrop": (("lt", "lte"), "little of the budget went", "gte"),
+    "timeToExhaustion": (("gt", "gte"), "the budget lasts long", "lte"),
+    "remainingBudget": (("gt", "gte"), "much of the budget is left", "lte"),
+}
 
 
 def advise(document: Document, catalogue: Catalogue) -> Iterator[Problem]:
-    """Problems of an SLO `document` among all documents that would be live after the apply."""
-    service = document.body["spec"]["service"]
-    if ("Service", service) not in catalogue:
-        message = f"there is no Service '{service}'; add one, so that its objectives and events have a home"
+    """Problems of a `document` among all documents that would be live after the apply."""
+    match document.spec:
+        case Slo():
+            yield from _slo(document, document.spec, catalogue)
+        case AlertCondition():
+            yield from _condition(document, document.spec.spec, ("spec",))
+        case AlertPolicy():
+            for number, entry in enumerate(document.spec.spec.conditions):
+                if entry.spec is not None:
+                    yield from _condition(document, entry.spec, ("spec", "conditions", number, "spec"))
+        case _:
+            return
+
+
+def _slo(document: Document, slo: Slo, catalogue: Catalogue) -> Iterator[Problem]:
+    spec = slo.spec
+    if ("Service", spec.service) not in catalogue:
+        message = (
+            f"there is no Service '{spec.service}'; add one, so that its objectives and events have a home"
+        )
         yield document.problem(message, "spec", "service")
+    if "time_window" not in spec.model_fields_set:
+        message = "timeWindow is left out, and 30 days that roll are taken; write [{duration: 30d, isRolling: true}]"
+        yield document.problem(message, "spec")
+    for number, policy in enumerate(spec.alert_policies or ()):
+        for index, entry in enumerate(policy.spec.conditions if policy.spec is not None else ()):
+            if entry.spec is not None:
+                place = ("spec", "alertPolicies", number, "spec", "conditions", index, "spec")
+                yield from _condition(document, entry.spec, place)
+
+
+def _condition(document: Document, spec: ConditionSpec, place: _Place) -> Iterator[Problem]:
+    """A condition that holds while all is well, as in some of OpenSLO's own examples."""
+    ops, when, instead = _HOLD_WHEN_WELL[spec.condition.kind]
+    if spec.condition.op in ops:
+        message = (
+            f"'{spec.condition.op}' holds while {when}, so this fires when all is well; op: {instead} is meant, "
+            "most likely"
+        )
+        yield document.problem(message, *place, "condition", "op")

@@ -25,7 +25,7 @@ from setpoint.objective.history import history
 from setpoint.objective.ledger import Slots
 from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus
 from setpoint.objective.overview import Overview, from_statuses
-from setpoint.objective.spec import Slo
+from setpoint.objective.resolve import no_groups, resolve
 from setpoint.objective.state import Assessor
 from setpoint.objective.store import LedgerRows, LedgerStore
 from setpoint.objective.track import Track
@@ -122,7 +122,7 @@ class ObjectiveBook:
         New and changed ones are evaluated before this returns. Raises QueryError when a query does not parse;
         nothing has changed then. An objective whose ledger cannot be read has no data until it can.
         """
-        wanted = [document.spec.objective() for document in documents if isinstance(document.spec, Slo)]
+        wanted = resolve(documents, no_groups)
         with self._evaluation:
             now_ms = self._clock.now_ms()
             self._save(now_ms)  # of those that go, and for those that go on with another window

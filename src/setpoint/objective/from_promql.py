@@ -8,13 +8,14 @@ sample may be one slot late, but not stand for five of them, as Prometheus's loo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from setpoint.errors import InvalidInput
-from setpoint.objective.from_telemetry import Select
+from setpoint.objective.from_telemetry import Matcher, Select
 from setpoint.promql.context import Options
 from setpoint.promql.errors import QueryError, Unsupported
 from setpoint.promql.exact import as_increase
@@ -22,6 +23,7 @@ from setpoint.promql.nodes import (
     Aggregation,
     Binary,
     Call,
+    LabelMatcher,
     MatrixSelector,
     Node,
     NumberLiteral,
@@ -31,8 +33,18 @@ from setpoint.promql.nodes import (
     walk,
 )
 from setpoint.promql.parse import parse
+from setpoint.promql.show import narrowed, selectors, show
 
-__all__ = ["EventQuery", "Events", "QueryError", "Unsupported", "refuse_ranges", "refuse_unparsable"]
+__all__ = [
+    "EventQuery",
+    "Events",
+    "QueryError",
+    "Unsupported",
+    "of_group",
+    "refuse_ranges",
+    "refuse_unparsable",
+    "selectors_of",
+]
 
 _MINUTE_MS = 60_000
 _RANGED = frozenset({"rate", "increase", "irate", "delta", "idelta"})
@@ -55,6 +67,20 @@ def refuse_ranges(query: str) -> None:
                 "with counter: true Setpoint takes the increase itself; name the plain counter, such as "
                 "sum(http_requests_total), or set counter: false where it gives the last minute's events"
             )
+
+
+def of_group(query: str, labels: Mapping[str, str]) -> str:
+    """`query` for the series with these labels only. Raises QueryError or Unsupported."""
+    matchers = [LabelMatcher(name, "=", value) for name, value in labels.items()]
+    return show(narrowed(parse(query), matchers))
+
+
+def selectors_of(query: str) -> list[tuple[Matcher, ...]]:
+    """What finds the series of `query`: the matchers of each of its selectors, each once. Raises QueryError or
+    Unsupported.
+    """
+    found = dict.fromkeys(one.matchers for one in selectors(parse(query)))
+    return [tuple(Matcher(one.name, one.op, one.value) for one in matchers) for matchers in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The only door to `telemetry`: the function that fetches samples, whether they are in memory or in the
-database.
+database, and the names of files that hold secrets.
 """
 
 from __future__ import annotations
 
-from setpoint.telemetry.model import Select
+from setpoint.telemetry.datasource.spec import SecretFile
+from setpoint.telemetry.model import Matcher, Select
 
-__all__ = ["Select"]
+__all__ = ["Matcher", "SecretFile", "Select"]

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from setpoint.objective.advice import advise, refer
-from setpoint.objective.spec import API_VERSION, Service, Slo
+from setpoint.objective.advice import advise
+from setpoint.objective.references import refer
+from setpoint.objective.spec import (
+    API_VERSION,
+    AlertCondition,
+    AlertNotificationTarget,
+    AlertPolicy,
+    Service,
+    Sli,
+    Slo,
+)
 from setpoint.resource import Registry
 
 __all__ = ["register"]
 
 
 def register(registry: Registry) -> None:
-    """Add `Service` and `SLO` of openslo/v1."""
+    """Add the kinds of openslo/v1 but for DataSource, which is telemetry's."""
     registry.register(API_VERSION, "Service", Service)
+    registry.register(API_VERSION, "SLI", Sli, references=refer)
     registry.register(API_VERSION, "SLO", Slo, references=refer, advice=advise)
+    registry.register(API_VERSION, "AlertPolicy", AlertPolicy, references=refer, advice=advise)
+    registry.register(API_VERSION, "AlertCondition", AlertCondition, advice=advise)
+    registry.register(API_VERSION, "AlertNotificationTarget", AlertNotificationTarget)

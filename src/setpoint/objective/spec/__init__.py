@@ -3,8 +3,18 @@ documents. What the specification forbids, contradicts itself or cannot be kept 
 sentence that says what to write; an SLO that is accepted is an SLO that is kept.
 """
 
+from setpoint.objective.spec.alert import AlertCondition, AlertNotificationTarget, AlertPolicy
 from setpoint.objective.spec.fields import API_VERSION
+from setpoint.objective.spec.indicator import Sli
 from setpoint.objective.spec.service import Service
 from setpoint.objective.spec.slo import Slo
 
-__all__ = ["API_VERSION", "Service", "Slo"]
+__all__ = [
+    "API_VERSION",
+    "AlertCondition",
+    "AlertNotificationTarget",
+    "AlertPolicy",
+    "Service",
+    "Sli",
+    "Slo",
+]

@@ -6,6 +6,7 @@ Every check raises at the field that has to change; `resource` turns the place i
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "Annotations",
     "Comparison",
     "Description",
+    "Fault",
     "InlineMetadata",
     "Labels",
     "Name",
@@ -27,8 +29,10 @@ __all__ = [
     "OpenSloMetadata",
     "Target",
     "TargetPercent",
+    "decimal_of",
     "duration_field",
     "error_at",
+    "errors_at",
     "ratio_of",
 ]
 
@@ -40,10 +44,22 @@ _PREFIX_MAX = 253
 _DIGITS_MAX = 40
 
 
+Fault = tuple[tuple[str | int, ...], str]
+"""A place below the model that is being validated, and the sentence that says what to write there."""
+
+
 def error_at(value: Any, place: tuple[str | int, ...], sentence: str) -> ValidationError:
     """An error at `place` below the model that is being validated, to be raised in its validator."""
-    detail = InitErrorDetails(type="value_error", loc=place, input=value, ctx={"error": ValueError(sentence)})
-    return ValidationError.from_exception_data("document", [detail])
+    return errors_at(value, [(place, sentence)])
+
+
+def errors_at(value: Any, faults: Sequence[Fault]) -> ValidationError:
+    """Several errors at once."""
+    details = [
+        InitErrorDetails(type="value_error", loc=place, input=value, ctx={"error": ValueError(sentence)})
+        for place, sentence in faults
+    ]
+    return ValidationError.from_exception_data("document", details)
 
 
 def _name(value: str) -> str:
@@ -54,7 +70,7 @@ def _name(value: str) -> str:
     return value
 
 
-def _decimal(value: Any) -> Any:
+def decimal_of(value: Any) -> Any:
     """A YAML number as the decimal number that was written."""
     if value is None or isinstance(value, Decimal):
         return value
@@ -116,7 +132,7 @@ def ratio_of(target: Decimal | None, percent: Decimal | None) -> float:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Number = BeforeValidator(_decimal)
+Number = BeforeValidator(decimal_of)
 Target = Annotated[Decimal, Number, AfterValidator(_target)]
 TargetPercent = Annotated[Decimal, Number, AfterValidator(_target_percent)]
 Comparison = Literal["lte", "gte", "lt", "gt"]

@@ -1,311 +1,341 @@
-"""The resource kind `SLO` of openslo/v1, as a user writes it.
+"""The resource kind `SLO`: what is promised of an indicator, over which time, and who is told.
 
-`resource` validates documents with these models and turns a pydantic `loc` into a line, so every check raises
-at the field that has to change. What OpenSLO allows and Setpoint cannot keep yet is refused with a sentence
-that says what to write; an SLO that is accepted is an SLO that is kept. The whole document is one model
-(`apiVersion` to `spec`).
-
-An SLO here has one objective, an inline indicator with a `ratioMetric` of Prometheus queries, one rolling
-window, and `budgetingMethod: Occurrences` (also when it is left out, as in OpenSLO's own README).
+Several entries of `objectives` over one indicator are objectives of their own. Entries with indicators of their own
+are the parts of a composite, as in OpenSLO. Beyond OpenSLO: `noData`, `lowTraffic`, `groupBy` and `composite`.
+What depends on a referenced indicator is checked by `entry_faults` when the references are known (`refer`).
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from setpoint.errors import InvalidInput
 from setpoint.objective.duration import parse_duration
-from setpoint.objective.from_promql import refuse_ranges, refuse_unparsable
-from setpoint.objective.model import Objective
-from setpoint.objective.spec.fields import API_VERSION
-from setpoint.resource import Metadata, Part
-
-__all__ = ["Slo"]
-
-_SHORTEST_WINDOW_S, _LONGEST_WINDOW_S = 300, 366 * 86_400
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-
-
-def _error_at(value: Any, place: tuple[str, ...], sentence: str) -> ValidationError:
-    """An error at `place` below the model that is being validated, to be raised in its validator."""
-    detail = InitErrorDetails(type="value_error", loc=place, input=value, ctx={"error": ValueError(sentence)})
-    return ValidationError.from_exception_data("document", [detail])
-
-
-def _refused(sentence: str) -> BeforeValidator:
-    """A field of OpenSLO that is known and not kept yet; empty values are let through."""
-
-    def check(value: Any) -> None:
-        if value not in (None, [], {}):
-            raise ValueError(sentence)
-
-    return BeforeValidator(check)
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError(
-            f"'{value}' is no name; write up to 63 lower-case letters, digits and '-', such as checkout"
-        )
-    return value
-
-
-def _query(value: str) -> str:
-    try:
-        refuse_unparsable(value)
-    except InvalidInput as error:
-        raise ValueError(error.message) from error
-    return value
-
-
-def _duration(value: str) -> str:
-    seconds = parse_duration(value)
-    if value.endswith("s"):
-        raise ValueError(f"'{value}' is in seconds, which OpenSLO does not have; write minutes, such as 5m")
-    if not _SHORTEST_WINDOW_S <= seconds <= _LONGEST_WINDOW_S:
-        raise ValueError(f"a window of {value} is not kept; write 5m to 366d, such as 30d")
-    return value
-
-
-def _target(value: Decimal) -> Decimal:
-    if 0 < value <= 1 and float(value) == 1:
-        raise ValueError(
-            "a target of 100 % leaves no error budget: the first failure would spend more than all of it, "
-            "and no decision could rest on it; write the most that users would notice, such as 0.999"
-        )
-    if not 0 < value < 1:
-        hint = f", or targetPercent: {value}" if 1 < value < 100 else ""
-        raise ValueError(
-            f"{value} is no ratio of events; write a number between 0 and 1, such as 0.999{hint}"
-        )
-    return value
-
-
-def _target_percent(value: Decimal) -> Decimal:
-    if not 0 < value <= 100:
-        raise ValueError(
-            f"{value} is no percentage of events; write a number between 0 and 100, such as 99.9"
-        )
-    _target(value / 100)
-    return value
-
-
-def _decimal(value: Any) -> Any:
-    """A YAML number as the decimal number that was written."""
-    try:
-        return None if value is None else Decimal(str(value))
-    except InvalidOperation as error:
-        raise ValueError(f"'{value}' is no number; write one, such as 0.999") from error
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Query = Annotated[str, AfterValidator(_query)]
-_Number = BeforeValidator(_decimal)
-_NOT_KEPT: Any = Field(None, description="Of OpenSLO, not kept yet: refused with what to write instead.")
-
-
-class _MetricSpec(Part):
-    query: Query = Field(description="PromQL that yields one series: the number of events, or their counter.")
-
-
-def _prometheus(value: Any) -> Any:
-    return "Prometheus" if isinstance(value, str) and value.lower() == "prometheus" else value
-
-
-class _MetricSource(Part):
-    type: Annotated[Literal["Prometheus"], BeforeValidator(_prometheus)] = "Prometheus"
-    spec: _MetricSpec
-    metric_source_ref: Name | None = Field(
-        None,
-        description="The DataSource that the query's samples are read from; without it Setpoint's own telemetry.",
-    )
-
-
-class _Metric(Part):
-    metric_source: _MetricSource
-
-
-class _RatioMetric(Part):
-    counter: bool = Field(
-        description="true: the queries name counters that only grow, and Setpoint takes their exact increase. "
-        "false: their value at the end of a minute is the number of events in that minute."
-    )
-    good: _Metric | None = Field(None, description="Counts good events; write this or `bad`.")
-    bad: _Metric | None = Field(None, description="Counts bad events; write this or `good`.")
-    total: _Metric = Field(description="Counts all events; without samples of it there is no data.")
-    raw: Annotated[None, _refused("a ready-made ratio cannot be counted; write good (or bad) and total")] = (
-        _NOT_KEPT
-    )
-    raw_type: Annotated[
-        None, _refused("belongs to raw, which cannot be counted; write good (or bad) and total")
-    ] = _NOT_KEPT
-
-    @model_validator(mode="before")
-    @classmethod
-    def _counter_is_said(cls, data: Any) -> Any:
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        if isinstance(data, dict) and "counter" not in data and known.issuperset(data):  # else it is misspelt
-            raise ValueError(
-                "counter is missing; write counter: true where the queries name counters that only grow, "
-                "counter: false where their value is the number of events in the last minute"
-            )
-        return data
-
-    @model_validator(mode="after")
-    def _queries_fit(self) -> _RatioMetric:
-        if (self.good is None) == (self.bad is None):
-            raise ValueError(
-                "good and bad exclude each other; keep one" if self.good else "write good or bad beside total"
-            )
-        self._refuse_two_sources()
-        if not self.counter:
-            return self
-        for role in ("good", "bad", "total"):
-            metric: _Metric | None = getattr(self, role)
-            if metric is not None:
-                query = metric.metric_source.spec.query
-                try:
-                    refuse_ranges(query)
-                except InvalidInput as error:
-                    raise _error_at(query, (role, "metricSource", "spec", "query"), error.message) from error
-        return self
-
-    @property
-    def source(self) -> str:
-        """The name of the data source; empty for Setpoint's own telemetry."""
-        return self.total.metric_source.metric_source_ref or ""
-
-    def _refuse_two_sources(self) -> None:
-        for role in ("good", "bad"):
-            metric: _Metric | None = getattr(self, role)
-            if metric is not None and (metric.metric_source.metric_source_ref or "") != self.source:
-                raise _error_at(
-                    metric.metric_source.metric_source_ref,
-                    (role, "metricSource", "metricSourceRef"),
-                    "both queries must be read from one data source, so that their minutes are the same; write "
-                    "the same metricSourceRef as in total",
-                )
-
-
-class _IndicatorSpec(Part):
-    description: str = ""
-    ratio_metric: _RatioMetric
-    threshold_metric: Annotated[
-        None, _refused("thresholds are not kept yet; count good and total events with a ratioMetric")
-    ] = _NOT_KEPT
-
-
-class _IndicatorMetadata(Part):
-    name: str = ""
-    display_name: str = ""
-    labels: dict[str, str | list[str]] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-
-
-class _Indicator(Part):
-    metadata: _IndicatorMetadata | None = None
-    spec: _IndicatorSpec
-
-
-class _TimeWindow(Part):
-    duration: Annotated[str, AfterValidator(_duration)] = Field(
-        description="A whole number and one of m, h, d, w, M (30 d), Q (90 d), Y (365 d); 5m to 366d."
-    )
-    is_rolling: bool = Field(False, description="Must be true: only rolling windows are kept so far.")
-    calendar: Annotated[
-        None, _refused("calendar windows are not kept yet; leave calendar out and write isRolling: true")
-    ] = _NOT_KEPT
-
-    @model_validator(mode="after")
-    def _rolls(self) -> _TimeWindow:
-        if not self.is_rolling:
-            sentence = "only rolling windows are kept so far; write isRolling: true"
-            raise _error_at(self.is_rolling, ("isRolling",), sentence)
-        return self
-
-
-_COMPOSITE = (
-    "objectives over several indicators are not kept yet; write one indicator in spec, and an SLO for each"
+from setpoint.objective.spec.alert import LowTrafficSpec, PolicyEntry
+from setpoint.objective.spec.fields import (
+    API_VERSION,
+    Comparison,
+    Description,
+    Fault,
+    Name,
+    Number,
+    OpenSloMetadata,
+    Target,
+    TargetPercent,
+    duration_field,
+    error_at,
+    errors_at,
+    ratio_of,
 )
-_SLICES = "time slices are not kept yet; leave it out, events are counted (budgetingMethod: Occurrences)"
-_INLINE = "separate SLI documents are not read yet; write the indicator inside the SLO"
-_THRESHOLD = "belongs to a thresholdMetric; leave it out beside a ratioMetric"
+from setpoint.objective.spec.indicator import Indicator, IndicatorSpec
+from setpoint.objective.spec.names import entry_names
+from setpoint.objective.spec.window import TimeWindow
+from setpoint.resource import Part
+
+__all__ = ["CompositeSpec", "ObjectiveEntry", "Slo", "SloSpec", "entry_faults"]
+
+_ENTRIES_MAX = 50
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+_DAY_S = 86_400
+_RATIO_HAS_NO = (
+    "belongs to a thresholdMetric; leave it out beside a ratioMetric, whose events are good or bad already"
+)
 
 
-class _ObjectiveSpec(Part):
-    display_name: str = ""
-    target: Annotated[Decimal, _Number, AfterValidator(_target)] | None = Field(
+def _slice(value: Any) -> Any:
+    """A number is minutes; what is kept is the duration."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if value != int(value):
+        raise ValueError(f"{value} minutes are no whole number of them; write one, such as 5")
+    return f"{int(value)}m"
+
+
+def _weight(value: Decimal) -> Decimal:
+    if not 0 < value <= 1_000_000:
+        raise ValueError(f"{value} is no weight; write a number greater than 0, such as 2")
+    return value
+
+
+class ObjectiveEntry(Part):
+    display_name: str = Field(
+        "", description="Its name among several: the objective is <slo>.<this as a slug>."
+    )
+    op: Comparison | None = Field(
+        None, description="thresholdMetric: how the measured value compares with value."
+    )
+    value: Annotated[Decimal, Number] | None = Field(
+        None, description="thresholdMetric: the value that is good."
+    )
+    target: Target | None = Field(
         None, description="The ratio of good events that is promised, between 0 and 1, such as 0.999."
     )
-    target_percent: Annotated[Decimal, _Number, AfterValidator(_target_percent)] | None = Field(
+    target_percent: TargetPercent | None = Field(
         None, description="The same in percent, such as 99.9; write one of the two."
     )
-    op: Annotated[None, _refused(_THRESHOLD)] = _NOT_KEPT
-    value: Annotated[None, _refused(_THRESHOLD)] = _NOT_KEPT
-    time_slice_target: Annotated[None, _refused(_SLICES)] = _NOT_KEPT
-    time_slice_window: Annotated[None, _refused(_SLICES)] = _NOT_KEPT
-    indicator: Annotated[None, _refused(_COMPOSITE)] = _NOT_KEPT
-    indicator_ref: Annotated[None, _refused(_COMPOSITE)] = _NOT_KEPT
-    composite_weight: Annotated[None, _refused(_COMPOSITE)] = _NOT_KEPT
+    time_slice_target: Annotated[Decimal, Number] | None = Field(
+        None, description="Timeslices: the ratio of good events that makes a slice a good one; up to 1."
+    )
+    time_slice_window: (
+        Annotated[str, BeforeValidator(_slice), duration_field(60, _DAY_S, "1m to 1d, such as 5m")] | None
+    ) = Field(None, description="Timeslices, RatioTimeslices: the length of a slice; a number is minutes.")
+    indicator: Indicator | None = Field(None, description="What is counted for this part of a composite.")
+    indicator_ref: Name | None = Field(
+        None, description="The SLI that is counted for this part of a composite."
+    )
+    composite_weight: Annotated[Decimal, Number, AfterValidator(_weight)] | None = Field(
+        None, description="How much this part of a composite counts; 1 if left out."
+    )
 
     @model_validator(mode="after")
-    def _one_target(self) -> _ObjectiveSpec:
+    def _one_target(self) -> ObjectiveEntry:
         if self.target is None and self.target_percent is None:
             raise ValueError("write a target, such as target: 0.999 or targetPercent: 99.9")
         if self.target is not None and self.target_percent is not None:
             raise ValueError("target and targetPercent exclude each other; keep one")
+        if self.indicator is not None and self.indicator_ref is not None:
+            raise ValueError("indicator and indicatorRef exclude each other; keep one")
+        if self.time_slice_target is not None and not 0 < self.time_slice_target <= 1:
+            sentence = f"{self.time_slice_target} is no ratio of events; write a number up to 1, such as 0.95"
+            raise error_at(self.time_slice_target, ("timeSliceTarget",), sentence)
         return self
 
     @property
     def ratio(self) -> float:
         """The target between 0 and 1."""
-        return float(self.target if self.target is not None else (self.target_percent or 0) / Decimal(100))
+        return ratio_of(self.target, self.target_percent)
+
+    @property
+    def has_indicator(self) -> bool:
+        """True for a part of a composite."""
+        return self.indicator is not None or self.indicator_ref is not None
+
+    @property
+    def slice_s(self) -> int | None:
+        """The length of a time slice; None where none is said."""
+        return None if self.time_slice_window is None else parse_duration(self.time_slice_window)
 
 
-def _occurrences(value: Any) -> Any:
-    if value in ("Timeslices", "RatioTimeslices"):
-        raise ValueError(f"{value} is not kept yet; write budgetingMethod: Occurrences, which counts events")
+class NoDataSpec(Part):
+    action: Literal["alert", "ignore", "bad"] = Field(
+        "ignore",
+        description="alert: tell somebody. ignore: tell nobody. bad: silent minutes count as bad. The state is no data "
+        "in each case.",
+    )
+    after: Annotated[str, duration_field(60, 31 * _DAY_S, "1m to 31d, such as 5m")] | None = Field(
+        None, description="How long it must have been silent; else the server's setting no_data_after_s."
+    )
+
+
+class CompositeSpec(Part):
+    all_of: bool | None = Field(
+        None,
+        description="true: a minute or slice is good where every part met its own target. false: it is as good as the "
+        "weighted mean of its parts. Left out: true with Timeslices, as OpenSLO has it.",
+    )
+    target: Target | None = Field(
+        None,
+        description="The composite's target; else the weighted mean of its parts', with allOf the lowest of them.",
+    )
+    target_percent: TargetPercent | None = Field(None, description="The same in percent.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> CompositeSpec:
+        if self.target is not None and self.target_percent is not None:
+            raise ValueError("target and targetPercent exclude each other; keep one")
+        return self
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value) or value.startswith("__"):
+        raise ValueError(f"'{value[:80]}' is no label of a series; write one such as region")
     return value
 
 
-class _SloSpec(Part):
-    description: Annotated[str, Field(max_length=1050)] = ""
+class SloSpec(Part):
+    description: Description = ""
     service: Name = Field(description="The service that this is about: its `service.name` in telemetry.")
-    indicator: _Indicator = Field(description="What is counted.")
-    time_window: list[_TimeWindow] = Field(description="Exactly one.")
-    budgeting_method: Annotated[Literal["Occurrences"], BeforeValidator(_occurrences)] = Field(
-        "Occurrences", description="Occurrences: every event counts the same."
+    indicator: Indicator | None = Field(None, description="What is counted; write this or indicatorRef.")
+    indicator_ref: Name | None = Field(None, description="The SLI that says what is counted.")
+    time_window: Annotated[list[TimeWindow], Field(min_length=1, max_length=1)] = Field(
+        default_factory=lambda: [TimeWindow(duration="30d", isRolling=True)],
+        description="Exactly one; 30 days that roll if left out.",
     )
-    objectives: list[_ObjectiveSpec] = Field(description="Exactly one.")
-    indicator_ref: Annotated[None, _refused(_INLINE)] = _NOT_KEPT
-    alert_policies: Annotated[
-        None,
-        _refused(
-            "alert policies are not kept yet; leave them out, burn rates are measured for every objective"
-        ),
-    ] = _NOT_KEPT
-
-    @model_validator(mode="before")
-    @classmethod
-    def _indicator_is_inline(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("indicatorRef") and "indicator" not in data:
-            raise _error_at(data, ("indicatorRef",), _INLINE)
-        return data
+    budgeting_method: Literal["Occurrences", "Timeslices", "RatioTimeslices"] = Field(
+        "Occurrences",
+        description="Occurrences: every event counts the same. Timeslices: every stretch of time does, good or bad. "
+        "RatioTimeslices: every stretch of time does, by its ratio.",
+    )
+    objectives: Annotated[list[ObjectiveEntry], Field(min_length=1, max_length=_ENTRIES_MAX)] = Field(
+        description="One or several targets."
+    )
+    alert_policies: Annotated[list[PolicyEntry], Field(max_length=20)] | None = Field(
+        None, description="When somebody is told. Left out: the published burn-rate tables. Empty: never."
+    )
+    no_data: NoDataSpec | None = Field(None, description="What silence means. Setpoint's.")
+    low_traffic: LowTrafficSpec | None = Field(
+        None, description="How much must have happened before an alert may fire. Setpoint's."
+    )
+    group_by: (
+        Annotated[list[Annotated[str, AfterValidator(_label)]], Field(min_length=1, max_length=5)] | None
+    ) = Field(None, description="One objective for each value of these labels. Setpoint's.")
+    composite: CompositeSpec | None = Field(
+        None, description="How parts with indicators of their own make one objective. Setpoint's."
+    )
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> _SloSpec:
-        if len(self.time_window) != 1:
-            sentence = "write exactly one window, such as [{duration: 30d, isRolling: true}]"
-            raise _error_at(self.time_window, ("timeWindow",), sentence)
-        if len(self.objectives) != 1:
-            sentence = "write exactly one objective, and a further SLO for each other one"
-            raise _error_at(self.objectives, ("objectives",), sentence)
+    def _fits_together(self) -> SloSpec:
+        faults = [*self._indicator_faults(), *self._name_faults(), *self._composite_faults()]
+        if not faults:
+            faults = [*self._slice_faults(), *self._known_entry_faults()]
+        if faults:
+            raise errors_at(self, faults)
         return self
+
+    @property
+    def is_composite(self) -> bool:
+        """True where several entries have indicators of their own."""
+        return len(self.objectives) > 1 and any(entry.has_indicator for entry in self.objectives)
+
+    @property
+    def is_all_of(self) -> bool:
+        """True for a composite that is good where all of its parts are."""
+        said = self.composite.all_of if self.composite is not None else None
+        return self.budgeting_method == "Timeslices" if said is None else said
+
+    def indicators(self) -> Iterator[tuple[tuple[str | int, ...], Indicator | None, str | None]]:
+        """Every indicator: its place, itself when it is written here, else the name of the SLI."""
+        if self.indicator is not None or self.indicator_ref is not None:
+            yield (), self.indicator, self.indicator_ref
+        for number, entry in enumerate(self.objectives):
+            if entry.has_indicator:
+                yield ("objectives", number), entry.indicator, entry.indicator_ref
+
+    def _indicator_faults(self) -> Iterator[Fault]:
+        if self.indicator is not None and self.indicator_ref is not None:
+            yield ("indicatorRef",), "indicator and indicatorRef exclude each other; keep one"
+        is_common = self.indicator is not None or self.indicator_ref is not None
+        owners = [entry.has_indicator for entry in self.objectives]
+        if not is_common and not any(owners):
+            yield (), "says not what is counted; write an indicator, or indicatorRef: NAME of an SLI"
+        for number, has_own in enumerate(owners):
+            place = ("objectives", number)
+            if has_own and is_common:
+                name = "indicator" if self.objectives[number].indicator is not None else "indicatorRef"
+                yield (
+                    (*place, name),
+                    "the SLO has an indicator for all objectives; keep that one, or give each objective its own "
+                    "(a composite)",
+                )
+            elif any(owners) and not has_own and not is_common:
+                yield (
+                    place,
+                    "has no indicator, and the others have one of their own; write indicator or indicatorRef",
+                )
+
+    def _name_faults(self) -> Iterator[Fault]:
+        names = entry_names([entry.display_name for entry in self.objectives])
+        for name, count in Counter(names).items():
+            if count > 1 and len(names) > 1:
+                number = len(names) - 1 - names[::-1].index(name)
+                sentence = f"two objectives would have the name '{name}'; give each a displayName of its own"
+                yield ("objectives", number, "displayName"), sentence
+
+    def _composite_faults(self) -> Iterator[Fault]:
+        if self.composite is not None and not self.is_composite:
+            sentence = (
+                "a composite has several objectives with indicators of their own; write them, or leave it out"
+            )
+            yield ("composite",), sentence
+        for number, entry in enumerate(self.objectives):
+            place = ("objectives", number, "compositeWeight")
+            if entry.composite_weight is None:
+                continue
+            if not self.is_composite:
+                yield (
+                    place,
+                    "weighs the parts of a composite; give each of several objectives an indicator of its own, or "
+                    "leave it out",
+                )
+            elif self.is_all_of:
+                yield (
+                    place,
+                    "weighs nothing where all parts must be good (Timeslices, or allOf); leave it out, or write "
+                    "composite: {allOf: false}",
+                )
+        if self.group_by is not None:
+            if self.is_composite:
+                yield ("groupBy",), "a composite cannot be grouped yet; write an SLO for each group"
+            if len(set(self.group_by)) < len(self.group_by):
+                yield ("groupBy",), "a label is given twice; keep one"
+
+    def _slice_faults(self) -> Iterator[Fault]:
+        method = self.budgeting_method
+        for number, entry in enumerate(self.objectives):
+            place = ("objectives", number)
+            if method != "Timeslices" and entry.time_slice_target is not None:
+                yield (
+                    (*place, "timeSliceTarget"),
+                    f"belongs to budgetingMethod: Timeslices, and this is {method}; leave it out, or write that method",
+                )
+            if method == "Occurrences" and entry.time_slice_window is not None:
+                yield (
+                    (*place, "timeSliceWindow"),
+                    "belongs to budgetingMethod: Timeslices or RatioTimeslices, and this is Occurrences; leave it out, "
+                    "or write such a method",
+                )
+            if method == "Timeslices" and entry.time_slice_target is None:
+                yield place, "timeSliceTarget is missing; write which ratio makes a slice good, such as 0.95"
+            if method != "Occurrences" and entry.slice_s is None:
+                yield place, "timeSliceWindow is missing; write the length of a slice, such as 1m"
+            elif entry.slice_s is not None and entry.slice_s > self.time_window[0].longest_s:
+                yield (
+                    (*place, "timeSliceWindow"),
+                    f"a slice of {entry.time_slice_window} is longer than the window of "
+                    f"{self.time_window[0].duration}; write a shorter one",
+                )
+        lengths = {entry.slice_s for entry in self.objectives}
+        if self.is_composite and len(lengths) > 1 and method != "Occurrences":
+            sentence = (
+                "the parts of a composite have slices of one length; write the same timeSliceWindow for each"
+            )
+            yield ("objectives",), sentence
+
+    def _known_entry_faults(self) -> Iterator[Fault]:
+        """What is wrong with entries whose indicator is written here."""
+        for number, entry in enumerate(self.objectives):
+            indicator = entry.indicator if entry.has_indicator else self.indicator
+            if indicator is not None:
+                for place, sentence in entry_faults(self, entry, indicator.spec):
+                    yield (place if place[:1] == ("groupBy",) else ("objectives", number, *place)), sentence
+
+
+def entry_faults(slo: SloSpec, entry: ObjectiveEntry, indicator: IndicatorSpec) -> Iterator[Fault]:
+    """What does not fit between an objective and its indicator; places are below the entry (or groupBy)."""
+    if indicator.is_threshold:
+        missing = [name for name, value in (("op", entry.op), ("value", entry.value)) if value is None]
+        if missing:
+            yield (
+                (),
+                f"{' and '.join(missing)} missing; the indicator is a thresholdMetric, write which value is good, such "
+                "as op: lte and value: 0.3",
+            )
+    else:
+        for name, value in (("op", entry.op), ("value", entry.value)):
+            if value is not None:
+                yield (name,), _RATIO_HAS_NO
+    if slo.group_by is not None:
+        engines = {source.type for _, source in indicator.sources() if source.engine != "promql"}
+        if engines:
+            yield (
+                ("groupBy",),
+                f"{engines.pop()} cannot be grouped yet; write an SLO for each group, or PromQL",
+            )
 
 
 class Slo(Part):
@@ -313,26 +343,5 @@ class Slo(Part):
 
     api_version: Literal["openslo/v1"] = API_VERSION
     kind: Literal["SLO"] = "SLO"
-    metadata: Metadata
-    spec: _SloSpec
-
-    def objective(self) -> Objective:
-        """The objective that this document declares."""
-        spec, metric = self.spec, self.spec.indicator.spec.ratio_metric
-        return Objective(
-            name=self.metadata.name,
-            service=spec.service,
-            target=spec.objectives[0].ratio,
-            window_s=parse_duration(spec.time_window[0].duration),
-            total_query=metric.total.metric_source.spec.query,
-            good_query=metric.good.metric_source.spec.query if metric.good else None,
-            bad_query=metric.bad.metric_source.spec.query if metric.bad else None,
-            is_counter=metric.counter,
-            display_name=self.metadata.display_name,
-            description=spec.description,
-            source=metric.source,
-            labels={
-                key: (values,) if isinstance(values, str) else tuple(values)
-                for key, values in self.metadata.labels.items()
-            },
-        )
+    metadata: OpenSloMetadata
+    spec: SloSpec
