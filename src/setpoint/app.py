@@ -31,6 +31,7 @@ from setpoint.telemetry.catalog import Catalog
 from setpoint.telemetry.compact import Compactor
 from setpoint.telemetry.datasource import DataSources
 from setpoint.telemetry.disk import DiskBudget, DiskState, Eviction
+from setpoint.telemetry.held_samples import HeldSamples
 from setpoint.telemetry.housekeeping import Housekeeping
 from setpoint.telemetry.protect import Limits, Protection
 from setpoint.telemetry.receive import Receiver, last_samples
@@ -79,6 +80,7 @@ class App:
     reader: Reader
     queries: Queries
     range_cache: RangeCache
+    held_samples: HeldSamples
     catalog: Catalog
     datasources: DataSources
     objectives: ObjectiveBook
@@ -192,6 +194,7 @@ def wire(
         reader=reader,
         queries=_make_queries(settings),
         range_cache=_make_range_cache(settings, telemetry_database, signals, housekeeping),
+        held_samples=_make_held_samples(settings, telemetry_database, signals, housekeeping, reader),
         catalog=Catalog(head, telemetry_database),
         datasources=datasources,
         objectives=objectives,
@@ -217,6 +220,22 @@ def _make_range_cache(
         partial(database.revision, "blocks"),
         housekeeping.kept_from_ms,
         # Others may write to a server of its own.
+        life_s=_SHARED_LIFE_S if settings.telemetry_dsn else _OWN_LIFE_S,
+    )
+
+
+def _make_held_samples(
+    settings: Settings,
+    database: TelemetryDatabase,
+    signals: SignalStore,
+    housekeeping: Housekeeping,
+    reader: Reader,
+) -> HeldSamples:
+    return HeldSamples(
+        reader,
+        signals.writes,
+        partial(database.revision, "blocks"),
+        housekeeping.kept_from_ms,
         life_s=_SHARED_LIFE_S if settings.telemetry_dsn else _OWN_LIFE_S,
     )
 

@@ -11,6 +11,7 @@ from setpoint.promql import group_kernels
 from setpoint.promql.budget import SERIES_COST
 from setpoint.promql.context import Context
 from setpoint.promql.format import format_number
+from setpoint.promql.label_memo import remembered
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact
 from setpoint.promql.native_aggregate import aggregated_values, with_totals
 from setpoint.promql.native_buckets import text as histogram_text
@@ -42,17 +43,21 @@ def _groups(
     context: Context, matrix: Matrix, grouping: Grouping
 ) -> tuple[npt.NDArray[np.int64], tuple[Labels, ...]]:
     """The group of each series (int64[n]) and the labels of each group, in order of appearance."""
-    known: dict[frozenset[tuple[str, str]], int] = {}
-    labels: list[Labels] = []
-    group = np.empty(len(matrix.labels), np.int64)
-    for i, series in enumerate(context.budget.watch(matrix.labels)):
-        of_group = _group_labels(series, grouping)
-        key = frozenset(of_group.items())
-        if key not in known:
-            known[key] = len(labels)
-            labels.append(of_group)
-        group[i] = known[key]
-    return group, tuple(labels)
+
+    def made() -> tuple[npt.NDArray[np.int64], tuple[Labels, ...]]:
+        known: dict[frozenset[tuple[str, str]], int] = {}
+        labels: list[Labels] = []
+        group = np.empty(len(matrix.labels), np.int64)
+        for i, series in enumerate(context.budget.watch(matrix.labels)):
+            of_group = _group_labels(series, grouping)
+            key = frozenset(of_group.items())
+            if key not in known:
+                known[key] = len(labels)
+                labels.append(of_group)
+            group[i] = known[key]
+        return group, tuple(labels)
+
+    return remembered(grouping, made, matrix.labels)
 
 
 def aggregate(context: Context, node: Aggregation) -> Matrix:

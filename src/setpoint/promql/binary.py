@@ -16,6 +16,7 @@ from setpoint.promql import group_kernels
 from setpoint.promql.budget import SERIES_COST
 from setpoint.promql.context import Context, Value
 from setpoint.promql.errors import ExecutionError
+from setpoint.promql.label_memo import remembered
 from setpoint.promql.literals import quoted
 from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, compact, merge_rows, without_name
 from setpoint.promql.native import Cells
@@ -123,15 +124,20 @@ def _key_of(matching: Matching) -> Callable[[Labels], Hashable]:
 
 def _signatures(context: Context, left: Matrix, right: Matrix, matching: Matching) -> tuple[Rows, Rows, int]:
     """The number of each series' signature, for both sides, and how many there are."""
-    known: dict[Hashable, int] = {}
-    key_of = _key_of(matching)
-    numbered = [
-        np.array(
-            [known.setdefault(key_of(own), len(known)) for own in context.budget.watch(side.labels)], np.intp
-        )
-        for side in (left, right)
-    ]
-    return numbered[0], numbered[1], len(known)
+
+    def made() -> tuple[Rows, Rows, int]:
+        known: dict[Hashable, int] = {}
+        key_of = _key_of(matching)
+        numbered = [
+            np.array(
+                [known.setdefault(key_of(own), len(known)) for own in context.budget.watch(side.labels)],
+                np.intp,
+            )
+            for side in (left, right)
+        ]
+        return numbered[0], numbered[1], len(known)
+
+    return remembered(("signatures", matching), made, left.labels, right.labels)
 
 
 def _counts(context: Context, matrix: Matrix, signatures: Rows, count: int) -> npt.NDArray[np.int64]:
@@ -212,23 +218,35 @@ class _Join:
         )
 
     def _matched(self, many: Matrix, one: Matrix, many_of: Rows, one_of: Rows, count: int) -> _Part:
-        partners: list[list[int]] = [[] for _ in range(count)]
-        for i, signature in enumerate(one_of):
-            partners[signature].append(i)
         sizes = np.bincount(one_of, minlength=count)
         # Before the pairs are made: series that come and go can be many on both sides of a match.
         self.context.budget.spend(int(sizes[many_of].sum()) * (self.context.steps + SERIES_COST))
-        pairs = [(i, k) for i, signature in enumerate(many_of) for k in partners[signature]]
-        if not pairs:
+        many_rows, one_rows, labels = remembered(
+            ("pairs", self.node.matching, self._dropped),
+            lambda: self._pairs(many, one, many_of, one_of, count),
+            many.labels,
+            one.labels,
+        )
+        if not labels:
             nothing = Matrix.empty(self.context.times_ms)
             return _Part((), many_of[:0], nothing.values, nothing.present, None, nothing.present)
-        many_rows, one_rows = (np.array(rows, np.intp) for rows in zip(*pairs, strict=True))
-        labels = tuple(
-            self._labels(many.labels[i], one.labels[k]) for i, k in self.context.budget.watch(pairs)
-        )
         present = many.present[many_rows] & one.present[one_rows]
         values = self._values(_side(many, many_rows), _side(one, one_rows), present)
         return _Part(labels, many_of[many_rows], *values, present)
+
+    def _pairs(
+        self, many: Matrix, one: Matrix, many_of: Rows, one_of: Rows, count: int
+    ) -> tuple[Rows, Rows, tuple[Labels, ...]]:
+        """The rows of both sides that may meet, and the labels of each pair."""
+        partners: list[list[int]] = [[] for _ in range(count)]
+        for i, signature in enumerate(one_of.tolist()):
+            partners[signature].append(i)
+        pairs = [(i, k) for i, signature in enumerate(many_of.tolist()) for k in partners[signature]]
+        rows = np.array(pairs, np.intp).reshape(-1, 2)
+        labels = tuple(
+            [self._labels(many.labels[i], one.labels[k]) for i, k in self.context.budget.watch(pairs)]
+        )
+        return np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1]), labels
 
     def _filled(
         self, side: Matrix, lonely: Presence, many: Side, one: Side, partner_labels: bool = False
@@ -248,10 +266,15 @@ class _Join:
         left, right = (one, many) if self.node.matching.group == "right" else (many, one)
         return _values(self.context, self.node, left, right, met)
 
+    @property
+    def _dropped(self) -> bool:
+        """Whether the metric's name goes."""
+        drop_now = self.node.return_bool and not self.context.options.delayed_name_removal
+        return drop_now or self.node.op in _ARITHMETIC
+
     def _labels(self, many: Labels, one: Labels) -> Labels:
         matching = self.node.matching
-        drop_now = self.node.return_bool and not self.context.options.delayed_name_removal
-        dropped = {NAME} if drop_now or self.node.op in _ARITHMETIC else set()
+        dropped = {NAME} if self._dropped else set()
         if matching.group is None and matching.on:
             return {name: many[name] for name in matching.labels if name in many and name not in dropped}
         if matching.group is None:
@@ -268,9 +291,10 @@ class _Join:
         self._refuse_multiple_matches(parts[0])
         present = np.concatenate([part.matched & part.keep for part in parts])
         rows = sum(len(part.labels) for part in parts)
+        labels = parts[0].labels if len(parts) == 1 else tuple(own for part in parts for own in part.labels)
         result = compact(
             Matrix(
-                tuple(labels for part in parts for labels in part.labels),
+                labels,
                 self.context.times_ms,
                 np.concatenate([part.values for part in parts]),
                 present,

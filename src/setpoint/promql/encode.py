@@ -14,6 +14,7 @@ import numpy as np
 
 from setpoint.promql import number_kernels
 from setpoint.promql.format import to_api
+from setpoint.promql.label_memo import remembered
 from setpoint.promql.model import Labels, Matrix, Times
 
 __all__ = ["encode"]
@@ -21,6 +22,7 @@ __all__ = ["encode"]
 _POINT_BYTES = number_kernels.NUMBER_BYTES + 6
 _PIECE_BYTES = 256 << 10
 _VECTOR_SLICE = 4096
+_KEPT_TEXTS = 1000
 
 
 def encode(
@@ -52,6 +54,20 @@ def _gathered(pieces: Iterator[bytes], end: bytes) -> Iterator[bytes]:
     yield b"".join((*held, end))
 
 
+class _Metrics(Sequence[bytes]):
+    """`{"metric":{…},` of each series, made when it is asked for."""
+
+    def __init__(self, labels: Sequence[Labels]) -> None:
+        self._labels = labels
+        self._pairs = _Pairs()
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self._pairs.metric(self._labels[row])
+
+
 class _Pairs(dict[tuple[str, str], str]):
     """Label pairs as JSON, each written once: the series of an answer share most of theirs."""
 
@@ -64,9 +80,16 @@ class _Pairs(dict[tuple[str, str], str]):
         return f'{{"metric":{{{",".join(map(self.__getitem__, labels.items()))}}},'.encode()
 
 
+def _metrics(every: tuple[Labels, ...]) -> Sequence[bytes]:
+    """`{"metric":{…},` of each series; those of few series are kept."""
+    if len(every) > _KEPT_TEXTS:
+        return _Metrics(every)
+    return remembered("metric", lambda: list(_Metrics(every)), every)
+
+
 def _vector(matrix: Matrix, most: int | None) -> Iterator[bytes]:
     yield b'{"resultType":"vector","result":['
-    pairs = _Pairs()
+    texts = _metrics(matrix.labels)
     before = b'"value":[' + _seconds(int(matrix.times_ms[0])) + b',"'
     rows = np.flatnonzero(matrix.present[:, 0])[:most]
     comma = b""
@@ -78,13 +101,13 @@ def _vector(matrix: Matrix, most: int | None) -> Iterator[bytes]:
         text = out[:size].tobytes()
         begin = 0
         for row, end in zip(part.tolist(), ends.tolist(), strict=True):
-            yield b"".join((comma, pairs.metric(matrix.labels[row]), before, text[begin:end], b'"]}'))
+            yield b"".join((comma, texts[row], before, text[begin:end], b'"]}'))
             begin, comma = end, b","
 
 
 def _series(matrix: Matrix, most: int | None) -> Iterator[bytes]:
     yield b'{"resultType":"matrix","result":['
-    pairs = _Pairs()
+    texts = _metrics(matrix.labels)
     instants = _instants(matrix.times_ms)
     times = np.frombuffer(b"".join(instants), np.uint8).copy()  # writable, as the kernel was compiled for
     starts = np.cumsum([0, *map(len, instants)]).astype(np.int64)
@@ -92,11 +115,10 @@ def _series(matrix: Matrix, most: int | None) -> Iterator[bytes]:
     values = np.ascontiguousarray(matrix.values, np.float64)
     present = np.ascontiguousarray(matrix.present)
     comma = b""
-    for row in _in_order(matrix.labels)[:most]:
+    for row in remembered("order", lambda: _in_order(matrix.labels), matrix.labels)[:most]:
         size = number_kernels.put_points(values[row], present[row], times, starts, out)
         if size:
-            metric = pairs.metric(matrix.labels[row])
-            yield b"".join((comma, metric, b'"values":[', out[:size].tobytes(), b"]}"))
+            yield b"".join((comma, texts[row], b'"values":[', out[:size].tobytes(), b"]}"))
             comma = b","
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.promql import group_kernels
+from setpoint.promql.label_memo import remembered
 from setpoint.promql.model import FloatGrid, Labels, Matrix, Presence, compact
 from setpoint.promql.native_buckets import rank_below
 
 __all__ = ["ClassicHistograms", "histogram_fraction", "histogram_quantile"]
 
+Buckets = tuple[tuple[FloatGrid, npt.NDArray[np.intp]], ...]
 Answer = Callable[[FloatGrid, FloatGrid, Presence], tuple[FloatGrid, Presence]]
 
 
@@ -34,7 +36,7 @@ class ClassicHistograms:
 
     matrix: Matrix
     labels: tuple[Labels, ...]
-    buckets: tuple[tuple[FloatGrid, npt.NDArray[np.intp]], ...]
+    buckets: Buckets
     """Per histogram its ascending bounds, and which rows of the matrix count below them."""
     malformed: tuple[Labels, ...]
 
@@ -42,26 +44,7 @@ class ClassicHistograms:
     def of(cls, matrix: Matrix) -> ClassicHistograms:
         """Those of the floats of `matrix`."""
         matrix = compact(matrix.floats())
-        histograms: dict[frozenset[tuple[str, str]], list[tuple[float, int]]] = {}
-        labels: list[Labels] = []
-        malformed: list[Labels] = []
-        for i, own in enumerate(matrix.labels):
-            bound = _bound(own.get("le", ""))
-            if bound is None or math.isnan(bound):
-                malformed.append(own)
-                continue
-            rest = {name: value for name, value in own.items() if name != "le"}
-            key = frozenset(rest.items())
-            if key not in histograms:
-                histograms[key] = []
-                labels.append(rest)
-            histograms[key].append((bound, i))
-        buckets = []
-        for found in histograms.values():
-            found.sort()
-            rows = np.array([i for _, i in found], np.intp)
-            buckets.append((np.array([bound for bound, _ in found]), rows))
-        return cls(matrix, tuple(labels), tuple(buckets), tuple(malformed))
+        return cls(matrix, *remembered("histograms", lambda: _found(matrix.labels), matrix.labels))
 
     def answered(self, answer: Answer) -> Matrix:
         """Per histogram and step what `answer` makes of its bounds float64[b], its counts and presence [b, s]."""
@@ -76,6 +59,30 @@ class ClassicHistograms:
             present=present,
             drops_name=np.zeros(shape[0], np.bool_),
         )
+
+
+def _found(every: tuple[Labels, ...]) -> tuple[tuple[Labels, ...], Buckets, tuple[Labels, ...]]:
+    """What of `ClassicHistograms` depends on labels alone."""
+    histograms: dict[frozenset[tuple[str, str]], list[tuple[float, int]]] = {}
+    labels: list[Labels] = []
+    malformed: list[Labels] = []
+    for i, own in enumerate(every):
+        bound = _bound(own.get("le", ""))
+        if bound is None or math.isnan(bound):
+            malformed.append(own)
+            continue
+        rest = {name: value for name, value in own.items() if name != "le"}
+        key = frozenset(rest.items())
+        if key not in histograms:
+            histograms[key] = []
+            labels.append(rest)
+        histograms[key].append((bound, i))
+    buckets = []
+    for found in histograms.values():
+        found.sort()
+        rows = np.array([i for _, i in found], np.intp)
+        buckets.append((np.array([bound for bound, _ in found]), rows))
+    return tuple(labels), tuple(buckets), tuple(malformed)
 
 
 def histogram_quantile(

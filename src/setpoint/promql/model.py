@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.promql.errors import ExecutionError
+from setpoint.promql.label_memo import remembered
 from setpoint.promql.nodes import ValueType
 
 __all__ = [
@@ -94,14 +95,22 @@ class Matrix:
     def rows(self, index: npt.NDArray[np.intp] | Sequence[int]) -> Matrix:
         """The series at `index`, in that order."""
         chosen = np.asarray(index, np.intp)
+        if 2 * len(chosen) > len(self.labels):  # mostly the same ones are left out again
+            labels = remembered(chosen.tobytes(), lambda: _chosen(self.labels, chosen), self.labels)
+        else:
+            labels = _chosen(self.labels, chosen)
         return replace(
             self,
-            labels=tuple(self.labels[i] for i in chosen),
+            labels=labels,
             values=self.values[chosen],
             present=self.present[chosen],
             drops_name=self.drops_name[chosen],
             histograms=None if self.histograms is None else self.histograms[chosen],
         )
+
+
+def _chosen(labels: tuple[Labels, ...], index: npt.NDArray[np.intp]) -> tuple[Labels, ...]:
+    return tuple([labels[i] for i in index.tolist()])
 
 
 def compact(matrix: Matrix) -> Matrix:
@@ -114,15 +123,23 @@ def without_name(matrix: Matrix, delayed: bool) -> Matrix:
     """`matrix` after an operation that drops the metric's name: now, or at the end if `delayed`."""
     if delayed:
         return replace(matrix, drops_name=np.ones(len(matrix.labels), np.bool_))
-    names = {labels.get(NAME) for labels in matrix.labels}
-    if names <= {None}:
+    stripped, is_one_metric = remembered("stripped", lambda: _stripped(matrix.labels), matrix.labels)
+    if stripped is matrix.labels:
         return matrix
-    stripped = tuple(
-        [{name: value for name, value in labels.items() if name != NAME} for labels in matrix.labels]
-    )
     result = replace(matrix, labels=stripped)
     # Series differ in their labels; those of one metric do so without its name as well.
-    return result if len(names) == 1 else merge_rows(result)
+    return result if is_one_metric else merge_rows(result)
+
+
+def _stripped(every: tuple[Labels, ...]) -> tuple[tuple[Labels, ...], bool]:
+    """The labels without names, and whether all had the same."""
+    names = {labels.get(NAME) for labels in every}
+    if names <= {None}:
+        return every, True
+    return (
+        tuple([{name: value for name, value in labels.items() if name != NAME} for labels in every]),
+        len(names) == 1,
+    )
 
 
 def merge_rows(matrix: Matrix) -> Matrix:
@@ -130,17 +147,14 @@ def merge_rows(matrix: Matrix) -> Matrix:
 
     Raises ExecutionError, with Prometheus's text, when two of them have a value at the same step.
     """
-    keys: dict[frozenset[tuple[str, str]], int] = {}
-    target = np.array(
-        [keys.setdefault(frozenset(labels.items()), len(keys)) for labels in matrix.labels], dtype=np.intp
-    )
-    if len(keys) == len(target):
+    target, count = remembered("equal", lambda: _numbered(matrix.labels), matrix.labels)
+    if count == len(target):
         return matrix
-    shape = (len(keys), len(matrix.times_ms))
+    shape = (count, len(matrix.times_ms))
     values, present = np.zeros(shape), np.zeros(shape, np.bool_)
-    drops_name = np.zeros(len(keys), np.bool_)
+    drops_name = np.zeros(count, np.bool_)
     histograms = None if matrix.histograms is None else np.full(shape, None, np.object_)
-    first = np.zeros(len(keys), np.intp)
+    first = np.zeros(count, np.intp)
     for row in range(len(target) - 1, -1, -1):
         to, here = target[row], matrix.present[row]
         if (present[to] & here).any():
@@ -158,3 +172,10 @@ def merge_rows(matrix: Matrix) -> Matrix:
     return replace(
         matrix, labels=labels, values=values, present=present, drops_name=drops_name, histograms=histograms
     )
+
+
+def _numbered(every: tuple[Labels, ...]) -> tuple[npt.NDArray[np.intp], int]:
+    """The number of each set of labels, in order of appearance, and how many there are."""
+    keys: dict[frozenset[tuple[str, str]], int] = {}
+    numbers = [keys.setdefault(frozenset(labels.items()), len(keys)) for labels in every]
+    return np.array(numbers, np.intp), len(keys)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import promql_parser
@@ -51,6 +52,10 @@ _QUOTES = ("'", '"', "`")
 # promql-parser recurses on the machine's stack: some thousand levels end the process. Ours is Python's, 1,000 frames.
 _LARGEST_STRUCTURE = 1000
 _DEEPEST = 200
+
+_LONGEST_KEPT, _TREES_KEPT = 4096, 1024
+"""Dashboards ask the same again and again, and a tree is never changed."""
+
 # The parser's enumerations are not hashable; their names are.
 _OPERATORS: dict[str, Literal["=", "!=", "=~", "!~"]] = {
     "MatchOp.Equal": "=",
@@ -70,6 +75,10 @@ def parse(query: str, *, step_ms: int = 0, range_ms: int = 0) -> Node:
     Raises QueryError (an InvalidInput that holds the query and, where it can be found, the position) when it
     is not PromQL, and Unsupported when it is PromQL that cannot be computed here yet.
     """
+    return (_kept if len(query) <= _LONGEST_KEPT else _parsed)(query, step_ms, range_ms)
+
+
+def _parsed(query: str, step_ms: int, range_ms: int) -> Node:
     if structure_size(query) >= _LARGEST_STRUCTURE:
         raise QueryError("the query has too many operators and brackets; split it into several", query)
     try:
@@ -85,6 +94,9 @@ def parse(query: str, *, step_ms: int = 0, range_ms: int = 0) -> Node:
         raise Unsupported(f"the operators </ and >/ are not understood here; in: {query}")
     refuse_unsupported(node, query)
     return node
+
+
+_kept = lru_cache(_TREES_KEPT)(_parsed)
 
 
 def refuse_rewritten(query: str) -> None:

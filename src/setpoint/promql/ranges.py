@@ -12,7 +12,8 @@ from setpoint.promql import kernels
 from setpoint.promql import sliding_kernels as sliding
 from setpoint.promql.context import Context
 from setpoint.promql.errors import ExecutionError
-from setpoint.promql.model import NAME, FloatGrid, Matrix, Presence, without_name
+from setpoint.promql.label_memo import remembered
+from setpoint.promql.model import NAME, FloatGrid, Labels, Matrix, Presence, without_name
 from setpoint.promql.native_ranges import with_histograms
 from setpoint.promql.nodes import Call, MatrixSelector, Node, VectorSelector
 from setpoint.promql.selectors import Windows, windows
@@ -108,8 +109,7 @@ def _extrapolated(context: Context, call: Call) -> Matrix:
 
 
 def _note_no_counters(context: Context, node: Node, found: Windows, present: Presence) -> None:
-    names = {labels.get(NAME, "") for labels in found.labels}
-    suspects = {name for name in names if name and not name.endswith(_COUNTERS)}
+    suspects = remembered("no counters", lambda: _no_counters(found.labels), found.labels)
     if not suspects:
         return
     held = np.flatnonzero(np.any(present, axis=1)).tolist()
@@ -119,6 +119,11 @@ def _note_no_counters(context: Context, node: Node, found: Windows, present: Pre
                 node,
                 f'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{name}"',
             )
+
+
+def _no_counters(every: tuple[Labels, ...]) -> set[str]:
+    names = {labels.get(NAME, "") for labels in every}
+    return {name for name in names if name and not name.endswith(_COUNTERS)}
 
 
 def _folded(

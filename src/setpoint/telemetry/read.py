@@ -85,6 +85,10 @@ class Reader:
         origin.rolled_up += len(oldest.timestamps_ms)
         return _joined(oldest, found)
 
+    def is_in_memory(self, start_ms: int) -> bool:
+        """Whether samples later than `start_ms` are read without the database."""
+        return start_ms >= self._head.covers_from_ms
+
     def select_histograms(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
     ) -> StoredHistograms | None:

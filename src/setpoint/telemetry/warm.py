@@ -10,6 +10,7 @@ from setpoint.telemetry import (
     blocks,
     chunk_samples,
     codec,
+    held_kernels,
     journal_codec,
     remote_read_kernels,
     rollup_codec,
@@ -28,6 +29,6 @@ def warm() -> None:
     """Compile the kernels of telemetry, or load them from the cache."""
     for module in (
         series_table, series_store, codec, head, chunk_samples, blocks, journal_codec, rollup_codec, rollup_store,
-        exposition, remote_write_scan, metric_warm, remote_read_kernels,
+        exposition, remote_write_scan, metric_warm, remote_read_kernels, held_kernels,
     ):  # fmt: skip
         module.warm()

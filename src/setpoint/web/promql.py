@@ -79,7 +79,7 @@ class Asked:
         with self.parts.queries.running(
             timeout_s, elapsed_s=self.elapsed_s, is_canceled=self.gone.is_set
         ) as budget:
-            yield options, partial(self.parts.reader.select, admit=budget.foresee), budget
+            yield options, partial(self.parts.held_samples.select, admit=budget.foresee), budget
 
 
 def _queries(path: str) -> Callable[[Callable[[Asked], Answer]], Callable[..., Awaitable[Response]]]:

@@ -1,0 +1,79 @@
+# ruff: noqa: PLR0917 - kernels take flat arrays
+"""The compiled loops of `held_samples`: a range cut out of columns, and columns put behind others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from setpoint.telemetry.compiled import compiled
+
+__all__ = ["append", "bounds", "chosen", "warm"]
+
+
+@compiled
+def _first_after(times: Any, low: Any, high: Any, instant_ms: Any) -> Any:
+    """The first position in low:high whose time is later than `instant_ms`."""
+    if low == high or times[low] > instant_ms:
+        return low
+    if times[high - 1] <= instant_ms:
+        return high
+    while low < high:
+        middle = (low + high) // 2
+        if times[middle] <= instant_ms:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def bounds(offsets: Any, times: Any, start_ms: Any, end_ms: Any) -> Any:
+    """Per series where its samples with start_ms < t <= end_ms begin, and offsets int64[n + 1] of these alone."""
+    series = len(offsets) - 1
+    firsts, sizes = np.empty(series, np.int64), np.zeros(series + 1, np.int64)
+    for i in range(series):
+        first = _first_after(times, offsets[i], offsets[i + 1], start_ms)
+        firsts[i] = first
+        sizes[i + 1] = sizes[i] + _first_after(times, first, offsets[i + 1], end_ms) - first
+    return firsts, sizes
+
+
+@compiled
+def chosen(firsts: Any, sizes: Any, times: Any, values: Any) -> Any:
+    """The samples that `bounds` found."""
+    out_times, out_values = np.empty(sizes[-1], np.int64), np.empty(sizes[-1], np.float64)
+    for i in range(len(firsts)):
+        shift = firsts[i] - sizes[i]
+        for k in range(sizes[i], sizes[i + 1]):
+            out_times[k] = times[k + shift]
+            out_values[k] = values[k + shift]
+    return out_times, out_values
+
+
+@compiled
+def append(offsets: Any, times: Any, values: Any, new_offsets: Any, new_times: Any, new_values: Any) -> Any:
+    """Columns of the same series, those of each behind one another: (offsets, times, values)."""
+    series = len(offsets) - 1
+    out_offsets = offsets + new_offsets
+    out_times, out_values = np.empty(out_offsets[-1], np.int64), np.empty(out_offsets[-1], np.float64)
+    for i in range(series):
+        at = out_offsets[i]
+        for k in range(offsets[i], offsets[i + 1]):
+            out_times[at] = times[k]
+            out_values[at] = values[k]
+            at += 1
+        for k in range(new_offsets[i], new_offsets[i + 1]):
+            out_times[at] = new_times[k]
+            out_values[at] = new_values[k]
+            at += 1
+    return out_offsets, out_times, out_values
+
+
+def warm() -> None:
+    """Compile the kernels of this file, or load them from the cache."""
+    offsets, times, values = np.array([0, 1], np.int64), np.array([1], np.int64), np.array([1.0])
+    firsts, sizes = bounds(offsets, times, 0, 1)
+    chosen(firsts, sizes, times, values)
+    append(offsets, times, values, offsets, times, values)
