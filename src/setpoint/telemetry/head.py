@@ -14,10 +14,11 @@ samples it asked for. It costs 30 bytes a series, 12 an open sample, some 1.3 a 
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ import numpy.typing as npt
 from setpoint.telemetry.model import ChunkColumns, Labels, Matcher, MetricBatch, RefBatch, SampleColumns
 from setpoint.telemetry.recent.gather import Columns, Taken, take
 from setpoint.telemetry.recent.late import LateSamples, in_order, joined, sorted_pieces
+from setpoint.telemetry.recent.late_writes import LateWrites
 from setpoint.telemetry.recent.open_blocks import NEVER_MS, OpenBlocks, Pieces, Samples, offsets_of
 from setpoint.telemetry.recent.open_kernels import FULL, LATE, OLD, overlapping
 from setpoint.telemetry.recent.segment import Segment, encoded
@@ -34,13 +36,14 @@ from setpoint.telemetry.series_table import SeriesTable
 __all__ = ["Head"]
 
 _ALWAYS_MS = 2**62
-_LAYOUT: tuple[Literal["C"], Literal["W"]] = ("C", "W")
 _SLICE = 2048
 _SEALED_AT_ONCE = 8192
 _FLUSHED_AT_ONCE = 100_000
 _LATE_KEPT = 65_536
 
 Admit = Callable[[int], None]
+Look = Callable[[OpenBlocks, Segments, LateSamples], "_Seen"]
+_Seen = TypeVar("_Seen")
 
 
 def _admit_all(samples: int) -> None:
@@ -76,11 +79,11 @@ class Head:
         self._running: set[_Running] = set()
         self._late_version = 0
         self._floor_ms = NEVER_MS
-        self._dropped_ms = NEVER_MS  # the newest sample that was given up; later than the floor after a clock
-        # set back
+        self._dropped_ms = NEVER_MS  # the newest given up; later than the floor after a clock set back
         self._complete_from_ms = _ALWAYS_MS
         self._newest_ms: int | None = None
         self._oldest_write_ms: int | None = None
+        self.late_writes = LateWrites()
 
     # ---- what is here ------------------------------------------------------------------------------------
 
@@ -157,6 +160,12 @@ class Head:
             oldest, self._oldest_write_ms = self._oldest_write_ms, None
             return oldest
 
+    def look(self, look: Look[_Seen]) -> _Seen:
+        """What `look` answers about the parts of the head; it is called with the lock held, so it must be quick."""
+        with self._lock:
+            self._open.make_room(self.table.capacity)
+            return look(self._open, self._segments, self._late)
+
     # ---- samples in --------------------------------------------------------------------------------------
 
     def append(self, batch: RefBatch | MetricBatch) -> None:
@@ -192,12 +201,12 @@ class Head:
 
     def _write(self, batch: RefBatch | MetricBatch, replace: bool) -> None:
         if isinstance(batch, RefBatch):
-            self._write_samples(batch, _samples(batch, batch.refs), replace)
+            self._write_samples(batch, Samples.of(batch, batch.refs), replace)
             return
         lease = self.table.lease(batch.sender)
         try:
             refs = self.table.resolve(batch.series, lease)
-            self._write_samples(batch, _samples(batch, refs[batch.series_index]), replace, refs)
+            self._write_samples(batch, Samples.of(batch, refs[batch.series_index]), replace, refs)
         finally:
             lease.release()
 
@@ -224,8 +233,10 @@ class Head:
                 samples = in_order(samples)
             fates, dropped_ms = self._open.push(samples, self._floor_ms)
             self._dropped_ms = max(self._dropped_ms, dropped_ms)
-            if self._keeps and dropped_ms > NEVER_MS:
-                self._old.insert(len(self._old) if replace else 0, samples.take(fates == OLD))
+            old = samples.take(fates == OLD) if dropped_ms > NEVER_MS else Samples.none()
+            self.late_writes.note(old)
+            if self._keeps and len(old):
+                self._old.insert(len(self._old) if replace else 0, old)
         if (fates == FULL).any():
             self._write_runs(samples.take(fates == FULL), replace)
         if (fates == LATE).any():
@@ -243,6 +254,7 @@ class Head:
             self._write_late(late, replace)
 
     def _write_late(self, samples: Samples, replace: bool) -> None:
+        self.late_writes.note(samples)
         samples = self._open.insert(samples, replace)
         if len(samples) and not replace:
             samples = samples.take(~self._is_here(samples))
@@ -291,10 +303,7 @@ class Head:
             for start in range(0, segment.count, _FLUSHED_AT_ONCE):
                 end = min(start + _FLUSHED_AT_ONCE, segment.count)
                 refs, found = segment.columns(start, end)
-                fingerprints = self.table.fingerprints(refs)
-                yield ChunkColumns(
-                    fingerprints, found.first_ms, found.last_ms, found.counts, found.offsets, found.payload
-                )
+                yield dataclasses.replace(found, fingerprints=self.table.fingerprints(refs))
 
     def flushed(self) -> None:
         """Say that what the last `unflushed` gave is stored."""
@@ -489,12 +498,3 @@ class Head:
         for samples in (*self._old, self._late.all()):
             found |= np.isin(refs, samples.refs)
         return found | self._segments.is_unstored(refs)
-
-
-def _samples(batch: RefBatch | MetricBatch, refs: npt.NDArray[np.int32]) -> Samples:
-    """The samples of a batch, in the one memory layout that the kernels are compiled for."""
-    return Samples(
-        np.require(refs, np.int32, _LAYOUT),
-        np.require(batch.timestamps_ms, np.int64, _LAYOUT),
-        np.require(batch.values, np.float64, _LAYOUT),
-    )

@@ -27,7 +27,7 @@ from setpoint.telemetry.table.prepare import Family, Origin, prepare
 from setpoint.telemetry.table.rows import Refs
 from setpoint.telemetry.table.wire_keys import WireKeys
 
-__all__ = ["REFUSED", "UNKNOWN", "Described", "PairUsage", "SeriesTable", "SeriesUsage", "warm"]
+__all__ = ["REFUSED", "UNKNOWN", "Described", "PairUsage", "SeriesTable", "SeriesUsage", "Since", "warm"]
 
 Admit = Callable[[Series, str], str | None]
 
@@ -75,6 +75,18 @@ class Described:
     labels: LabelColumns
     kinds: Sequence[tuple[Origin, Family]]
     kind_places: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """How many series were `added` and `removed` up to now; which of the refs asked about still name the series that
+    they named, `stays` bool[n]; and the refs that are `new`, None when that is not remembered.
+    """
+
+    added: int
+    removed: int
+    stays: npt.NDArray[np.bool_]
+    new: Refs | None
 
 
 class SeriesTable:
@@ -320,6 +332,19 @@ class SeriesTable:
                 f"ref {found[~is_alive][0]} names no series; hold a lease over refs between finding and using them"
             )
         return found
+
+    def alive(self, refs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether each of `refs` names a series now, bool[n]."""
+        with self._lock:
+            return self._catalogue.rows.alive(_refs(refs))
+
+    def since(self, added: int, refs: npt.ArrayLike) -> Since:
+        """What changed since `added` series had been added, of which `refs` are some."""
+        with self._lock:
+            rows = self._catalogue.rows
+            return Since(
+                rows.added, rows.removed, rows.older_than(_refs(refs), added), rows.added_since(added)
+            )
 
     # ---- who matches -------------------------------------------------------------------------------------
 

@@ -12,15 +12,18 @@ Costs per ref: 30 bytes, and 12 for each row that was touched. Not thread-safe: 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.telemetry.model import MetricBatch, RefBatch
 from setpoint.telemetry.recent import open_kernels as kernels
 from setpoint.telemetry.recent.open_kernels import NEVER_MS, OVERLAID, ROOM
 
 __all__ = ["NEVER_MS", "OpenBlocks", "Pieces", "Samples"]
 
+_LAYOUT: tuple[Literal["C"], Literal["W"]] = ("C", "W")
 _FEWEST = 16
 _REF_BYTES = 30
 _ROW_BYTES = 12
@@ -38,6 +41,15 @@ class Samples:
     def none(cls) -> Samples:
         """No samples."""
         return cls(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
+
+    @classmethod
+    def of(cls, batch: RefBatch | MetricBatch, refs: npt.NDArray[np.int32]) -> Samples:
+        """The samples of a batch, in the one memory layout that the kernels are compiled for."""
+        return cls(
+            np.require(refs, np.int32, _LAYOUT),
+            np.require(batch.timestamps_ms, np.int64, _LAYOUT),
+            np.require(batch.values, np.float64, _LAYOUT),
+        )
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -201,6 +213,11 @@ class OpenBlocks:
         return kernels.read_open(  # type: ignore[no-any-return]
             refs, start_ms, end_ms, self.newest, self.base, self.count, self._times, self._values
         )
+
+    @property
+    def arrays(self) -> Any:
+        """What the kernels of `increase` read: newest, sealed, is_late, base, count, times, values."""
+        return self.newest, self.sealed, self.is_late, self.base, self.count, self._times, self._values
 
     def counted(self, floor_ms: int) -> int:
         """Open samples with t > floor_ms of series without late samples."""

@@ -165,6 +165,19 @@ class Segment:
         )
         return self._chunks(places, chunks, after_ms) if len(chunks) else None
 
+    def last_chunks(
+        self,
+        refs: npt.NDArray[np.int32],
+        first_ms: npt.NDArray[np.int64],
+        last_ms: npt.NDArray[np.int64],
+        value: npt.NDArray[np.float64],
+    ) -> None:
+        """See `segment_kernels.last_chunks`."""
+        kernels.last_chunks(
+            refs, self._newest, self._first_ms, self._spans_ms, self._last, self._correction, self.hidden_ms,
+            first_ms, last_ms, value,
+        )  # fmt: skip
+
     def holds(self, refs: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """Whether a chunk of each of `refs` is here, those kept for the store included."""
         found = np.zeros(len(refs), np.bool_)

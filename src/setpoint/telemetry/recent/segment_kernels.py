@@ -13,7 +13,7 @@ import numpy as np
 
 from setpoint.telemetry.compiled import compiled
 
-__all__ = ["copy_chunks", "count_visible", "find_chunks", "link", "summarise", "unlink"]
+__all__ = ["copy_chunks", "count_visible", "find_chunks", "last_chunks", "link", "summarise", "unlink"]
 
 STALE_BITS = 0x7FF0000000000002
 
@@ -126,3 +126,30 @@ def count_visible(
             straddling[partly] = c
             partly += 1
     return total, straddling[:partly]
+
+
+@compiled
+def last_chunks(
+    refs: Any,
+    newest: Any,
+    first_ms: Any,
+    spans_ms: Any,
+    last: Any,
+    correction: Any,
+    hidden_ms: Any,
+    out_first_ms: Any,
+    out_last_ms: Any,
+    out_value: Any,
+) -> Any:
+    """Note for each of `refs` whose newest chunk here ends later than `out_last_ms[i]` from when to when it reaches,
+    and its last value; NaN where that is not known, or where some of the chunk is hidden.
+    """
+    bits = correction.view(np.int64)
+    for i in range(len(refs)):
+        if 0 <= refs[i] < len(newest) and newest[refs[i]] >= 0:
+            chunk = newest[refs[i]]
+            last_ms = first_ms[chunk] + spans_ms[chunk]
+            if last_ms > out_last_ms[i]:
+                out_first_ms[i], out_last_ms[i] = first_ms[chunk], last_ms
+                is_known = bits[chunk] != STALE_BITS and first_ms[chunk] > hidden_ms
+                out_value[i] = last[chunk] if is_known else np.nan
