@@ -1,0 +1,41 @@
+"""Where alerts are sent, told apart: which target of the documents an event means.
+
+A target has a name, but two documents may each write one of the same name inside; so its key holds a hash of the
+address as well. The address itself, which may be a secret, is in no event and no database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from setpoint.alert.from_objective import Objective, Target
+
+__all__ = ["means", "target_key", "webhooks_of"]
+
+
+def target_key(target: Target) -> str:
+    """`name hash-of-address`."""
+    return f"{target.name} {hashlib.blake2b(target.url.encode(), digest_size=8).hexdigest()}"
+
+
+def webhooks_of(objectives: Iterable[Objective]) -> dict[str, Target]:
+    """By key, every webhook that some policy of these objectives names."""
+    seen: set[int] = set()
+    found: dict[str, Target] = {}
+    for objective in objectives:
+        if not objective.policies or id(objective.policies) in seen:
+            continue
+        seen.add(id(objective.policies))
+        for policy in objective.policies:
+            found |= {target_key(one): one for one in policy.targets if one.kind == "webhook" and one.url}
+    return found
+
+
+def means(entry: Mapping[str, str], key: str, targets: Mapping[str, Target]) -> bool:
+    """Whether an entry of an event's `targets` is the target `key` of the present `targets`: the same, or one of its
+    name whose address was corrected since.
+    """
+    if entry["key"] == key:
+        return True
+    return entry["key"] not in targets and entry["name"] == targets[key].name
