@@ -4,9 +4,20 @@
 (`load_queries`).
 """
 
+from setpoint.database.columns import Columns
 from setpoint.database.folder import DataFolder
+from setpoint.database.limited import LimitedQueries, Limits
 from setpoint.database.queries import load_queries
 from setpoint.database.state import StateDatabase, Transaction
-from setpoint.database.telemetry import Columns, TelemetryDatabase
+from setpoint.database.telemetry import TelemetryDatabase
 
-__all__ = ["Columns", "DataFolder", "StateDatabase", "TelemetryDatabase", "Transaction", "load_queries"]
+__all__ = [
+    "Columns",
+    "DataFolder",
+    "LimitedQueries",
+    "Limits",
+    "StateDatabase",
+    "TelemetryDatabase",
+    "Transaction",
+    "load_queries",
+]

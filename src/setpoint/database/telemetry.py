@@ -20,22 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from setpoint.database.columns import Columns, run_query
+from setpoint.database.limited import LimitedQueries, Limits
 from setpoint.database.state import without_password
 from setpoint.errors import StartupRefused, Unavailable
 
 __all__ = ["Columns", "TelemetryDatabase"]
-
-
-class Columns(dict[str, npt.NDArray[Any]]):
-    """A result by column name: numpy arrays, all of one length; text and maps have dtype object.
-
-    An empty result names no columns, so any column of it is an empty array.
-    """
-
-    def __missing__(self, name: str) -> npt.NDArray[Any]:
-        if self:
-            raise KeyError(name)
-        return np.empty(0)
 
 
 DATABASE = "setpoint"
@@ -97,21 +87,13 @@ class TelemetryDatabase:
     def query(self, statement: str, **parameters: Any) -> Columns:
         """Run a query (parameters as `{name:Type}`) and return its columns. Raises Unavailable on failure."""
         try:
-            client = self._client()
-            context = client.create_query_context(
-                query=statement, parameters=parameters, use_numpy=True, max_str_len=0
-            )
-            result = client.query(context=context)
-            rows = result.np_result
+            return run_query(self._client(), statement, parameters)
         except ClickHouseError as error:
             raise Unavailable(f"the telemetry database refused a query: {error}") from error
-        if not len(rows):
-            return Columns()
-        if rows.dtype.names is None:  # the columns share one type, so the client made a plain matrix
-            return Columns(
-                {name: np.ascontiguousarray(rows[:, index]) for index, name in enumerate(result.column_names)}
-            )
-        return Columns({name: np.ascontiguousarray(rows[name]) for name in result.column_names})
+
+    def limited(self, limits: Limits | None = None) -> LimitedQueries:
+        """For queries that others wrote, which may only read, within limits."""
+        return LimitedQueries(self._open_client, limits or Limits())
 
     def command(self, statement: str, **parameters: Any) -> None:
         """Run a statement that returns nothing. Raises Unavailable on failure."""
@@ -165,13 +147,18 @@ class TelemetryDatabase:
     def _client(self) -> Any:
         client = getattr(self._local, "client", None)
         if client is None:
-            try:
-                client = clickhouse_connect.get_client(dsn=self._dsn, database=DATABASE)
-            except ClickHouseError as error:
-                raise Unavailable(f"the telemetry database does not answer: {error}") from error
-            self._local.client = client
-            with self._guard:
-                self._clients.add(client)
+            client = self._local.client = self._open_client()
+        return client
+
+    def _open_client(self, settings: Mapping[str, Any] | None = None) -> Any:
+        try:
+            client = clickhouse_connect.get_client(
+                dsn=self._dsn, database=DATABASE, settings=dict(settings or {})
+            )
+        except ClickHouseError as error:
+            raise Unavailable(f"the telemetry database does not answer: {error}") from error
+        with self._guard:
+            self._clients.add(client)
         return client
 
     def _migrate(self) -> None:
