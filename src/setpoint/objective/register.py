@@ -13,16 +13,26 @@ from setpoint.objective.spec import (
     Sli,
     Slo,
 )
+from setpoint.objective.spec.older import (
+    V1ALPHA,
+    V1ALPHA_KINDS,
+    V2ALPHA,
+    V2ALPHA_KINDS,
+    from_v1alpha,
+    from_v2alpha,
+)
 from setpoint.resource import Registry
 
 __all__ = ["register"]
 
 
 def register(registry: Registry) -> None:
-    """Add the kinds of openslo/v1 but for DataSource, which is telemetry's."""
+    """Add the kinds of openslo/v1 but for DataSource, which is telemetry's; all are read from older versions, too."""
     registry.register(API_VERSION, "Service", Service)
     registry.register(API_VERSION, "SLI", Sli, references=refer)
     registry.register(API_VERSION, "SLO", Slo, references=refer, advice=advise)
     registry.register(API_VERSION, "AlertPolicy", AlertPolicy, references=refer, advice=advise)
     registry.register(API_VERSION, "AlertCondition", AlertCondition, advice=advise)
     registry.register(API_VERSION, "AlertNotificationTarget", AlertNotificationTarget)
+    registry.register_older(V1ALPHA, V1ALPHA_KINDS, from_v1alpha)
+    registry.register_older(V2ALPHA, V2ALPHA_KINDS, from_v2alpha)

@@ -14,7 +14,19 @@ from pydantic.alias_generators import to_camel
 
 from setpoint.errors import Problem
 
-__all__ = ["Action", "Change", "Document", "Metadata", "Part", "Place", "Resource", "Revision", "show_place"]
+__all__ = [
+    "Action",
+    "Change",
+    "Document",
+    "Metadata",
+    "Part",
+    "Place",
+    "Resource",
+    "Revision",
+    "line_at",
+    "read_place",
+    "show_place",
+]
 
 Place = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indices from the top, such as ("spec", "objectives",
@@ -32,7 +44,8 @@ def show_place(place: Place) -> str | None:
     return text.removeprefix(".") or None
 
 
-def _read_place(text: str) -> Place:
+def read_place(text: str) -> Place:
+    """The place that `show_place` showed."""
     return tuple(
         int(step["index"]) if step["index"] is not None else step["key"] for step in _STEP.finditer(text)
     )
@@ -84,7 +97,7 @@ class Document:
         """`problem` with file and line, found by its `path`; as it is when it has a file already."""
         if problem.file is not None:
             return problem
-        line = line_at(self.lines, _read_place(problem.path or ""), self.line)
+        line = line_at(self.lines, read_place(problem.path or ""), self.line)
         return replace(problem, file=self.file, line=line)
 
 

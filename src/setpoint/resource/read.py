@@ -80,7 +80,7 @@ class _Map(_Node):
 @dataclass(slots=True)
 class Source:
     """One document as it was read: `lines` has the line of each place, `plain` the text of unquoted
-    scalars.
+    scalars; `origins` where the parts of a document that was rewritten stood before.
     """
 
     file: str
@@ -89,6 +89,7 @@ class Source:
     lines: dict[Place, int] = field(default_factory=dict)
     plain: dict[Place, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    origins: dict[Place, Place] = field(default_factory=dict)
 
 
 class _Refused(Exception):

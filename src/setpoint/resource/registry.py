@@ -18,8 +18,9 @@ from setpoint.errors import InvalidInput, Problem
 from setpoint.resource.explain import describe, explain
 from setpoint.resource.model import Document, Place, line_at, show_place
 from setpoint.resource.read import Source
+from setpoint.resource.rewrite import as_written
 
-__all__ = ["Catalogue", "Check", "Registry", "Relation"]
+__all__ = ["Catalogue", "Check", "Convert", "Registry", "Relation"]
 
 Catalogue = Mapping[tuple[str, str], Document]
 """Every document as it will be after an apply, by kind and name."""
@@ -29,6 +30,9 @@ Check = Callable[[Document], Iterable[Problem]]
 
 Relation = Callable[[Document, Catalogue], Iterable[Problem]]
 """Looks at a document among all others."""
+
+Convert = Callable[[Source], Source]
+"""Rewrites a document of an older `apiVersion`, whose body is a mapping, into the one that is kept."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*")
@@ -51,6 +55,12 @@ class Registry:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._older: dict[tuple[str, str], Convert] = {}
+
+    def register_older(self, api_version: str, kinds: Iterable[str], convert: Convert) -> None:
+        """Read these kinds of another `api_version`, too: `convert` rewrites them into a kind that is registered."""
+        for kind in kinds:
+            self._older[api_version, kind] = convert
 
     def register(
         self,
@@ -83,6 +93,23 @@ class Registry:
 
     def parse(self, source: Source) -> tuple[Document | None, list[Problem]]:
         """The document in `source`, or None and everything that is wrong with it."""
+        envelope = source.body if isinstance(source.body, dict) else {}
+        version, kind = envelope.get("apiVersion"), envelope.get("kind")
+        convert = (
+            self._older.get((version, kind)) if isinstance(version, str) and isinstance(kind, str) else None
+        )
+        if convert is None:
+            return self._parse(source)
+        rewritten = convert(source)
+        if len(rewritten.problems) > len(
+            source.problems
+        ):  # what is left would be told to miss what was refused
+            return None, rewritten.problems
+        document, problems = self._parse(rewritten)
+        known = frozenset(rewritten.problems)
+        return document, [one if one in known else as_written(one, rewritten) for one in problems]
+
+    def _parse(self, source: Source) -> tuple[Document | None, list[Problem]]:
         problems = list(source.problems)
         body = source.body
         if not isinstance(body, dict):
@@ -150,7 +177,9 @@ class Registry:
             problems.append(_problem(source, message, "kind"))
             return None
         if version is not None and version != same[0].api_version:
-            message = f"'{version}' is not known for the kind {kind}; write {same[0].api_version}"
+            older = sorted(one for one, of_kind in self._older if of_kind == kind)
+            also = f" ({' and '.join(older)} can be read, too)" if older else ""
+            message = f"'{version}' is not known for the kind {kind}; write {same[0].api_version}{also}"
             problems.append(_problem(source, message, "apiVersion"))
         return same[0]
 
