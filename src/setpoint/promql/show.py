@@ -115,9 +115,7 @@ def _with(selector: VectorSelector, matchers: Sequence[LabelMatcher]) -> VectorS
 
 
 def _operand(node: Node) -> str:
-    is_negative = isinstance(node, NumberLiteral) and not (
-        node.value >= 0 and math.copysign(1, node.value) > 0
-    )
+    is_negative = isinstance(node, NumberLiteral) and math.copysign(1, node.value) < 0
     brackets = isinstance(node, Binary | Unary | Subquery | MatrixSelector) or is_negative
     return f"({show(node)})" if brackets and not isinstance(node, MatrixSelector) else show(node)
 
@@ -144,9 +142,10 @@ def _letter(letter: str) -> str:
 
 
 def _selector(node: VectorSelector) -> str:
-    names = [one for one in node.matchers if one.name == "__name__" and one.op == "="]
-    name = names[0] if len(names) == 1 and _is_metric(names[0].value) else None
-    inside = ", ".join(_matcher(one) for one in node.matchers if one is not name)
+    first = node.matchers[0] if node.matchers else None
+    is_name = first is not None and (first.name, first.op) == ("__name__", "=") and _is_metric(first.value)
+    name = first if is_name else None
+    inside = ", ".join(_matcher(one) for one in node.matchers[1 if name else 0 :])
     braces = f"{{{inside}}}" if inside or name is None else ""
     return f"{name.value if name else ''}{braces}{_time(node.offset_ms, node.at)}"
 
