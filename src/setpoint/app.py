@@ -15,6 +15,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from setpoint import objective
+from setpoint.alert.deliver import Delivery
+from setpoint.alert.log import AlertLog
+from setpoint.alert.secret import read_secret
+from setpoint.alert.target import webhooks_of
 from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
@@ -84,6 +88,8 @@ class App:
     catalog: Catalog
     datasources: DataSources
     objectives: ObjectiveBook
+    alerts: AlertLog
+    webhooks: Delivery
     faults: FaultBoard
     started_ms: int
 
@@ -93,6 +99,8 @@ class App:
         loops = {
             "evaluation": partial(self.objectives.run, stop),
             "history": partial(self.objectives.fetched.run, stop),
+            "alerts": partial(self.alerts.run, stop),
+            "webhooks": partial(self.webhooks.run, stop),
             "usage": partial(self.usage.run, stop, self.sizes.refresh),
             "scraper": partial(self.scraper.run, stop),
             "housekeeping": partial(self.housekeeping.run, stop),
@@ -105,6 +113,7 @@ class App:
     def close(self) -> None:
         """Store what waits, then close the databases and unlock the data folder."""
         self.datasources.close()
+        self.alerts.flush()
         self.ingest.close()
         self.state_database.close()
         self.telemetry_database.close()
@@ -160,13 +169,29 @@ def wire(
         settings, clock, timeline, folder, telemetry_database, signals=signals, rollups=rollups
     )
     reader = Reader(head, signals, rollups, housekeeping.kept_from_ms)
-    datasources = DataSources(
-        clock, settings.secrets or folder.path / "secrets", patience_ms=settings.no_data_after_s * 1000
-    )
+    secrets = settings.secrets or folder.path / "secrets"
+    datasources = DataSources(clock, secrets, patience_ms=settings.no_data_after_s * 1000)
+    alerts = AlertLog(state_database, timeline, clock)
     objectives = _make_objectives(
-        settings, clock, timeline, telemetry_database, reader, housekeeping, head, signals, datasources
+        settings,
+        clock,
+        timeline,
+        telemetry_database,
+        reader,
+        housekeeping,
+        head,
+        signals,
+        datasources,
+        alerts,
     )
-    resources.on_change = partial(_follow, datasources, objectives, housekeeping)
+    webhooks = Delivery(
+        state_database,
+        timeline,
+        clock,
+        read_secret=partial(read_secret, secrets),
+        external_url=f"http://{settings.listen}",
+    )
+    resources.on_change = partial(_follow, datasources, objectives, housekeeping, webhooks)
     resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
     sizes = SizeMeter(telemetry_database, None if settings.telemetry_dsn else folder.telemetry.parent)
@@ -198,6 +223,8 @@ def wire(
         catalog=Catalog(head, telemetry_database),
         datasources=datasources,
         objectives=objectives,
+        alerts=alerts,
+        webhooks=webhooks,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
     )
@@ -284,6 +311,7 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
     head: Head,
     signals: SignalStore,
     datasources: DataSources,
+    alerts: AlertLog,
 ) -> ObjectiveBook:
     return ObjectiveBook(
         reader.select,
@@ -296,6 +324,7 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
         final_after_s=settings.final_after_s,
         no_data_after_s=settings.no_data_after_s,
         on_change=partial(_record_state, timeline),
+        on_alert=alerts.record,
         feeds=partial(_feed_of, datasources),
     )
 
@@ -349,12 +378,16 @@ def _follow(
     datasources: DataSources,
     objectives: ObjectiveBook,
     housekeeping: Housekeeping,
+    webhooks: Delivery,
     documents: Sequence[Document],
 ) -> None:
     """Hand every resource to who follows some of them."""
     housekeeping.apply(documents)
     datasources.apply(documents)
+    # Before the objectives are evaluated: a webhook that comes with them hears of their first alerts.
+    newest = webhooks.newest()
     objectives.apply(documents)
+    webhooks.follow(webhooks_of(objectives.overview().objectives), newest)
 
 
 def _record_eviction(timeline: Timeline, eviction: Eviction) -> None:

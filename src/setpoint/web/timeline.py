@@ -16,6 +16,9 @@ __all__ = ["router"]
 
 KINDS = (
     "objective.state",
+    "alert.fired",
+    "alert.resolved",
+    "alert.undelivered",
     "deploy",
     "resource.applied",
     "resource.deleted",
