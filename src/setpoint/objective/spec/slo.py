@@ -322,7 +322,7 @@ def entry_faults(slo: SloSpec, entry: ObjectiveEntry, indicator: IndicatorSpec) 
         if missing:
             yield (
                 (),
-                f"{' and '.join(missing)} missing; the indicator is a thresholdMetric, write which value is good, such "
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; the indicator is a thresholdMetric, write which value is good, such "
                 "as op: lte and value: 0.3",
             )
     else:
