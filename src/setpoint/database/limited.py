@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -37,12 +37,13 @@ _TEXT_MAX = 300
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one query may take."""
+    """What one query may take, and further settings of the engine for its queries."""
 
     seconds: float = 10.0
     memory_bytes: int = 128 << 20
     rows_read: int = 1_000_000_000
     rows: int = 20_000
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """As settings of ClickHouse; `readonly` comes last, because nothing can be set after it."""
@@ -53,6 +54,7 @@ class Limits:
             "max_result_rows": self.rows,
             "max_threads": 1,
             "session_timezone": "UTC",
+            **self.further,
             "readonly": 1,
         }
 
