@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from setpoint.errors import InvalidInput
-from setpoint.objective.from_telemetry import Select
+from setpoint.objective.from_telemetry import Matcher, Select
+
+if TYPE_CHECKING:
+    from setpoint.objective.from_telemetry import Head
 
 __all__ = ["Feed", "no_feed"]
 
@@ -21,7 +25,8 @@ class Feed:
     is none), `kept_from_ms` since when every sample is still there.
 
     `fault` tells why nothing comes at present, None when nothing is known to be wrong. `fetch`, where it is not None,
-    serves history in its place, and may wait: a thread of its own counts with it.
+    serves history in its place, and may wait: a thread of its own counts with it. `series`, where it is not None, tells
+    the labels of the series that satisfy one of some selectors in a range (ms), without reading samples.
     """
 
     select: Select
@@ -30,6 +35,9 @@ class Feed:
     kept_from_ms: Callable[[], int]
     fetch: Select | None = None
     fault: Callable[[], str | None] = lambda: None
+    series: Callable[[Sequence[Sequence[Matcher]], int, int], Sequence[Mapping[str, str]]] | None = None
+    head: Head | None = None
+    """The recent samples that `select` reads, where they are in memory: many objectives are counted there at once."""
 
 
 def no_feed(source: str) -> Feed:

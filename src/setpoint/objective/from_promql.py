@@ -15,19 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.errors import InvalidInput
-from setpoint.objective.from_telemetry import Matcher, Select
+from setpoint.objective.from_telemetry import Labels, Matcher, Select
 from setpoint.promql.context import Options
 from setpoint.promql.errors import QueryError, Unsupported
-from setpoint.promql.exact import as_increase
+from setpoint.promql.exact import PREVIOUS_SAMPLE_MS, as_increase
 from setpoint.promql.nodes import (
     Aggregation,
     Binary,
     Call,
     LabelMatcher,
+    Matching,
     MatrixSelector,
     Node,
     NumberLiteral,
     Subquery,
+    Unary,
     VectorSelector,
     value_type,
     walk,
@@ -36,17 +38,25 @@ from setpoint.promql.parse import parse
 from setpoint.promql.show import narrowed, selectors, show
 
 __all__ = [
+    "PREVIOUS_SAMPLE_MS",
     "EventQuery",
     "Events",
+    "Expression",
+    "Formula",
+    "Grouped",
     "QueryError",
     "Unsupported",
     "of_group",
     "refuse_ranges",
     "refuse_unparsable",
     "selectors_of",
+    "several_series",
 ]
 
 _MINUTE_MS = 60_000
+_NAME = "__name__"
+_ARITHMETIC = frozenset("+-*/")
+_MILDEST = 1e-9
 _RANGED = frozenset({"rate", "increase", "irate", "delta", "idelta"})
 
 
@@ -113,9 +123,21 @@ class EventQuery:
         return self.is_counter and _is_additive(self._node)
 
     @property
-    def node(self) -> Node:
-        """The parsed query, as it was written."""
-        return self._node
+    def calls(self) -> bool:
+        """Whether it calls functions, such as vector(), which may give values where there are no samples."""
+        return any(isinstance(node, Call) for node in walk(self._node))
+
+    @property
+    def formula(self) -> Formula | None:
+        """The query as arithmetic on sums of series; None when it is more than that."""
+        return _formula(self._node)
+
+    @property
+    def selectors(self) -> tuple[tuple[Matcher, ...], ...] | None:
+        """What the series satisfy that it reads; None when that cannot be told by its text."""
+        if any(isinstance(node, Call) and node.name == "info" for node in walk(self._node)):
+            return None
+        return tuple(_matchers(node) for node in walk(self._node) if isinstance(node, VectorSelector))
 
     def count(
         self, first_slot: int, slots: int, slot_ms: int, select: Select, *, takes_infinity: bool = False
@@ -142,9 +164,126 @@ class EventQuery:
         starts = np.flatnonzero(np.diff(minutes, prepend=minutes[0] - 1))
         most = int(np.add.reduceat(present, starts, axis=1).astype(np.bool_).sum(axis=0).max())
         if most > 1:
-            raise InvalidInput(
-                f"the {self.role} query returns {most} series instead of one number; write sum(…) around it"
+            raise several_series(self.role, most)
+
+
+def several_series(role: str, series: int) -> InvalidInput:
+    """The error of a query that gives more than one number."""
+    return InvalidInput(
+        f"the {role} query returns {series} series instead of one number; write sum(…) around it"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The sum of the series that satisfy `matchers`, in groups by the values of `labels`, or (`is_without`) of all
+    others but the metric's name. Without labels that is one number; otherwise one group at a time should have values.
+    """
+
+    matchers: tuple[Matcher, ...]
+    labels: tuple[str, ...] = ()
+    is_without: bool = False
+
+    @property
+    def is_one(self) -> bool:
+        """Whether there can be no more than one group."""
+        return not self.labels and not self.is_without
+
+    def group_of(self, labels: Labels) -> frozenset[tuple[str, str]]:
+        """What the series of a group have in common."""
+        if self.is_without:
+            left_out = {*self.labels, _NAME}
+            return frozenset(pair for pair in labels.items() if pair[0] not in left_out)
+        return frozenset((name, labels[name]) for name in self.labels if name in labels)
+
+
+Expression = tuple["Expression | str | float | int", ...]
+"""`("sum", i)`: sum number i; `("number", x)`; `("-", a)`; `(op, a, b)` for + - * and /; `("or", a, x)`: a, and the
+number x where there is no a.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """Arithmetic on `sums`."""
+
+    sums: tuple[Grouped, ...]
+    expression: Expression
+
+    @property
+    def speaks_in_silence(self) -> bool:
+        """Whether there is a value also where no series has one."""
+        return "or" in str(self.expression)
+
+
+def _formula(node: Node) -> Formula | None:
+    sums: list[Grouped] = []
+    expression = _expression(node, sums)
+    if expression is None or not sums:
+        return None
+    if len(sums) > 1 and not all(one.is_one for one in sums):
+        return None  # which groups meet is for the query language
+    is_plain = expression[0] == "sum"
+    if not is_plain and not sums[0].is_one and not _only_scales(expression):
+        return None
+    return Formula(tuple(sums), expression)
+
+
+def _only_scales(expression: Expression) -> bool:
+    """Whether an expression multiplies and divides a sum with numbers that leave it finite."""
+    if expression[0] == "sum":
+        return True
+    numbers = [part for part in expression[1:] if isinstance(part, tuple) and part[0] == "number"]
+    if expression[0] not in {"*", "/"} or len(numbers) != 1:
+        return False
+    number, other = numbers[0][1], next(part for part in expression[1:] if part is not numbers[0])
+    is_mild = isinstance(number, float) and _MILDEST <= abs(number) <= 1 / _MILDEST
+    return is_mild and isinstance(other, tuple) and _only_scales(other)
+
+
+def _expression(node: Node, sums: list[Grouped]) -> Expression | None:  # noqa: PLR0911 - one per kind of node
+    match node:
+        case NumberLiteral():
+            return ("number", node.value)
+        case VectorSelector() | Aggregation():
+            grouped = _grouped(node)
+            if grouped is None:
+                return None
+            sums.append(grouped)
+            return ("sum", len(sums) - 1)
+        case Unary():
+            inner = _expression(node.expr, sums)
+            return None if inner is None else ("-", inner)
+        case Binary(op="or", right=Call(name="vector", args=(NumberLiteral(value=value),))):
+            inner = _expression(node.left, sums)
+            is_sum = (
+                inner is not None and value_type(node.left) == "vector" and all(one.is_one for one in sums)
             )
+            return ("or", inner, value) if is_sum and inner is not None else None
+        case Binary() if node.op in _ARITHMETIC and node.matching == Matching():
+            left = _expression(node.left, sums)
+            right = None if left is None else _expression(node.right, sums)
+            return None if left is None or right is None else (node.op, left, right)
+        case _:
+            return None
+
+
+def _grouped(node: VectorSelector | Aggregation) -> Grouped | None:
+    selector = node if isinstance(node, VectorSelector) else node.expr
+    if not isinstance(selector, VectorSelector) or selector.offset_ms or selector.at is not None:
+        return None
+    matchers = _matchers(selector)
+    if not any(one.name == _NAME and one.op == "=" and one.value for one in matchers):
+        return None
+    if isinstance(node, VectorSelector):
+        return Grouped(matchers, (), is_without=True)
+    if node.op != "sum" or _NAME in node.grouping.labels:
+        return None
+    return Grouped(matchers, node.grouping.labels, node.grouping.without)
+
+
+def _matchers(selector: VectorSelector) -> tuple[Matcher, ...]:
+    return tuple(Matcher(one.name, one.op, one.value) for one in selector.matchers)
 
 
 def _is_additive(node: Node) -> bool:

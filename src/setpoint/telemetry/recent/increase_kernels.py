@@ -113,8 +113,10 @@ def column_rises(
     rise: Any,
     held: Any,
 ) -> Any:
-    """What the series i with the samples offsets[i]:offsets[i + 1] rose by, to row `rows[i]`."""
+    """What the series i with the samples offsets[i]:offsets[i + 1] rose by, to row `rows[i]`; not of those below 0."""
     for i in range(len(rows)):
+        if rows[i] < 0:
+            continue
         _rises(
             times, values, offsets[i], offsets[i + 1], begin_ms, slot_ms, gap_ms, NEVER_MS, 0.0, rise, held,
             rows[i],
@@ -236,6 +238,8 @@ def column_values(
     view of the values.
     """
     for i in range(len(rows)):
+        if rows[i] < 0:
+            continue
         _last_values(
             times,
             values,
