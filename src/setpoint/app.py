@@ -24,6 +24,7 @@ from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
 from setpoint.objective.feed import Feed
+from setpoint.objective.polled import Polled, polled_counts
 from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
 from setpoint.promql.range_cache import RangeCache
@@ -88,6 +89,7 @@ class App:
     catalog: Catalog
     datasources: DataSources
     objectives: ObjectiveBook
+    polled: tuple[Polled, ...]
     alerts: AlertLog
     webhooks: Delivery
     faults: FaultBoard
@@ -99,6 +101,7 @@ class App:
         loops = {
             "evaluation": partial(self.objectives.run, stop),
             "history": partial(self.objectives.fetched.run, stop),
+            **{f"counting-{one.engine}": partial(one.run, stop) for one in self.polled},
             "alerts": partial(self.alerts.run, stop),
             "webhooks": partial(self.webhooks.run, stop),
             "usage": partial(self.usage.run, stop, self.sizes.refresh),
@@ -223,6 +226,7 @@ def wire(
         catalog=Catalog(head, telemetry_database),
         datasources=datasources,
         objectives=objectives,
+        polled=polled_counts(objectives, telemetry_database, clock, settings.final_after_s),
         alerts=alerts,
         webhooks=webhooks,
         faults=FaultBoard(timeline, clock),

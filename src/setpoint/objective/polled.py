@@ -18,13 +18,16 @@ from typing import Protocol
 import numpy as np
 
 from setpoint.clock import Clock
+from setpoint.database import TelemetryDatabase
 from setpoint.errors import InvalidInput, SetpointError
 from setpoint.objective.ledger import Slots
 from setpoint.objective.model import Objective
 from setpoint.objective.outcome import Outcome
 from setpoint.objective.ranges import Ranges
+from setpoint.objective.span_count import SpanCounter
+from setpoint.objective.sql_count import SqlCounter
 
-__all__ = ["Book", "Counter", "Polled"]
+__all__ = ["Book", "Counter", "Polled", "polled_counts"]
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +143,8 @@ class Polled:
         counts_running: bool,
     ) -> None:
         """`engine` chooses among `book.polled()`. `counts_running`: the running minute can be counted, too."""
-        self._book, self._engine, self._counter, self._clock = book, engine, counter, clock
+        self.engine = engine
+        self._book, self._counter, self._clock = book, counter, clock
         self._final_minutes = -(-final_after_s // 60)
         self._counts_running = counts_running
         self._rows: dict[tuple[str, str, int], _Row] = {}
@@ -157,7 +161,7 @@ class Polled:
             except (
                 Exception
             ):  # the loop must outlive any fault: without it these objectives would fall silent
-                log.exception("a turn of counting %s failed; the next one tries again", self._engine)
+                log.exception("a turn of counting %s failed; the next one tries again", self.engine)
                 wait_s = _INTERVAL_S
             self._clock.wait(stop, wait_s)
 
@@ -188,7 +192,7 @@ class Polled:
         return not 0 < row.due_ms - now_ms <= 2 * _LONGEST_S * 1000
 
     def _current(self) -> list[_Row]:
-        objectives = [one for one in self._book.polled() if one.engine == self._engine]
+        objectives = [one for one in self._book.polled() if one.engine == self.engine]
         rows = {}
         for objective in objectives:
             key = objective.name, objective.ledger_key, objective.window_s
@@ -325,6 +329,16 @@ class Polled:
 
     def _pause(self, error: SetpointError) -> float:
         if self._waiting_for != error.message:  # once, not at each attempt
-            log.warning("counting %s waits: %s", self._engine, error.message)
+            log.warning("counting %s waits: %s", self.engine, error.message)
         self._waiting_for = error.message
         return _INTERVAL_S
+
+
+def polled_counts(
+    book: Book, database: TelemetryDatabase, clock: Clock, final_after_s: int
+) -> tuple[Polled, ...]:
+    """Who counts the objectives of `book` that are in the telemetry database; each wants a thread."""
+    return (
+        Polled(book, "spans", SpanCounter(database), clock, final_after_s=final_after_s, counts_running=True),
+        Polled(book, "sql", SqlCounter(database), clock, final_after_s=final_after_s, counts_running=False),
+    )
