@@ -94,6 +94,7 @@ def test_the_repository_names_no_machine_and_no_registry() -> None:
 def test_every_route_is_documented() -> None:
     import setpoint.web
     from setpoint.telemetry.receive.remote_write import PATHS
+    from setpoint.web.promql import QUERY_PATHS
 
     modules = [
         importlib.import_module(f"setpoint.web.{found.name}") for found in iter_modules(setpoint.web.__path__)
@@ -101,6 +102,7 @@ def test_every_route_is_documented() -> None:
     text = (ROOT / "docs/reference/http-api.md").read_text()
     documented = set(re.findall(r"^\| `(GET|POST|DELETE) ([^?`]+)", text, re.MULTILINE))
     served = {("POST", path) for path in ("/v1/traces", "/v1/metrics", "/v1/logs", *PATHS)}
+    served |= {("GET", path) for path in QUERY_PATHS}
     for router in (module.router for module in modules if hasattr(module, "router")):
         for route in router.routes:
             methods = set(route.methods) - {"HEAD", "OPTIONS"}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "VirtualClock", "rfc3339", "stopwatch"]
+__all__ = ["Clock", "SystemClock", "VirtualClock", "processor_stopwatch", "rfc3339", "stopwatch"]
 
 
 class Clock(Protocol):
@@ -68,6 +68,12 @@ def stopwatch() -> Callable[[], float]:
     """
     started = time.perf_counter()
     return lambda: time.perf_counter() - started
+
+
+def processor_stopwatch() -> Callable[[], float]:
+    """As `stopwatch`, but of the processor's seconds that the calling thread uses."""
+    started = time.thread_time()
+    return lambda: time.thread_time() - started
 
 
 def rfc3339(instant_ms: int) -> str:

@@ -47,18 +47,22 @@ class Queries:
         *,
         elapsed_s: Callable[[], float] | None = None,
         is_canceled: Callable[[], bool] = lambda: False,
+        samples_limit: int | None = None,
+        at_once: bool = False,
     ) -> Iterator[Budget]:
         """Wait for a turn and run a query within it, with the budget that is yielded.
 
-        `timeout_s` can only shorten the time; `elapsed_s` tells the seconds since the query was asked for.
-        Raises QueryTimeout and QueryCanceled, also from the waiting.
+        `timeout_s` can only shorten the time and `samples_limit` what it may hold; `elapsed_s` tells the seconds since
+        the query was asked for. Raises QueryTimeout and QueryCanceled, also from the waiting; QueryTimeout when there
+        is no turn `at_once`.
         """
         limit_s = self.timeout_s if timeout_s is None else min(timeout_s, self.timeout_s)
+        limit = self.samples_limit if samples_limit is None else min(samples_limit, self.samples_limit)
         elapsed_s = elapsed_s or stopwatch()
-        self._wait(limit_s, elapsed_s, is_canceled)
+        self._wait(limit_s, elapsed_s, is_canceled, at_once)
         try:
             with Budget(
-                self.samples_limit,
+                limit,
                 timeout_s=limit_s,
                 elapsed_s=elapsed_s,
                 is_canceled=is_canceled,
@@ -71,9 +75,17 @@ class Queries:
                 self._running -= 1
                 self._turn.notify()
 
-    def _wait(self, limit_s: float, elapsed_s: Callable[[], float], is_canceled: Callable[[], bool]) -> None:
+    def _wait(
+        self,
+        limit_s: float,
+        elapsed_s: Callable[[], float],
+        is_canceled: Callable[[], bool],
+        at_once: bool,
+    ) -> None:
         with self._turn:
             while self._running >= self.concurrency:
+                if at_once:
+                    raise QueryTimeout("no turn is free for a query; ask again and let it wait")
                 self._turn.wait(_LOOK_S)
                 if is_canceled():
                     raise QueryCanceled("query was canceled in query queue")

@@ -40,6 +40,12 @@ _MORE_MS = 60_000
 _MORE_PART = 8
 """So much more of a range is read ahead and held behind, at least `_MORE_MS`: the next question is a little later."""
 
+_AT_HAND_SAMPLES = 300_000
+_FRESH_PART = 4
+"""At hand is what is held of so many samples at most, when no more than this part of the range is to be read."""
+
+_NOT_AT_HAND = "the samples are not held; ask again and let them be read"
+
 Key = tuple[tuple[Matcher, ...], int]
 Admit = Callable[[int], None]
 
@@ -131,9 +137,13 @@ class HeldSamples:
         admit: Admit = lambda samples: None,
         at_hand: bool = False,
     ) -> SampleColumns:
-        """As `Reader.select`. Raises NotAtHand, if only what is `at_hand` is wanted, before it asks the database."""
+        """As `Reader.select`. If only what is `at_hand` is wanted, raises NotAtHand when it is not held, but for a
+        short end that is in memory.
+        """
         if end_ms <= start_ms or start_ms < self._kept_from_ms():
-            return self._read(matchers, start_ms, end_ms, admit, at_hand)
+            if at_hand:
+                raise NotAtHand(_NOT_AT_HAND)
+            return self._reader.select(matchers, start_ms, end_ms, admit=admit)
         key = tuple(matchers), (end_ms - start_ms).bit_length()
         # In this order: what is written from here on counts as written since.
         state, mark = self._state(), self._writes.mark()
@@ -145,8 +155,10 @@ class HeldSamples:
                 return held.cut(start_ms, end_ms, admit)
             if until_ms > start_ms:
                 return self._extended(key, held, until_ms, (start_ms, end_ms), mark, admit, at_hand)
+        if at_hand:
+            raise NotAtHand(_NOT_AT_HAND)
         self.misses += 1
-        columns = self._read(matchers, start_ms, end_ms, admit, at_hand)
+        columns = self._reader.select(matchers, start_ms, end_ms, admit=admit)
         self._keep(key, _Held(start_ms, end_ms, columns, mark, state, stopwatch()))
         return columns
 
@@ -163,20 +175,21 @@ class HeldSamples:
         """What is held until `until_ms`, and behind it what is read."""
         start_ms, end_ms = asked_ms
         more_ms = max((end_ms - start_ms) // _MORE_PART, _MORE_MS)
-        fresh = self._read(key[0], until_ms, end_ms + more_ms, lambda samples: None, at_hand)
+        range_ms = until_ms, end_ms + more_ms
+        if not at_hand:
+            fresh = self._reader.select(key[0], *range_ms)
+        else:
+            is_much = (end_ms - until_ms) * _FRESH_PART > end_ms - start_ms
+            read = None if is_much else self._reader.select_in_memory(key[0], *range_ms)
+            if read is None or len(held.columns.values) > _AT_HAND_SAMPLES:
+                raise NotAtHand(_NOT_AT_HAND)
+            fresh = read
         first_ms = max(held.start_ms, start_ms - more_ms)
         whole = _appended(held.cut(first_ms, until_ms, lambda samples: None), fresh)
         grown = _Held(first_ms, end_ms + more_ms, whole, mark, held.state, held.age_s)
         self.hits += 1
         self._keep(key, grown)
         return grown.cut(start_ms, end_ms, admit)
-
-    def _read(
-        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, admit: Admit, at_hand: bool
-    ) -> SampleColumns:
-        if at_hand and not self._reader.is_in_memory(start_ms):
-            raise NotAtHand("the samples are not in memory; ask again and let it be read")
-        return self._reader.select(matchers, start_ms, end_ms, admit=admit)
 
     def _find(self, key: Key, state: Hashable) -> _Held | None:
         with self._lock:

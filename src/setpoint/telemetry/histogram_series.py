@@ -53,6 +53,11 @@ class HistogramSeries:
                     self._known.add(fingerprint)
                     self._series.append((fingerprint, self._table.labels(ref)))
 
+    @property
+    def is_known(self) -> bool:
+        """Whether `matching` answers without the engine."""
+        return self._is_loaded
+
     def matching(self, matchers: Sequence[Matcher]) -> list[tuple[int, Labels]] | None:
         """Fingerprint and labels of the series that satisfy the matchers; None when they are too many to know.
 

@@ -85,9 +85,18 @@ class Reader:
         origin.rolled_up += len(oldest.timestamps_ms)
         return _joined(oldest, found)
 
-    def is_in_memory(self, start_ms: int) -> bool:
-        """Whether samples later than `start_ms` are read without the database."""
-        return start_ms >= self._head.covers_from_ms
+    def select_in_memory(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> SampleColumns | None:
+        """As `select`, without the database; None when that would have to be asked."""
+        if start_ms < self._head.covers_from_ms:
+            return None
+        covers_from_ms, recent = self._head.select_covered(matchers, start_ms, end_ms)
+        return recent if start_ms >= covers_from_ms else None
+
+    def may_have_histograms(self, matchers: Sequence[Matcher]) -> bool:
+        """False where no matching series ever had a native histogram, as far as that is known without the database."""
+        return self._store.may_have_histograms(matchers)
 
     def select_histograms(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int

@@ -181,6 +181,10 @@ class SideStore:
             matchers, start_ms, end_ms
         )
 
+    def may_have_histograms(self, matchers: Sequence[Matcher]) -> bool:
+        """False where it is known without the engine that no matching series ever had any."""
+        return not self._histogram_series.is_known or self._histogram_series.matching(matchers) != []
+
     def read_metadata(self, metric: str | None = None) -> list[Metadata]:
         """What senders said of metric families, or of one, by name."""
         name = "read_metadata" if metric is None else "read_metadata_of"

@@ -272,6 +272,10 @@ class SignalStore:
         """As `read_histograms`; None, without asking the engine, where no matching series ever had any."""
         return self.side.select_histograms(matchers, _as_int64(start_ms), _as_int64(end_ms))
 
+    def may_have_histograms(self, matchers: Sequence[Matcher]) -> bool:
+        """False where it is known without the engine that no matching series ever had any."""
+        return self.side.may_have_histograms(matchers)
+
     def read_metadata(self, metric: str | None = None) -> list[Metadata]:
         """What senders said of metric families, or of one, by name."""
         return self.side.read_metadata(metric)

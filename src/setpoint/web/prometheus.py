@@ -31,17 +31,22 @@ from setpoint.web.streamed import Streamed
 from setpoint.web.waiting import run_while_wanted
 
 __all__ = [
+    "FORM_LIMIT_BYTES",
     "Answer",
     "Given",
     "Pieces",
     "answers",
     "answers_in_turn",
+    "failure",
     "first_of",
+    "parameters",
     "read_duration_ms",
     "read_instant_ms",
+    "success",
+    "text_of",
 ]
 
-_FORM_LIMIT_BYTES = 1 << 20
+FORM_LIMIT_BYTES = 1 << 20
 _SELECTORS_MAX = 500
 _UNIT_MS = {
     "ms": 1,
@@ -53,6 +58,7 @@ _UNIT_MS = {
     "y": 31_536_000_000,
 }
 _ITEMS = 2_000
+_BEGIN = b'{"status":"success","data":'
 _HELD_BYTES = 1 << 20
 """An answer beyond this is sent while it is made: neither its text nor its compression holds up anybody."""
 _TRUNCATED = "results truncated due to limit"
@@ -118,6 +124,11 @@ class Given:
         """The first value of `name`, or the empty string."""
         return next(iter(self.all(name)), "")
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all parameters."""
+        return frozenset([name for name, _ in self._pairs])
+
     def needed(self, name: str) -> str:
         """The first value of `name`. Raises InvalidInput when there is none."""
         value = self.get(name)
@@ -177,7 +188,7 @@ def answers(
         @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
         async def handler(request: Request, parts: Parts) -> Response:
             try:
-                given = await _parameters(request)
+                given = await parameters(request)
                 return await run_in_threadpool(lambda: success(compute(parts, given)))
             except SetpointError as error:
                 return failure(error)
@@ -196,7 +207,7 @@ def answers_in_turn(
         @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
         async def handler(request: Request, parts: Parts) -> Response:
             try:
-                given = await _parameters(request)
+                given = await parameters(request)
                 return await run_while_wanted(request, lambda gone: success(compute(parts, given, gone)))
             except SetpointError as error:
                 return failure(error)
@@ -206,12 +217,13 @@ def answers_in_turn(
     return register
 
 
-async def _parameters(request: Request) -> Given:
+async def parameters(request: Request) -> Given:
+    """What the form and the URL of a request give. Raises TooLarge."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _FORM_LIMIT_BYTES:
-            raise TooLarge(f"the form is larger than {_FORM_LIMIT_BYTES >> 20} MiB; send a shorter query")
+        if len(body) > FORM_LIMIT_BYTES:
+            raise TooLarge(f"the form is larger than {FORM_LIMIT_BYTES >> 20} MiB; send a shorter query")
     pairs = list(request.path_params.items())
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         pairs += parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
@@ -254,6 +266,19 @@ def read_duration_ms(name: str, text: str) -> int:
     return round(seconds * 1000)
 
 
+def text_of(said: Answer) -> bytes:
+    """The whole text of an answer that is small."""
+    assert isinstance(said.data, Pieces)
+    return b"".join(chain([_BEGIN], said.data.json, [_end(said)]))
+
+
+def _end(said: Answer) -> bytes:
+    beside = {"warnings": list(said.warnings), "infos": list(said.infos)}
+    return (
+        "".join(f",{json.dumps(name)}:{json.dumps(texts)}" for name, texts in beside.items() if texts) + "}"
+    ).encode()
+
+
 def success(computed: Any) -> Response:
     """Encoded in the thread that computed it: millions of samples would hold up the event loop for seconds."""
     said = computed if isinstance(computed, Answer) else Answer(computed)
@@ -261,8 +286,7 @@ def success(computed: Any) -> Response:
     beside = {name: texts for name, texts in beside.items() if texts}
     if not isinstance(said.data, Pieces):
         return json_answer({"status": "success", "data": said.data, **beside})
-    end = "".join(f",{json.dumps(name)}:{json.dumps(texts)}" for name, texts in beside.items()) + "}"
-    pieces = chain([b'{"status":"success","data":'], said.data.json, [end.encode()])
+    pieces = chain([_BEGIN], said.data.json, [_end(said)])
     held: list[bytes] = []
     size = 0
     for piece in pieces:

@@ -1,61 +1,84 @@
 """Prometheus's query API, so that Grafana and promtool work unchanged: `/api/v1/query` and
 `/api/v1/query_range`.
 
-A query runs on a thread of its own limiter, so that waiting queries keep no other request from an answer, and
-within `App.queries`, which bounds its time and memory. It ends when its client goes away.
+A query runs within `App.queries`, which bounds its time and memory, behind a `QueryDoor`, which says where.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from anyio import CapacityLimiter
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.types import ASGIApp
 
 from setpoint.app import App
 from setpoint.clock import stopwatch
-from setpoint.errors import SetpointError
 from setpoint.promql import parse
 from setpoint.promql.budget import Budget
 from setpoint.promql.encode import encode
 from setpoint.promql.evaluate import Options, evaluate_instant
-from setpoint.promql.from_telemetry import Select
+from setpoint.promql.from_telemetry import Matcher, Select, StoredHistograms
 from setpoint.promql.model import Matrix
 from setpoint.promql.plan import check_resolution
-from setpoint.web.page import Parts
+from setpoint.telemetry.held_samples import NotAtHand
 from setpoint.web.prometheus import (
     Answer,
     Given,
     Pieces,
-    _parameters,
-    failure,
     read_duration_ms,
     read_instant_ms,
     success,
+    text_of,
 )
-from setpoint.web.waiting import run_while_wanted
+from setpoint.web.query_door import QueryDoor
 
-__all__ = ["router"]
+__all__ = ["QUERY_PATHS", "query_doors"]
 
-_THREADS = 64
+QUERY_PATHS = ("/api/v1/query", "/api/v1/query_range")
+
+_SPOT_SAMPLES = 500_000
+"""What a query may hold that is answered on the spot."""
+
+_PLAIN = frozenset({"query", "time", "start", "end", "step"})
 _TRUNCATED = "results truncated due to limit"
 
-router = APIRouter(prefix="/api/v1")
+
+def query_doors(parts: App) -> Mapping[str, ASGIApp]:
+    """The applications of the query API by path."""
+    doors = _door(parts, _query, _instant_identity), _door(parts, _query_range, _range_identity)
+    return dict(zip(QUERY_PATHS, doors, strict=True))
 
 
-def _threads(request: Request) -> CapacityLimiter:
-    """The threads on which queries of this application wait and run; made at the first query."""
-    state = request.app.state
-    if not hasattr(state, "query_threads"):
-        state.query_threads = CapacityLimiter(_THREADS)
-    limiter: CapacityLimiter = state.query_threads
-    return limiter
+def _door(
+    parts: App, compute: Callable[[Asked], Answer], identity: Callable[[Given], Hashable | None]
+) -> QueryDoor:
+    return QueryDoor(
+        lambda given, elapsed_s, gone: success(compute(Asked(parts, given, elapsed_s, gone))),
+        lambda given: text_of(compute(Asked(parts, given, stopwatch(), _NEVER, is_at_once=True))),
+        identity,
+    )
+
+
+def _instant_identity(given: Given) -> Hashable | None:
+    return given.get("query") if given.names <= _PLAIN else None
+
+
+def _range_identity(given: Given) -> Hashable | None:
+    """Ranges of one length and step cost alike."""
+    if not given.names <= _PLAIN:
+        return None
+    try:
+        span_s = float(given.get("end")) - float(given.get("start"))
+    except ValueError:
+        return None
+    return given.get("query"), round(span_s), given.get("step")
+
+
+_NEVER = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +89,8 @@ class Asked:
     given: Given
     elapsed_s: Callable[[], float]
     gone: threading.Event
+    is_at_once: bool = False
+    """Whether it must not wait for anything; then it raises SetpointError when it would have to."""
 
     @contextmanager
     def running(self) -> Iterator[tuple[Options, Select, Budget]]:
@@ -77,47 +102,39 @@ class Asked:
         timeout = given.get("timeout")
         timeout_s = read_duration_ms("timeout", timeout) / 1000 if timeout else None
         with self.parts.queries.running(
-            timeout_s, elapsed_s=self.elapsed_s, is_canceled=self.gone.is_set
+            timeout_s,
+            elapsed_s=self.elapsed_s,
+            is_canceled=self.gone.is_set,
+            samples_limit=_SPOT_SAMPLES if self.is_at_once else None,
+            at_once=self.is_at_once,
         ) as budget:
-            yield options, partial(self.parts.held_samples.select, admit=budget.foresee), budget
+            select = self.parts.held_samples.select
+            yield options, partial(select, admit=budget.foresee, at_hand=self.is_at_once), budget
+
+    def histograms(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> StoredHistograms | None:
+        """The native histograms of a selector."""
+        reader = self.parts.reader
+        if not self.is_at_once:
+            return reader.select_histograms(matchers, start_ms, end_ms)
+        if reader.may_have_histograms(matchers):
+            raise NotAtHand("native histograms are read from the database; ask again and let them be read")
+        return None
 
 
-def _queries(path: str) -> Callable[[Callable[[Asked], Answer]], Callable[..., Awaitable[Response]]]:
-    """Serve the answer to a query at `path`, GET and POST, in Prometheus's envelope."""
-
-    def register(compute: Callable[[Asked], Answer]) -> Callable[..., Awaitable[Response]]:
-        @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
-        async def handler(request: Request, parts: Parts) -> Response:
-            try:
-                given, elapsed_s = await _parameters(request), stopwatch()
-                return await run_while_wanted(
-                    request,
-                    lambda gone: success(compute(Asked(parts, given, elapsed_s, gone))),
-                    _threads(request),
-                )
-            except SetpointError as error:
-                return failure(error)
-
-        return handler
-
-    return register
-
-
-@_queries("/query")
-def query(asked: Asked) -> Answer:
+def _query(asked: Asked) -> Answer:
     given = asked.given
     limit = given.limit()
     at = given.get("time")
     at_ms = read_instant_ms("time", at) if at else asked.parts.clock.now_ms()
     node = parse(given.needed("query"))
     with asked.running() as (options, select, budget):
-        histograms = asked.parts.reader.select_histograms
-        matrix = evaluate_instant(node, at_ms, select, options=options, budget=budget, histograms=histograms)
+        matrix = evaluate_instant(
+            node, at_ms, select, options=options, budget=budget, histograms=asked.histograms
+        )
         return _answer(asked, matrix, budget, limit, is_range=False)
 
 
-@_queries("/query_range")
-def query_range(asked: Asked) -> Answer:
+def _query_range(asked: Asked) -> Answer:
     given = asked.given
     limit = given.limit()
     start_ms = read_instant_ms("start", given.needed("start"))
@@ -127,10 +144,9 @@ def query_range(asked: Asked) -> Answer:
     text = given.needed("query")
     node = parse(text, step_ms=step_ms, range_ms=end_ms - start_ms)
     with asked.running() as (options, select, budget):
-        histograms = asked.parts.reader.select_histograms
         grid = start_ms, end_ms, step_ms
         matrix = asked.parts.range_cache.evaluate(
-            text, node, grid, select, options=options, budget=budget, histograms=histograms
+            text, node, grid, select, options=options, budget=budget, histograms=asked.histograms
         )
         return _answer(asked, matrix, budget, limit, is_range=True)
 

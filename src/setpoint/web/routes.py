@@ -27,7 +27,6 @@ from setpoint.web import (
     metrics,
     objective,
     objectives,
-    promql,
     remote_read,
     resource,
     status,
@@ -37,12 +36,12 @@ from setpoint.web import (
 )
 from setpoint.web.access import Access
 from setpoint.web.page import HERE
+from setpoint.web.promql import query_doors
+from setpoint.web.query_door import COMPRESS_FROM_BYTES
 from setpoint.web.requests import RequestCounter, Requests
 from setpoint.web.telemetry import otlp_routes, remote_write_doors
 
 __all__ = ["create_app"]
-
-_COMPRESS_FROM_BYTES = 2048
 
 
 def create_app(app: App) -> FastAPI:
@@ -67,7 +66,6 @@ def create_app(app: App) -> FastAPI:
         objective,
         timeline,
         resource,
-        promql,
         catalog,
         expressions,
         federate,
@@ -83,8 +81,8 @@ def create_app(app: App) -> FastAPI:
         application.include_router(module.router)
     application.router.routes.extend(otlp_routes(app))
     application.mount("/static", StaticFiles(directory=HERE / "static"))
-    application.add_middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM_BYTES, compresslevel=4)
-    doors = remote_write_doors(app)
+    application.add_middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=4)
+    doors = {**remote_write_doors(app), **query_doors(app)}
     application.add_middleware(
         Access, token=token, address=app.settings.listen_address, clock=app.clock, direct=doors
     )
