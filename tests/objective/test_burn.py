@@ -75,16 +75,28 @@ def test_a_day_scales_the_month() -> None:
     assert [factor for _, _, factor, _ in _table(DAY)] == [6, 5.76, 3, 1]
 
 
-def test_rows_that_cannot_fire_are_marked() -> None:
-    """The most is 1 / (1 − target): below 93.06 % the row of 14.4 is out of reach."""
-    reachable = {round(rule.factor, 2): rule.reachable for rule in rules_for(30 * DAY, 0.07)}
-    assert reachable == {14.4: False, 6.0: True, 3.0: True, 1.0: True}
-    assert all(rule.reachable for rule in rules_for(30 * DAY, 0.0694))
-    unreachable = next(rule for rule in rules_for(30 * DAY, 0.07) if not rule.reachable)
-    outage = Counts(good=0, total=1000)
-    rate = measure(unreachable, outage, outage, 0.07)
-    assert not rate.firing
-    assert not rate.reachable
+@pytest.mark.parametrize("allowed_ratio", [0.0001, 0.05, 0.0694, 0.07, 0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("days", [1, 7, 28, 30, 90])
+def test_every_default_can_fire(days: int, allowed_ratio: float) -> None:
+    """The most is 1 / (1 − target): below 93.06 % a factor of 14.4 is out of reach (facts: Datadog refuses it)."""
+    rules = rules_for(days * DAY, allowed_ratio)
+    assert [rule for rule in rules if rule.severity == "page"]
+    for rule in rules:
+        assert rule.factor < 0.81 / allowed_ratio
+        assert rule.short_s < rule.long_s < days * DAY
+        outage = Counts(good=0, total=1000)
+        assert measure(rule, outage, outage, allowed_ratio).firing
+
+
+def test_a_row_that_could_not_fire_keeps_its_part_of_the_budget() -> None:
+    """90 % over 30 days: 2 % of the budget in 108 minutes at 8×, and the rows that can fire stay as published."""
+    assert _table(30 * DAY, 0.1) == [
+        (108 * 60, 540, 8, "page"),
+        (6 * HOUR, 1800, 6, "page"),
+        (DAY, 2 * HOUR, 3, "ticket"),
+        (3 * DAY, 6 * HOUR, 1, "ticket"),
+    ]
+    assert _table(30 * DAY, 0.05)[0] == (HOUR, 300, 14.4, "page")
 
 
 def test_both_windows_must_burn() -> None:

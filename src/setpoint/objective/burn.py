@@ -6,8 +6,9 @@ budget in that time.
 
     factor = period × budget % / 100 / long window          (sloth, internal/alert/window.go)
 
-A burn never exceeds 1 / (1 − target), so a row whose factor is not below that can never fire; it is marked
-unreachable instead of looking like protection. `state` measures the rules every second.
+A burn never exceeds 1 / (1 − target), so 14.4× cannot fire below a target of 93.06 %, and hardly a little above it.
+A row whose factor is over 80 % of that most keeps its part of the budget and looks back further instead: for 90 % over
+30 days, 2 % of the budget cannot go in an hour, but in 108 minutes of 8×. So every default can fire (decision 0026).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _SHORTEST_TABLE_S = 7 * 86_400
 _SHORTEST_LONG_S = 300
 _SHORTEST_SHORT_S = 60
 _LEAST_USEFUL_FACTOR = 0.9
+_HIGHEST_PART = 0.8
+"""The part of the highest possible burn that a default may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ def rules_for(window_s: int, allowed_ratio: float, calendar: str = "") -> tuple[
     nearest published table, and shorter ones scale the windows of the 30-day table down (to at least 5 min and
     1 min) and leave out what no longer fits into the period.
     """
+    most = _HIGHEST_PART / allowed_ratio
     rows, scale = _calendar_tables().get(calendar), 1.0
     if rows is None:
         tables = _tables()
@@ -72,16 +76,21 @@ def rules_for(window_s: int, allowed_ratio: float, calendar: str = "") -> tuple[
         long_s = _scaled(row["long"], scale, _SHORTEST_LONG_S)
         short_s = _scaled(row["short"], scale, _SHORTEST_SHORT_S)
         factor = burn_factor(window_s, row["budget_percent"], long_s)
-        if long_s < window_s and factor >= _LEAST_USEFUL_FACTOR:
-            rules[long_s] = _rule(long_s, short_s, factor, row, allowed_ratio)
+        if factor > most:
+            stretched_s = 60 * math.ceil(long_s * factor / most / 60)
+            short_s = max(_SHORTEST_SHORT_S, 60 * round(short_s * stretched_s / long_s / 60))
+            long_s, factor = stretched_s, burn_factor(window_s, row["budget_percent"], stretched_s)
+        if long_s < window_s and factor >= min(_LEAST_USEFUL_FACTOR, 0.99 * most):
+            rules.setdefault(long_s, _rule(long_s, short_s, factor, row))
     found = [*rules.values(), *watch_rules(allowed_ratio)]
     return tuple(sorted(found, key=lambda rule: (-rule.factor, rule.severity == "watch")))
 
 
 def watch_rules(allowed_ratio: float) -> tuple[BurnRule, ...]:
-    """The fast rows that move the state on the page and page nobody."""
+    """The fast rows that move the state on the page and page nobody; their factor is one that can be reached, too."""
+    most = _HIGHEST_PART / allowed_ratio
     return tuple(
-        _rule(parse_duration(row["long"]), parse_duration(row["short"]), row["factor"], row, allowed_ratio)
+        _rule(parse_duration(row["long"]), parse_duration(row["short"]), min(row["factor"], most), row)
         for row in _load("watch.yaml")["rows"]
     )
 
@@ -108,14 +117,13 @@ def measure(rule: BurnRule, long: Counts, short: Counts, allowed_ratio: float) -
     )
 
 
-def _rule(long_s: int, short_s: int, factor: float, row: Mapping[str, Any], allowed_ratio: float) -> BurnRule:
+def _rule(long_s: int, short_s: int, factor: float, row: Mapping[str, Any]) -> BurnRule:
     return BurnRule(
         long_s=long_s,
         short_s=short_s,
         factor=factor,
         severity=cast(Severity, row["severity"]),
         min_bad=float(row.get("min_bad", 0)),
-        reachable=factor * allowed_ratio < 1,
     )
 
 
