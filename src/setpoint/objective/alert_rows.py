@@ -62,6 +62,7 @@ class Measured:
     objective's own window. `silent_s` float64[n]: seconds since its newest sample, NaN when there never was one.
     `lasts_s` float64[n]: how long what is left of the budget lasts at a burn of 1; without it left × window.
     `ends_s` float64[n]: seconds until its window ends, inf where it rolls; a budget that lasts longer is not exhausted.
+    `covered_s` float64[n]: how much of its window has been counted; without it nothing is said of its traffic.
     """
 
     good: _Floats
@@ -71,6 +72,7 @@ class Measured:
     silent_s: _Floats
     lasts_s: _Floats | None = None
     ends_s: _Floats | None = None
+    covered_s: _Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,11 +363,6 @@ class Rows:
             lasts_s=lasts_s,
             holds=holds,
         )
-
-    def warnings(self, row: int) -> tuple[str, ...]:
-        """What is wrong with a policy as such."""
-        del row
-        return ()
 
 
 def rows_of(objectives: Sequence[Objective], no_data_after_s: float) -> Rows:

@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.objective.alert_checks import faults, noise
 from setpoint.objective.alert_rows import (
     FALSE,
     HELD,
@@ -182,6 +183,11 @@ class PolicyTable:
         found = self._rows.of_objective(index)
         return tuple(self._status(row) for row in found if not self._rows.is_hidden[row])
 
+    def warnings(self, index: int) -> tuple[str, ...]:
+        """What is wrong with the policies of objective `index` (`alert_checks`), for its status."""
+        shown = [row for row in self._rows.of_objective(index) if not self._rows.is_hidden[row]]
+        return tuple(told for row in shown for told in self._warnings(row))
+
     def firing(self, index: int, severity: str | None = None) -> bool:
         """Whether an alert of objective `index` (of that severity) fires; the hidden row does not count."""
         rows = self._rows
@@ -338,8 +344,16 @@ class PolicyTable:
         seconds = float(self._measured.silent_s[index])
         return (self._now_ms - int(self._born_ms[index])) / 1000 if np.isnan(seconds) else seconds
 
+    def _warnings(self, row: int) -> tuple[str, ...]:
+        objective, policy = self._rows.source[int(self._rows.objective[row])], self._rows.policies[row]
+        found = faults(objective, policy)
+        if not found and self._measured is not None and self._measured.covered_s is not None:
+            covered_s = float(self._measured.covered_s[self._rows.objective[row]])
+            found = noise(self._view(row), policy, covered_s)
+        return tuple(found)
+
     def _status(self, row: int) -> AlertStatus:
-        rows, policy = self._rows, self._rows.policies[row]
+        policy = self._rows.policies[row]
         state = _STATES[self._state[row]]
         return AlertStatus(
             policy=policy.name,
@@ -349,7 +363,7 @@ class PolicyTable:
             summary=self._summary(row),
             values={} if self._measured is None else values_of(self._view(row)),
             is_default=policy.is_default,
-            warnings=rows.warnings(row),
+            warnings=self._warnings(row),
         )
 
     def _change(self, row: int, now_ms: int, *, is_fired: bool, why: str = "") -> AlertChange:
