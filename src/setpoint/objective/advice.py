@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from setpoint.errors import Problem
+from setpoint.errors import InvalidInput, Problem
+from setpoint.objective.alert_checks import faults
+from setpoint.objective.model import Objective
+from setpoint.objective.resolve import References, objectives_of
 from setpoint.objective.spec.alert import AlertCondition, AlertPolicy, ConditionSpec
 from setpoint.objective.spec.slo import Slo
 from setpoint.resource import Document
@@ -33,6 +36,7 @@ def advise(document: Document, catalogue: Catalogue) -> Iterator[Problem]:
             for number, entry in enumerate(document.spec.spec.conditions):
                 if entry.spec is not None:
                     yield from _condition(document, entry.spec, ("spec", "conditions", number, "spec"))
+            yield from _for_others(document, document.spec, catalogue)
         case _:
             return
 
@@ -52,6 +56,45 @@ def _slo(document: Document, slo: Slo, catalogue: Catalogue) -> Iterator[Problem
             if entry.spec is not None:
                 place = ("spec", "alertPolicies", number, "spec", "conditions", index, "spec")
                 yield from _condition(document, entry.spec, place)
+    for told in _policy_faults(slo, catalogue):
+        yield document.problem(told, "spec", "alertPolicies")
+
+
+def _policy_faults(slo: Slo, catalogue: Catalogue, name: str = "") -> Iterator[str]:
+    """What is wrong with the policies of an SLO (only with the policy `name`, where it is given)."""
+    references = References(
+        lambda kind, other: found.spec if (found := catalogue.get((kind, other))) is not None else None
+    )
+    told = set()
+    try:
+        objectives = objectives_of(slo, references, _one_group, lambda _: None)
+    except InvalidInput:  # a reference leads nowhere: `references` refuses that
+        return
+    for objective in objectives:
+        for policy in objective.policies or ():
+            found = faults(objective, policy) if name in ("", policy.name) else []
+            yield from (fault for fault in found if fault not in told)
+            told.update(found)
+
+
+def _for_others(document: Document, policy: AlertPolicy, catalogue: Catalogue) -> Iterator[Problem]:
+    """What is wrong with a policy for the SLOs that refer to it; the first of them says it."""
+    name = policy.metadata.name
+    for other in catalogue.values():
+        if isinstance(other.spec, Slo) and any(
+            entry.alert_policy_ref == name for entry in other.spec.spec.alert_policies or ()
+        ):
+            found = list(_policy_faults(other.spec, catalogue, name))
+            for told in found:
+                yield document.problem(f"of the SLO '{other.name}': {told}", "spec", "conditions")
+            if found:
+                return
+
+
+def _one_group(objective: Objective, labels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Some group: the policies of each are the same."""
+    del objective
+    return [tuple(labels)]
 
 
 def _condition(document: Document, spec: ConditionSpec, place: _Place) -> Iterator[Problem]:
