@@ -320,10 +320,11 @@ def entry_faults(slo: SloSpec, entry: ObjectiveEntry, indicator: IndicatorSpec) 
     if indicator.is_threshold:
         missing = [name for name, value in (("op", entry.op), ("value", entry.value)) if value is None]
         if missing:
+            words = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
             yield (
                 (),
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; the indicator is a thresholdMetric, write which value is good, such "
-                "as op: lte and value: 0.3",
+                f"{words}; the indicator is a thresholdMetric, write which value is good, such as op: lte and value: "
+                "0.3",
             )
     else:
         for name, value in (("op", entry.op), ("value", entry.value)):
