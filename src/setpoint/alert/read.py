@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from setpoint.alert.fields import Fields, open_document
 from setpoint.alert.from_promql import Node, parse, value_type
 from setpoint.alert.rule import AlertingRule, RecordingRule, Rule, RuleGroup
 from setpoint.alert.template import Template, TemplateError
 from setpoint.errors import InvalidInput
+from setpoint.resource.fields import Fields, open_document
 
 __all__ = ["read_rules"]
 

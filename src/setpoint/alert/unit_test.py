@@ -11,7 +11,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from setpoint.alert.ahead import NotAhead, can_run_ahead, run_ahead
-from setpoint.alert.duration import shown_duration
 from setpoint.alert.evaluate import External, GroupStates, RuleFault
 from setpoint.alert.from_promql import (
     Failure,
@@ -30,6 +29,7 @@ from setpoint.alert.rule import RuleGroup
 from setpoint.alert.state import AlertStates
 from setpoint.alert.unit_test_file import AlertTest, ExprTest, UnitTest, UnitTestFile
 from setpoint.errors import InvalidInput
+from setpoint.resource.duration import shown_duration
 
 __all__ = ["in_order", "run_unit_test"]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from setpoint.alert.fields import Fields, open_document
 from setpoint.alert.from_promql import NativeHistogram, Node, Value, parse, sequence, split_series
 from setpoint.errors import InvalidInput
+from setpoint.resource.fields import Fields, open_document
 
 __all__ = [
     "AlertTest",

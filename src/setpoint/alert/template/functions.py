@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
-from setpoint.alert.duration import duration_ms
 from setpoint.alert.from_telemetry import compile_expression, is_dangerous
 from setpoint.alert.template.values import Arguments, Duration, Instant, Sample, type_name
+from setpoint.resource.duration import duration_ms
 
 __all__ = ["FUNCTION_NAMES", "Surroundings", "functions"]
 

@@ -1,4 +1,4 @@
-"""Fields of a YAML file with the line of each: what rule files and their unit tests are read with.
+"""Fields of a YAML file with the line of each: what rule files and test files are read with.
 
 Every fault becomes a problem with its line, and reading goes on, so that a person sees all of them at once. As
 Prometheus does, text may be written without quotes: `severity: 1` is the text "1".
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from setpoint.alert.duration import duration_ms
 from setpoint.errors import InvalidInput, Problem
+from setpoint.resource.duration import duration_ms
 from setpoint.resource.model import Place, show_place
 from setpoint.resource.read import Source, read_yaml
 
@@ -124,7 +124,7 @@ class Fields:
 
     def texts(self, name: str) -> list[str]:
         """A list of texts."""
-        return [self._text_at(name, index, value) for index, value in enumerate(self._list(name))]
+        return [self._text_at(name, index, value) for index, value in enumerate(self.values(name))]
 
     def _text_at(self, name: str, index: int, value: Any) -> str:
         found = self._as_text((*self._place, name, index), value)
@@ -149,16 +149,41 @@ class Fields:
                 found[key] = text
         return found
 
+    def below(self, name: str) -> Fields | None:
+        """The mapping of a field; None where there is none."""
+        value = self._body.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self.report("a mapping is expected here", name)
+            return None
+        place = (*self._place, name)
+        return Fields(self._source, place, value, self.problems, ignores_unknown=self._ignores_unknown)
+
+    def source(self, *names: str | int) -> Source:
+        """What stands at a field as a document of its own, with its lines."""
+        place, body = (*self._place, *names), self._body
+        for name in names:
+            body = body[name]  # type: ignore[index]
+        return Source(
+            self.file,
+            self.line_of(*names),
+            body,
+            {at[len(place) :]: line for at, line in self._source.lines.items() if at[: len(place)] == place},
+            {at[len(place) :]: text for at, text in self._source.plain.items() if at[: len(place)] == place},
+        )
+
     def items(self, name: str) -> Iterator[Fields]:
         """A list of mappings, one after another."""
-        for index, value in enumerate(self._list(name)):
+        for index, value in enumerate(self.values(name)):
             if isinstance(value, dict):
                 place = (*self._place, name, index)
                 yield Fields(self._source, place, value, self.problems, ignores_unknown=self._ignores_unknown)
             else:
                 self.report("a mapping is expected here", name, index)
 
-    def _list(self, name: str) -> list[Any]:
+    def values(self, name: str) -> list[Any]:
+        """A list of anything."""
         value = self._body.get(name)
         if value is None:
             return []
@@ -168,15 +193,19 @@ class Fields:
         return value
 
 
-def open_document(file: str, text: str, *, ignores_unknown: bool = False) -> Fields:
-    """The one document of a file. Raises InvalidInput where YAML ends or is no mapping."""
+def open_document(
+    file: str, text: str, *, ignores_unknown: bool = False, begins: str = "'groups:' or 'tests:'"
+) -> Fields:
+    """The one document of a file, which `begins` with such a field. Raises InvalidInput where YAML ends or is no
+    mapping.
+    """
     sources, problems = read_yaml(file, text, takes_infinite=True)
     if not problems and len(sources) > 1:
         problems = [Problem("the file has several documents; only one is read", file, sources[1].line)]
     source = sources[0] if sources else Source(file, 1, {})
     problems += source.problems
     if not problems and not isinstance(source.body, dict):
-        problems = [Problem("a mapping is expected; begin with 'groups:' or 'tests:'", file, source.line)]
+        problems = [Problem(f"a mapping is expected; begin with {begins}", file, source.line)]
     if problems:
         raise InvalidInput(problems=tuple(problems))
     return Fields(source, (), source.body, [], ignores_unknown=ignores_unknown)
