@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from setpoint import errors
 from setpoint.clock import SystemClock, VirtualClock, rfc3339
 from setpoint.errors import InvalidInput, Problem, StartupRefused
-from setpoint.objective.track import LIVE_MINUTES
+from setpoint.objective.live import LIVE_MINUTES
 from setpoint.promql.exact import PREVIOUS_SAMPLE_MS
 from setpoint.settings import Address, Settings
 

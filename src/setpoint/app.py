@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -22,8 +22,9 @@ from setpoint.alert.target import webhooks_of
 from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
-from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
+from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, State
 from setpoint.objective.feed import Feed
+from setpoint.objective.overview import STATES
 from setpoint.objective.polled import Polled, polled_counts
 from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
@@ -54,7 +55,7 @@ __all__ = ["App", "build", "default_registry", "wire"]
 
 log = logging.getLogger(__name__)
 
-_STATES_LOOKED_AT = 200
+_STATE_PAGES, _STATES_READ = 50, 1000
 _QUERIES_MOST = 20
 _OWN_LIFE_S, _SHARED_LIFE_S = 600.0, 60.0
 
@@ -100,6 +101,7 @@ class App:
         self.datasources.start()
         loops = {
             "evaluation": partial(self.objectives.run, stop),
+            "objectives": partial(self.objectives.tend, stop),
             "history": partial(self.objectives.fetched.run, stop),
             **{f"counting-{one.engine}": partial(one.run, stop) for one in self.polled},
             "alerts": partial(self.alerts.run, stop),
@@ -186,6 +188,7 @@ def wire(
         signals,
         datasources,
         alerts,
+        catalog := Catalog(head, telemetry_database),
     )
     webhooks = Delivery(
         state_database,
@@ -223,7 +226,7 @@ def wire(
         queries=_make_queries(settings),
         range_cache=_make_range_cache(settings, telemetry_database, signals, housekeeping),
         held_samples=_make_held_samples(settings, telemetry_database, signals, housekeeping, reader),
-        catalog=Catalog(head, telemetry_database),
+        catalog=catalog,
         datasources=datasources,
         objectives=objectives,
         polled=polled_counts(objectives, telemetry_database, clock, settings.final_after_s),
@@ -316,20 +319,31 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
     signals: SignalStore,
     datasources: DataSources,
     alerts: AlertLog,
+    catalog: Catalog,
 ) -> ObjectiveBook:
-    return ObjectiveBook(
+    own = Feed(
         reader.select,
         head.take_oldest_write_ms,
+        signals.oldest_sample_ms,
+        housekeeping.mostly_kept_from_ms,
+        series=catalog.series,
+        head=head,
+    )
+    states = _StateLog(timeline)
+    return ObjectiveBook(
+        own.select,
+        own.take_oldest_write_ms,
         LedgerStore(database),
         clock,
-        oldest_sample_ms=signals.oldest_sample_ms,
-        kept_from_ms=housekeeping.mostly_kept_from_ms,
+        own=own,
         evaluation_interval_s=settings.evaluation_interval_s,
         final_after_s=settings.final_after_s,
         no_data_after_s=settings.no_data_after_s,
-        on_change=partial(_record_state, timeline),
+        on_change=states.record,
         on_alert=alerts.record,
         feeds=partial(_feed_of, datasources),
+        told_states=states.read,
+        open_alerts=alerts.open,
     )
 
 
@@ -425,35 +439,47 @@ def _log_of_progress() -> Callable[[int, int], None]:
     return tell
 
 
-def _record_state(timeline: Timeline, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
-    """Put a change of state on the timeline; after a restart only when it differs from what stands there."""
-    before = previous.state if previous else _last_state(timeline, status)
-    if before == status.state:
-        return
-    told = status.reason if status.reason.startswith(status.state) else f"{status.state}: {status.reason}"
-    summary = f"{status.name} is {told}"
-    timeline.append(
-        "objective.state",
-        summary if len(summary) <= SUMMARY_MAX else summary[: SUMMARY_MAX - 1] + "…",
-        service=status.service,
-        at_ms=status.evaluated_at_ms,
-        data={
-            "objective": status.name,
-            "state": status.state,
-            "before": before,
-            "budget_left": status.budget_left,
-            "good": status.good,
-            "total": status.total,
-            "target": status.target,
-            "burn": [asdict(burn) for burn in status.burn],
-            "explanation": status.explanation,
-            "reason": status.reason,
-        },
-    )
+class _StateLog:
+    """Puts changes of states on the timeline; after a restart only those that differ from what stands there."""
 
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._states: dict[str, State] = {}
 
-def _last_state(timeline: Timeline, status: ObjectiveStatus) -> str | None:
-    for event in timeline.query(service=status.service, kinds=["objective.state"], limit=_STATES_LOOKED_AT):
-        if event.data.get("objective") == status.name:
-            return str(event.data.get("state"))
-    return None
+    def read(self) -> Mapping[str, State]:
+        """The last state of each objective that the timeline tells."""
+        before_id: int | None = None
+        for _ in range(_STATE_PAGES):
+            events = self._timeline.query(kinds=["objective.state"], before_id=before_id, limit=_STATES_READ)
+            for event in events:
+                if event.data.get("state") in STATES:
+                    self._states.setdefault(str(event.data.get("objective")), event.data["state"])
+            if len(events) < _STATES_READ:
+                break
+            before_id = events[-1].id
+        return dict(self._states)
+
+    def record(self, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
+        """Append a change of state."""
+        before = previous.state if previous else self._states.get(status.name)
+        told = status.reason if status.reason.startswith(status.state) else f"{status.state}: {status.reason}"
+        summary = f"{status.name} is {told}"
+        self._timeline.append(
+            "objective.state",
+            summary if len(summary) <= SUMMARY_MAX else summary[: SUMMARY_MAX - 1] + "…",
+            service=status.service,
+            at_ms=status.evaluated_at_ms,
+            data={
+                "objective": status.name,
+                "state": status.state,
+                "before": before,
+                "budget_left": status.budget_left,
+                "good": status.good,
+                "total": status.total,
+                "target": status.target,
+                "burn": [asdict(burn) for burn in status.burn],
+                "explanation": status.explanation,
+                "reason": status.reason,
+            },
+        )
+        self._states[status.name] = status.state

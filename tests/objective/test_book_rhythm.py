@@ -7,7 +7,7 @@ import threading
 from setpoint.clock import VirtualClock
 from setpoint.objective import ObjectiveBook
 from tests.objective.memory import Samples
-from tests.objective.test_book import T0, MemoryLedger
+from tests.objective.test_book import T0, MemoryLedger, slo
 
 
 class _Passing(VirtualClock):
@@ -27,12 +27,13 @@ class _Passing(VirtualClock):
 
 def _run(ticks: int, work_s: list[float]) -> ObjectiveBook:
     """A book whose first ticks take `work_s`, after `ticks` of them."""
-    clock, durations = _Passing(ticks), iter(work_s)
+    clock, durations = _Passing(ticks), iter([0.0, *work_s])  # it looks when objectives are applied, too
 
     def look() -> None:
         clock.advance(next(durations, 0.0))
 
     book = ObjectiveBook(Samples().select, look, MemoryLedger(), clock, evaluation_interval_s=1.0)
+    book.apply([slo()])
     book.run(threading.Event())
     return book
 

@@ -1,61 +1,72 @@
 """The objective book: keeps every declared objective counted, judged and saved.
 
-`app` makes one, hands it documents when resources change (`apply`), and runs `run` in a thread; pages and
-commands read `statuses`, `status` and `history` from any thread. Every `evaluation_interval_s` a tick counts
-what changed, judges, and calls `on_change` where a state is new; a few chunks of history are counted after
-the live state is out. One objective that fails has state "no data" with the reason; the others go on.
+`app` makes one, hands it documents when resources change (`apply`), and runs `run` and `tend` in threads; pages and
+commands read `overview`, `statuses`, `status` and `history` from any thread. Every `evaluation_interval_s` a tick
+counts what changed for all objectives at once (`live`), derives what follows (`derive`), judges all in columns
+(`verdict`), and calls `on_change` where a state is new and `on_alert` with what changed of alerts; some history is
+counted after the live state is out (`backfill`). One objective that fails has state "no data" with the reason; the
+others go on. Decision 0023 says why it is made of columns.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
-from setpoint.clock import Clock
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.clock import Clock, stopwatch
 from setpoint.errors import NotFound, SetpointError
 from setpoint.measure import Durations
+from setpoint.objective.alerting import AlertChange, OpenAlert
+from setpoint.objective.backfill import Backfill
+from setpoint.objective.counting import NEVER_MS, Counted, Counting, settled
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.feed import Feed, no_feed
 from setpoint.objective.fetched import FetchedHistory
+from setpoint.objective.fleet import Fleet, ledger_keys
 from setpoint.objective.from_telemetry import Select
-from setpoint.objective.history import history
+from setpoint.objective.groups import Groups
+from setpoint.objective.history import gone_since, history, minutes_for
 from setpoint.objective.ledger import Slots
-from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus
-from setpoint.objective.overview import Overview, from_statuses
-from setpoint.objective.resolve import no_groups, resolve
-from setpoint.objective.state import Assessor
-from setpoint.objective.store import LedgerRows, LedgerStore
-from setpoint.objective.track import Track
+from setpoint.objective.ledgers import Ledgers, Slices
+from setpoint.objective.live import SLICE_S, slot_of
+from setpoint.objective.loading import Loading
+from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus, State
+from setpoint.objective.overview import Overview
+from setpoint.objective.resolve import Declared, resolve
+from setpoint.objective.spark import Sparks
+from setpoint.objective.standing import Standing
+from setpoint.objective.state import overview_of, status_of
+from setpoint.objective.store import LedgerStore
+from setpoint.objective.telling import OnAlert, OnChange, Telling
+from setpoint.objective.verdict import Verdicts, judge
 
 __all__ = ["ObjectiveBook"]
 
 logger = logging.getLogger(__name__)
 
 _SAVE_INTERVAL_S = 10.0
-_CHUNKS_PER_TICK = 4
+_STEPS_PER_TICK = 8
+_HISTORY_SHARE, _HISTORY_LEAST_S = 0.25, 0.1
 _KEPT_MS = 34 * 86_400_000
 _MISSED_TICKS = 30
+_TEND_S = 60.0
+_SINCE_PER_TICK = 4
+_SMALL_MINUTES = 60
 
-OnChange = Callable[[ObjectiveStatus, ObjectiveStatus | None], None]
-OnAlert = Callable[[Any], None]
-
-
-class _Declared(Protocol):
-    """What the book needs of a resource document; only those with an `Slo` in `spec` concern it."""
-
-    @property
-    def spec(self) -> object: ...
+_Ints = npt.NDArray[np.int64]
 
 
 def _nobody(status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
     del status, previous
 
 
-def _unheard(change: object) -> None:
-    del change
+def _unheard(changes: Sequence[AlertChange]) -> None:
+    del changes
 
 
 class ObjectiveBook:
@@ -76,36 +87,45 @@ class ObjectiveBook:
         on_change: OnChange = _nobody,
         on_alert: OnAlert = _unheard,
         feeds: Callable[[str], Feed] = no_feed,
+        own: Feed | None = None,
+        told_states: Callable[[], Mapping[str, State]] = dict,
+        open_alerts: Callable[[], Iterable[OpenAlert]] = tuple,
+        resolver: Resolver = resolve,
     ) -> None:
         """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
 
         `oldest_sample_ms` tells how far back history can be counted; None when nothing is stored. From
         `kept_from_ms` on every sample is still there (by default 34 days): late ones before it change no count.
-        `on_change` is called with (status, previous) when a state differs from the one that it was told before;
-        previous is None for an objective of which it was told nothing (after start, or when it is new). When it
-        raises an error that may pass (`retryable`), it is told again on the next tick. `on_alert` is called with
-        each change of an alert. `feeds` gives what an objective of a data source is read from.
+        `own` takes the place of these four where it is given. `on_change` is called with (status, previous) when a
+        state differs from the one that it was told before; previous is None for an objective of which it was told
+        nothing (after start, or when it is new). When it raises an error that may pass (`retryable`), it is told again
+        on the next tick. `on_alert` is called with the changes of alerts, likewise. `told_states` gives the states
+        that were told by the process before this one, `open_alerts` the alerts that fired then; each is asked once.
+        `feeds` gives what an objective of a data source is read from; `resolver` makes objectives of documents.
         """
         kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
-        self._own = Feed(select, take_oldest_write_ms, oldest_sample_ms, kept_from_ms)
-        self._feeds = feeds
-        self._store = store
+        self._own = own or Feed(select, take_oldest_write_ms, oldest_sample_ms, kept_from_ms)
+        self._feeds, self._resolve = feeds, resolver
         self._clock = clock
         self.interval_s = evaluation_interval_s
-        self._final_after_s = final_after_s
         self._no_data_after_s = no_data_after_s
-        self._on_change = on_change
-        self._on_alert = on_alert
+        self._open_alerts: Callable[[], Iterable[OpenAlert]] | None = open_alerts
         self._evaluation = threading.RLock()
-        self._assessors: dict[str, Assessor] = {}
-        self._published: dict[str, ObjectiveStatus] = {}
-        self._told: dict[str, ObjectiveStatus] = {}
+        self._ledgers, self._slices, self._standing = Ledgers(store), Slices(), Standing()
+        self._counting = Counting(self._feed_of)
+        self._groups = Groups(self._feed_of, clock)
+        self._documents: Sequence[Declared] = ()
+        self._fleet = self._fleet_of(())
+        self._backfill = Backfill(self._ledgers, self._standing, lambda: self._fleet, self._note_history)
+        self._loading = Loading(self._ledgers, self._standing, self._backfill, final_after_s=final_after_s)
+        self._telling = Telling(on_change, on_alert, told_states)
+        self._begin_columns()
+        self._verdicts: Verdicts | None = None
+        self._overview: Overview | None = None
         self._saved_ms: int | None = None
         self._computed_ms = 0
-        self._history_waits = self._listener_waits = False
-        self.fetched = FetchedHistory(
-            lambda: [one.track for one in self._assessors.values()], self._evaluation
-        )
+        self._history_waits = False
+        self.fetched = FetchedHistory(self._backfill, lambda: self._fleet, self._evaluation, clock)
         """Counts history that is read from other servers; `app` runs it in a thread."""
         self.durations = Durations()
         """How long each tick took."""
@@ -116,29 +136,36 @@ class ObjectiveBook:
         self.evaluated_ms: int | None = None
         """When the last tick ended."""
 
-    def apply(self, documents: Iterable[_Declared]) -> None:
+    def apply(self, documents: Iterable[Declared]) -> None:
         """Keep exactly the objectives of these documents (all that exist): add, change, remove.
 
-        New and changed ones are evaluated before this returns. Raises QueryError when a query does not parse;
-        nothing has changed then. An objective whose ledger cannot be read has no data until it can.
+        All are evaluated before this returns. Raises QueryError when a query does not parse; nothing has changed then.
+        An objective whose ledger cannot be read has no data until it can.
         """
-        wanted = resolve(documents, no_groups)
+        documents = tuple(documents)
+        wanted = self._resolve(documents, self._groups.discover)
         with self._evaluation:
-            now_ms = self._clock.now_ms()
-            self._save(now_ms)  # of those that go, and for those that go on with another window
-            assessors = {objective.name: self._assessor(objective) for objective in wanted}
-            fresh = [name for name, one in assessors.items() if self._assessors.get(name) is not one]
-            self._assessors = assessors
-            self._published = {name: one for name, one in self._published.items() if name in assessors}
-            self._told = {name: one for name, one in self._told.items() if name in assessors}
-            self._evaluate(fresh, now_ms, {})
+            self._replace(wanted)
+            self._documents = documents
+            self._evaluate(self._clock.now_ms())
+
+    def regroup(self) -> None:
+        """Look for new groups of the objectives that are declared once for many; `tend` calls it every minute."""
+        documents = self._documents
+        if not any(one.group for one in self._fleet.objectives) and not _has_groups(documents):
+            return
+        wanted = self._resolve(documents, self._groups.discover, logger.debug)
+        with self._evaluation:
+            if self._documents is documents and tuple(wanted) != self._fleet.objectives:
+                self._replace(wanted)
+                self._evaluate(self._clock.now_ms())
 
     def tick(self) -> None:
         """Count, judge and publish all objectives for now, then some history; save when it is time."""
         with self._evaluation, self.durations.timed():
             now_ms = self._clock.now_ms()
-            self._evaluate(list(self._assessors), now_ms, self._written())
-            self._backfill()
+            self._evaluate(now_ms)
+            self._count_history(now_ms)
             # The clock may have been set back since: then it is time, too.
             if self._saved_ms is None or not 0 <= now_ms - self._saved_ms < _SAVE_INTERVAL_S * 1000:
                 self._save(now_ms)
@@ -156,15 +183,21 @@ class ObjectiveBook:
                 self.tick()
             except Exception:  # the loop must outlive any fault: without it every state would stand still
                 logger.exception("a tick failed; the next one tries again")
-            took_s = (
-                self._clock.now_ms() - started_ms
-            ) / 1000  # negative when the clock was set back meanwhile
+            # Negative when the clock was set back meanwhile.
+            took_s = (self._clock.now_ms() - started_ms) / 1000
             self._clock.wait(stop, max(0.01, self.interval_s - max(0.0, took_s)))
         self.close()
 
-    def _note_lag(self, lag_s: float) -> None:
-        self.lags.observe(lag_s)
-        self.missed += max(0, int(lag_s / self.interval_s))
+    def tend(self, stop: threading.Event) -> None:
+        """Every minute until `stop` is set: look for new groups, and read ahead what the windows' far edges need."""
+        while not self._clock.wait(stop, _TEND_S):
+            for work in (self.regroup, self.look_ahead):
+                try:
+                    work()
+                except SetpointError as error:
+                    logger.warning("objectives wait for the database: %s", error.message)
+                except Exception:  # the loop must outlive any fault
+                    logger.exception("tending the objectives failed; the next minute tries again")
 
     def close(self) -> None:
         """Save what is not saved yet."""
@@ -173,173 +206,277 @@ class ObjectiveBook:
 
     def statuses(self, names: Collection[str] | None = None) -> list[ObjectiveStatus]:
         """The latest status of every objective, or of those `names` that exist, by name."""
-        published, now_ms = self._published, self._clock.now_ms()
-        chosen = published if names is None else published.keys() & set(names)
-        return [self._as_of(now_ms, published[name]) for name in sorted(chosen)]
+        verdicts, now_ms = self._verdicts, self._clock.now_ms()
+        if verdicts is None:
+            return []
+        known = verdicts.fleet.index
+        chosen = known if names is None else known.keys() & set(names)
+        return [self._as_of(now_ms, self._status(verdicts, name)) for name in sorted(chosen)]
+
+    def status(self, name: str) -> ObjectiveStatus:
+        """The latest status of one objective. Raises NotFound."""
+        verdicts = self._verdicts
+        if verdicts is None or name not in verdicts.fleet.index:
+            raise NotFound(f"there is no objective '{name}'; `setpoint status` lists those that exist")
+        return self._as_of(self._clock.now_ms(), self._status(verdicts, name))
 
     def overview(self) -> Overview:
         """Where every objective stands, as columns."""
-        assessors, now_ms = self._assessors, self._clock.now_ms()
-        found = [status for status in self.statuses() if status.name in assessors]
-        return from_statuses([assessors[one.name].track.objective for one in found], found, now_ms)
+        verdicts, now_ms = self._verdicts, self._clock.now_ms()
+        found = self._overview
+        if verdicts is None or found is None or found.evaluated_at_ms != verdicts.at_ms:
+            found = self._overview = overview_of(verdicts or self._judge(now_ms))
+        if self._is_stale(now_ms - found.evaluated_at_ms):
+            return replace(found, state=np.zeros_like(found.state), burn_now=np.full(len(found), np.nan))
+        return found
+
+    def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
+        """The burn-down over (start_ms, end_ms], not beyond now. Raises NotFound, and Unavailable when minutes that
+        are on disk cannot be read.
+        """
+        self.status(name)
+        fleet = self._fleet
+        at = fleet.index.get(name)
+        if at is None:  # removed this moment
+            raise NotFound(f"there is no objective '{name}' any more; `setpoint status` lists the others")
+        objective, row = fleet.objectives[at], int(fleet.budget[at])
+        end_ms = min(end_ms, self._clock.now_ms())
+        start_ms = min(start_ms, end_ms)
+        minutes = minutes_for(self._ledgers, row, objective, start_ms, end_ms)
+        return history(minutes, objective, start_ms, end_ms, points)
 
     def polled(self) -> list[Objective]:
         """The objectives whose events are counted elsewhere (SQL, spans) and handed over with `put`."""
-        objectives = (one.track.objective for one in self._assessors.values())
-        return [one for one in objectives if one.engine != "promql" and one.kind != "composite"]
+        return [one for one in self._fleet.objectives if one.engine != "promql" and one.kind != "composite"]
 
     def put(self, name: str, raw: Slots) -> None:
         """Take over minutes that were counted elsewhere; an objective that is gone meanwhile is passed over."""
         with self._evaluation:
-            assessor = self._assessors.get(name)
-            if assessor is not None:
-                assessor.track.put(raw)
+            fleet, size = self._fleet, len(raw.total)
+            at = fleet.index.get(name)
+            if at is None or not size:
+                return
+            counted = Counted(raw.first, raw.good[None], raw.total[None], raw.present[None], {})
+            whole, cut = settled(counted)
+            rows = fleet.raw[at : at + 1]
+            changed = self._ledgers.write_many(rows, raw.first, whole.good, whole.total, whole.present)
+            self._standing.note_cut(rows, raw.first, cut)
+            now_ms = self._clock.now_ms()
+            if size <= _SMALL_MINUTES and raw.first > slot_of(now_ms) - _SMALL_MINUTES:
+                self._note_live(np.array([at]), raw.first, changed)
+            else:
+                touched = fleet.derivation.over(np.array([at]), raw.first, raw.end, now_ms)
+                self._note_history(touched, raw.first)
 
     def known(self, name: str, first: int, end: int) -> Slots | None:
-        """The minutes from `first` to before `end` that the ledger has; None while it was not read, or is gone."""
+        """The minutes from `first` to before `end` as the ledger has them; None while it was not read, or is gone."""
         with self._evaluation:
-            assessor = self._assessors.get(name)
-            if assessor is None or not assessor.track.is_loaded:
+            at = self._fleet.index.get(name)
+            if at is None or not self._standing.loaded[self._fleet.raw[at]]:
                 return None
-            return assessor.track.minutes.slots(first, end)
+            return self._ledgers.minutes(int(self._fleet.raw[at]), first, end)
 
     def note(self, name: str, *, fault: str | None, history_done: float) -> None:
         """What there is to say of an objective that is counted elsewhere: why it cannot be counted at present, and
         which part (0 to 1) of its history is counted.
         """
         with self._evaluation:
-            assessor = self._assessors.get(name)
-            if assessor is not None:
-                assessor.track.fault, assessor.track.history_done = fault, history_done
-
-    def status(self, name: str) -> ObjectiveStatus:
-        """The latest status of one objective. Raises NotFound."""
-        found = self._published.get(name)
-        if found is None:
-            raise NotFound(f"there is no objective '{name}'; `setpoint status` lists those that exist")
-        return self._as_of(self._clock.now_ms(), found)
-
-    def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
-        """The burn-down over (start_ms, end_ms], not beyond now. Raises NotFound."""
-        self.status(name)
-        assessor = self._assessors.get(name)
-        if assessor is None:  # removed this moment
-            raise NotFound(f"there is no objective '{name}' any more; `setpoint status` lists the others")
-        track = assessor.track
-        end_ms = min(end_ms, self._clock.now_ms())
-        return history(track.minutes, track.objective, min(start_ms, end_ms), end_ms, points)
-
-    def _assessor(self, objective: Objective) -> Assessor:
-        before = self._assessors.get(objective.name)
-        if before is not None and before.track.objective == objective:
-            return before
-        feed = self._feeds(objective.source) if objective.source else self._own
-        track = Track(objective, feed, final_after_s=self._final_after_s)
-        same_events = before is not None and before.track.objective.ledger_key == objective.ledger_key
-        if before is not None and same_events:
-            if before.track.objective.window_s >= objective.window_s:
-                track.adopt(before.track)
+            at = self._fleet.index.get(name)
+            if at is None:
+                return
+            row = int(self._fleet.raw[at])
+            self._standing.shares[row] = history_done
+            if fault is None:
+                self._standing.faults.pop(row, None)
             else:
-                track.pending.add_all(before.track.pending)
-        return Assessor(track, no_data_after_s=self._no_data_after_s)
+                self._standing.faults[row] = fault
 
-    def _written(self) -> Mapping[str, int | None]:
-        """By source, the oldest sample that came since the last tick."""
-        feeds = {one.track.objective.source: one.track.feed for one in self._assessors.values()}
-        return {source: feed.take_oldest_write_ms() for source, feed in ({"": self._own} | feeds).items()}
+    def _feed_of(self, source: str) -> Feed:
+        return self._feeds(source) if source else self._own
 
-    def _evaluate(self, names: list[str], now_ms: int, written: Mapping[str, int | None]) -> None:
-        published = dict(self._published)
-        for name in names:
-            assessor = self._assessors[name]
-            self._advance(assessor.track, now_ms, written.get(assessor.track.objective.source))
-            try:
-                published[name] = assessor.assess(now_ms)
-            except Exception:  # one objective must not stop the others; its old status grows stale (`_as_of`)
-                logger.exception("objective %s cannot be judged", name)
-        self._published = published
-        self._tell([published[name] for name in names if name in published])
+    def _fleet_of(self, objectives: Sequence[Objective]) -> Fleet:
+        """A fleet, with rows for what it counts; nothing is changed when a query does not parse."""
+        feeds = {source: self._feed_of(source) for source in {one.source for one in objectives} | {""}}
+        plan = self._counting.plan(objectives)
+        keys = ledger_keys(objectives)
+        minutes: dict[str, int] = {}
+        for one in keys:
+            for key in (one.raw, one.budget):
+                minutes[key] = max(one.minutes, minutes.get(key, 0))
+        rows = [self._ledgers.add(key, window) for key, window in minutes.items()]
+        self._standing.reach(rows)
+        return Fleet.of(
+            objectives,
+            keys,
+            plan,
+            feeds,
+            self._ledgers,
+            self._slices,
+            self._standing,
+            no_data_after_s=self._no_data_after_s,
+        )
 
-    def _advance(self, track: Track, now_ms: int, written_from_ms: int | None) -> None:
-        name = track.objective.name
+    def _replace(self, wanted: Sequence[Objective]) -> None:
+        before = self._fleet
+        if tuple(wanted) == before.objectives:
+            return
+        now_ms = self._clock.now_ms()
+        self._save(now_ms)  # of those that go
+        fleet = self._fleet_of(wanted)
+        kept = {*fleet.raw.tolist(), *fleet.budget.tolist()}
+        for row in {*before.raw.tolist(), *before.budget.tolist()} - kept:
+            self._ledgers.remove(row)
+            self._slices.forget(row)
+            self._backfill.forget(row)
+            self._standing.forget(row)
+        self._loading.note_windows(fleet)
+        since_ms, told_of = self._since_ms, before.index
+        self._fleet = fleet
+        self._begin_columns()
+        for at, one in enumerate(fleet.objectives):
+            was = told_of.get(one.name)
+            if was is not None and before.objectives[was] == one:
+                self._since_ms[at] = since_ms[was]
+        changes = fleet.table.adopt(before.table)
+        if self._open_alerts is not None:
+            changes += fleet.table.restore(self._open_alerts(), now_ms)
+            self._open_alerts = None
+        self._telling.keep(fleet)
+        self._telling.alerts(changes)
+
+    def _begin_columns(self) -> None:
+        """What is kept from tick to tick, for the present fleet."""
+        size = len(self._fleet)
+        self._low = np.full(size, NEVER_MS)
+        self._history_low = np.full(size, NEVER_MS)
+        self._since_ms = np.full(size, -1, np.int64)
+        self._sparks = Sparks(self._fleet.budget, self._fleet.allowed)
+
+    def _evaluate(self, now_ms: int) -> None:
+        fleet, standing = self._fleet, self._standing
+        running = slot_of(now_ms)
+        self._ledgers.advance(running)
+        self._slices.advance(slot_of(now_ms, SLICE_S))
+        self._loading.load(fleet, now_ms)
+        late = fleet.live.count(now_ms, self._changes(fleet), self._note_live)
+        for one in late:
+            # Older ones keep their counts: their samples are gone.
+            kept = slot_of(fleet.feeds[fleet.objectives[one.index].source].kept_from_ms()) + 60
+            first = max(one.first, running - fleet.keys[one.index].minutes, kept)
+            self._backfill.count(fleet, one.index, first, one.end)
+        for at, first, end in fleet.derivation.update(self._low, standing.done, standing.filled, now_ms):
+            self._backfill.to_derive.add(int(fleet.raw[at]), first, end)
+        verdicts = self._judge(now_ms)
+        self._verdicts = verdicts
+        self._low[:] = NEVER_MS
+        self._history_low[:] = NEVER_MS
+        self._telling.states(verdicts, lambda name: self._status(verdicts, name), self.interval_s / 2)
+
+    def _judge(self, now_ms: int) -> Verdicts:
+        fleet = self._fleet
+        verdicts, changes = judge(
+            fleet, self._ledgers, self._slices, self._standing, now_ms, self._backfill.shares()
+        )
+        self._update_since(verdicts)
+        low = np.minimum(self._low, self._history_low)
+        spark = self._sparks.update(self._ledgers, slot_of(now_ms) + 1, low)
+        self._telling.alerts(changes)
+        since_ms = np.where(self._since_ms > 0, np.minimum(self._since_ms, now_ms), self._since_ms)
+        return verdicts.with_since(since_ms, spark)
+
+    def _changes(self, fleet: Fleet) -> _Ints:
         try:
-            if not track.is_loaded:
-                first = track.minutes_of_window(now_ms)[0] - track.objective.window_s // 60
-                rows = self._store.read(track.objective.ledger_key, first)
-                track.load(rows, now_ms, track.feed.oldest_sample_ms())
-            track.advance(now_ms, written_from_ms)
-            track.error = track.fault
-        except SetpointError as error:
-            if track.error != error.message:
-                logger.warning("objective %s cannot be computed: %s", name, error.message)
-            track.error = error.message
-        except Exception as error:  # one objective must not stop the others
-            logger.exception("objective %s cannot be computed", name)
-            track.error = (
-                f"it cannot be computed because of a fault in Setpoint ({type(error).__name__}); see its log"
-            )
+            return fleet.plan.take_changes()
+        except Exception:  # without it live minutes are counted when they end
+            logger.exception("what came since the last tick cannot be told")
+            return np.full(len(fleet), NEVER_MS)
+
+    def _note_live(self, indices: _Ints, first: int, changed: npt.NDArray[np.bool_]) -> None:
+        some = changed.any(axis=1)
+        chosen = indices[some]
+        self._low[chosen] = np.minimum(self._low[chosen], first + changed[some].argmax(axis=1))
+
+    def _note_history(self, indices: _Ints, first: int) -> None:
+        """History changed: sparklines are renewed, and since when a budget is gone is looked for again."""
+        self._history_low[indices] = np.minimum(self._history_low[indices], first)
+        self._since_ms[indices[self._since_ms[indices] != 0]] = -1
+
+    def _update_since(self, verdicts: Verdicts) -> None:
+        """Since when budgets are gone: seen as it happens, else (after a start, or new history) looked for, a few
+        in each tick.
+        """
+        gone = verdicts.left <= 0
+        since_ms = np.where(gone, self._since_ms, 0)
+        minute_end_ms = (slot_of(verdicts.at_ms) + 1) * 60_000
+        fleet = verdicts.fleet
+        since_ms[gone & (self._since_ms == 0)] = minute_end_ms
+        self._since_ms = since_ms
+        for at in np.flatnonzero(since_ms == -1)[:_SINCE_PER_TICK].tolist():
+            row, end = int(fleet.budget[at]), int(verdicts.windows.end[at])
+            try:
+                found = gone_since(self._ledgers, row, fleet.objectives[at], end, 2**62)
+            except SetpointError:
+                return
+            since_ms[at] = minute_end_ms if found is None else found
+
+    def _count_history(self, now_ms: int) -> None:
+        """Some chunks of history, for as long as the next tick is not held up."""
+        elapsed_s, limit_s = stopwatch(), max(_HISTORY_LEAST_S, _HISTORY_SHARE * self.interval_s)
+        for _ in range(_STEPS_PER_TICK):
+            try:
+                if not self._backfill.step(now_ms):
+                    return
+                self._history_waits = False
+            except SetpointError as error:
+                if not self._history_waits:  # once, not every second
+                    logger.warning("history of objectives waits: %s", error.message)
+                self._history_waits = True
+                return
+            if elapsed_s() > limit_s:
+                return
+
+    def look_ahead(self) -> None:
+        """Read what the windows' far edges need for the time to come; `tend` calls it every minute. Raises
+        Unavailable.
+        """
+        now_ms = self._clock.now_ms()
+        self._loading.watch(self._fleet, now_ms)
+        self._ledgers.fetch_edges(slot_of(now_ms))
+
+    def _status(self, verdicts: Verdicts, name: str) -> ObjectiveStatus:
+        found = verdicts.made.get(name)
+        if found is None:
+            at = verdicts.fleet.index[name]
+            found = verdicts.made[name] = status_of(verdicts, at, self._ledgers, self._standing)
+        return found
+
+    def _is_stale(self, age_ms: float) -> bool:
+        return age_ms / 1000 > max(self._no_data_after_s, _MISSED_TICKS * self.interval_s)
 
     def _as_of(self, now_ms: int, status: ObjectiveStatus) -> ObjectiveStatus:
         """`status`, or that nothing is known when it was not renewed for long: a verdict must not outlive the
         loop that makes it.
         """
-        age_s = (now_ms - status.evaluated_at_ms) / 1000
-        if age_s <= max(self._no_data_after_s, _MISSED_TICKS * self.interval_s):
+        age_ms = now_ms - status.evaluated_at_ms
+        if not self._is_stale(age_ms):
             return status
-        reason = f"not evaluated for {spoken_duration(age_s)}: the server is stuck or overloaded; see its log"
+        told = spoken_duration(age_ms / 1000)
+        reason = f"not evaluated for {told}: the server is stuck or overloaded; see its log"
         return replace(status, state="no data", reason=reason)
 
-    def _tell(self, statuses: Iterable[ObjectiveStatus]) -> None:
-        for status in statuses:
-            told = self._told.get(status.name)
-            if told is not None and told.state == status.state:
-                continue
-            try:
-                self._on_change(status, told)
-                self._listener_waits = False
-            except SetpointError as error:
-                if error.retryable:
-                    if not self._listener_waits:  # once, not every second
-                        logger.warning("new states of objectives wait to be passed on: %s", error.message)
-                    self._listener_waits = True
-                    return  # the others would wait as long for the same thing
-                logger.error("the state of objective %s was not passed on: %s", status.name, error.message)
-            except Exception:  # a fault of the listener, which it would have again
-                logger.exception("the new state of objective %s was not passed on", status.name)
-            self._told[status.name] = status
-
-    def _backfill(self) -> None:
-        """A few chunks of history, in turn over the objectives that wait for it."""
-        left = _CHUNKS_PER_TICK
-        tracks = [one.track for one in self._assessors.values() if not one.track.is_fetched]
-        waiting = [track for track in tracks if track.pending]
-        while waiting and left > 0:
-            for track in waiting[:left]:
-                left -= 1
-                try:
-                    track.backfill()
-                    self._history_waits = False
-                except SetpointError as error:
-                    if not self._history_waits:  # once, not every second
-                        logger.warning("history of objectives waits: %s", error.message)
-                    self._history_waits, left = True, 0
-                except Exception:  # a fault of ours, which the chunk would meet again
-                    logger.exception(
-                        "a part of the history of objective %s was left out", track.objective.name
-                    )
-            waiting = [track for track in waiting if track.pending]
+    def _note_lag(self, lag_s: float) -> None:
+        self.lags.observe(lag_s)
+        self.missed += max(0, int(lag_s / self.interval_s))
 
     def _save(self, now_ms: int) -> None:
         """Write the changed minutes of all objectives as one block; what fails is tried again next time."""
-        changed: list[tuple[Track, LedgerRows]] = [
-            (one.track, one.track.unsaved()) for one in self._assessors.values()
-        ]
         self._saved_ms = now_ms
         self._computed_ms = max(now_ms, self._computed_ms + 1)  # the newest wins, also after a clock set back
         try:
-            self._store.write([rows for _, rows in changed], self._computed_ms)
+            self._ledgers.save(self._computed_ms)
         except SetpointError as error:
             logger.warning("the ledger is not saved yet: %s", error.message)
-            return
-        for track, rows in changed:
-            track.saved(rows)
+
+
+def _has_groups(documents: Sequence[Declared]) -> bool:
+    return any(getattr(getattr(one.spec, "spec", None), "group_by", None) for one in documents)

@@ -29,6 +29,7 @@ _EXACT_S = {"m": 60, "h": 3600}
 _DAYS = {"d": 1, "w": 7}
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 _MONTH_S = 30.436875 * 86_400
+_UNIT_S = _EXACT_S | {u: 86_400 * n for u, n in _DAYS.items()} | {u: _MONTH_S * n for u, n in _MONTHS.items()}
 
 
 def window_at(calendar: Calendar, at_ms: int) -> tuple[int, int]:
@@ -74,10 +75,6 @@ def _months_later(start: datetime, count: int) -> datetime:
 
 def _guess(calendar: Calendar, at_ms: int) -> int:
     """About the number of the window that holds an instant."""
-    unit_s = _EXACT_S.get(calendar.unit)
-    if unit_s is None:
-        unit_s = (
-            _DAYS[calendar.unit] * 86_400 if calendar.unit in _DAYS else _MONTHS[calendar.unit] * _MONTH_S
-        )
+    unit_s = _UNIT_S[calendar.unit]
     start_s = datetime.fromisoformat(calendar.start).replace(tzinfo=UTC).timestamp()
     return int((at_ms / 1000 - start_s) // (unit_s * calendar.count))

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
-from setpoint.errors import InvalidInput, SetpointError, Unavailable
-from setpoint.objective.ledger import Slots
-from setpoint.objective.track import Track
+import numpy as np
+
+from setpoint.clock import Clock
+from setpoint.errors import SetpointError, Unavailable
+from setpoint.objective.backfill import Backfill
+from setpoint.objective.backlog import Chunk
+from setpoint.objective.counting import Counted
+from setpoint.objective.fleet import Fleet
 
 __all__ = ["FetchedHistory"]
 
@@ -29,59 +33,26 @@ _AT_ONCE = 32
 _LONGEST_S = 60.0
 
 
-@dataclass(slots=True)
-class _Job:
-    """A chunk of minutes of one objective, and what came of it: counts, a refusal, or nothing yet."""
-
-    track: Track
-    chunk: tuple[int, int]
-    raw: Slots | None = None
-    refusal: InvalidInput | None = None
-    is_lost: bool = False
-
-    def count(self) -> SetpointError | None:
-        """Fetch and count; the error that says to wait, if there is one."""
-        try:
-            self.raw = self.track.count_chunk(self.chunk)
-        except InvalidInput as error:
-            self.refusal = error
-        except SetpointError as error:
-            return error
-        except Exception:  # a fault of ours, which the chunk would meet again
-            log.exception("a part of the history of objective %s was left out", self.track.objective.name)
-            self.is_lost = True
-        return None
-
-    def settle(self, tracks: Sequence[Track]) -> None:
-        """Put the counts into the track, or the chunk back; the book's lock is held."""
-        track, chunk = self.track, self.chunk
-        if self.refusal is not None:
-            track.refuse_chunk(chunk, self.refusal)
-        elif self.raw is not None:
-            track.keep_chunk(chunk, self.raw)
-        elif not self.is_lost:
-            track.pending.add(*chunk)
-        for other in tracks:  # the objective may have been changed meanwhile
-            is_same = other.objective.name == track.objective.name
-            if is_same and other.minutes is not track.minutes and other.is_fetched:
-                other.pending.add(*chunk)
-
-
 class FetchedHistory:
     """See above; `book` owns it."""
 
-    def __init__(self, tracks: Callable[[], Sequence[Track]], lock: AbstractContextManager[object]) -> None:
-        """`tracks` gives all tracks of the book; it is called, as everything of a track, while `lock` is held."""
-        self._tracks, self._lock = tracks, lock
+    def __init__(
+        self,
+        backfill: Backfill,
+        fleet: Callable[[], Fleet],
+        lock: AbstractContextManager[object],
+        clock: Clock,
+    ) -> None:
+        """`fleet` gives the book's present one; everything of `backfill` is called while `lock` is held."""
+        self._backfill, self._fleet, self._lock, self._clock = backfill, fleet, lock, clock
         self._waiting_for: dict[str, str] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Keep a thread for each source in use until `stop` is set."""
         running: dict[str, threading.Thread] = {}
         while not stop.wait(_LOOK_S):
-            with self._lock:
-                sources = {track.objective.source for track in self._tracks() if track.is_fetched}
-            for source in sources:
+            feeds = self._fleet().feeds
+            for source in [name for name, feed in feeds.items() if feed.fetch is not None]:
                 known = running.get(source)
                 if known is None or not known.is_alive():
                     running[source] = threading.Thread(
@@ -97,23 +68,32 @@ class FetchedHistory:
     def step(self, source: str) -> float | None:
         """Count a chunk of some objectives of a source; seconds to wait before the next, None when none is left."""
         with self._lock:
-            waiting = [one for one in self._tracks() if one.objective.source == source and one.pending]
-            waiting.sort(key=lambda one: (one.pending.end, one.objective.total_query), reverse=True)
-            taken = [(track, track.take_chunk()) for track in waiting[:_AT_ONCE]]
-        jobs = [_Job(track, chunk) for track, chunk in taken if chunk is not None]
-        if not jobs:
+            fleet = self._fleet()
+            chunks = self._backfill.take(source, _AT_ONCE)
+        if not chunks:
             return None
         error: SetpointError | None = None
-        for job in jobs:
-            error = error or job.count()
-        with self._lock:
-            tracks = list(self._tracks())
-            for job in jobs:
-                job.settle(tracks)
+        for chunk in chunks:
+            error = self._count(fleet, chunk, error)
         if error is not None:
             return self._pause(source, error)
         self._waiting_for.pop(source, None)
         return 0.0
+
+    def _count(self, fleet: Fleet, chunk: Chunk, error: SetpointError | None) -> SetpointError | None:
+        """Fetch and count a chunk, unless there was an error that says to wait, and put it in."""
+        if error is not None:
+            with self._lock:
+                self._backfill.give_back(chunk)
+            return error
+        indices = np.array([fleet.of_row[row] for row in chunk.rows], np.int64)
+        raw = fleet.live.safely(indices, chunk.first, chunk.end, 60, history=True)
+        with self._lock:
+            try:
+                self._backfill.settle(chunk, indices, raw, self._clock.now_ms())
+            except SetpointError as full:
+                return full
+        return _first_wait(raw)
 
     def _pause(self, source: str, error: SetpointError) -> float:
         if self._waiting_for.get(source) != error.message:  # once, not at each attempt
@@ -121,3 +101,7 @@ class FetchedHistory:
         self._waiting_for[source] = error.message
         asked_s = error.retry_after_s if isinstance(error, Unavailable) else 0.0
         return min(_LONGEST_S, max(_LOOK_S, asked_s))
+
+
+def _first_wait(raw: Counted) -> SetpointError | None:
+    return next((error for error in raw.errors.values() if error.retryable), None)

@@ -1,25 +1,43 @@
 """The burn-down of an objective: budget, burn and events at evenly spread instants, from its ledger.
 
 `book.history` calls it for a page's chart. Each point is a window that ends there, so the last point is the
-status and an event that leaves the window gives its budget back. Before the window is filled once, a point is
-computed from the history there is, and `covered` says how much of the window that is; without events a point
-is NaN, not a whole budget. One instant is an exception: where the first minute with data begins, nothing is
-spent yet, so the line starts there, whole, and shows also what the first minute did.
+status and an event that leaves the window gives its budget back; a calendar window begins where its calendar does.
+Before the window is filled once, a point is computed from the history there is, and `covered` says how much of the
+window that is; without events a point is NaN, not a whole budget. One instant is an exception: where the first minute
+with data begins, nothing is spent yet, so the line starts there, whole, and shows also what the first minute did.
+
+`gone_since` is the same for one question: since when the budget has been gone.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from setpoint.objective import budget
+from setpoint.objective.calendar_window import begins
 from setpoint.objective.ledger import Ledger
+from setpoint.objective.ledgers import Ledgers
 from setpoint.objective.model import BudgetHistory, Objective
 
-__all__ = ["history"]
+__all__ = ["gone_since", "history", "minutes_for"]
+
+_Ints = npt.NDArray[np.int64]
 
 _MINUTE_MS = 60_000
 _BURN_MINUTES = (1, 5, 30, 60, 360, 1440)
 _BURN_SHARE = 30
+_LOOKED_AT = 512  # minutes looked at first when the instant of exhaustion is searched backwards
+
+
+def minutes_for(ledgers: Ledgers, row: int, objective: Objective, start_ms: int, end_ms: int) -> Ledger:
+    """The minutes that the windows which end in (start_ms, end_ms] hold. Raises Unavailable."""
+    last = (end_ms - 1) // _MINUTE_MS + 1
+    first = min((max(1, start_ms) - 1) // _MINUTE_MS, last - 2)
+    low = int(_starts(objective, np.array([first + 1]))[0])
+    found = Ledger(60)
+    found.write(ledgers.minutes(row, min(low, first - _BURN_MINUTES[-1]), last))
+    return found
 
 
 def history(minutes: Ledger, objective: Objective, start_ms: int, end_ms: int, points: int) -> BudgetHistory:
@@ -32,12 +50,14 @@ def history(minutes: Ledger, objective: Objective, start_ms: int, end_ms: int, p
         edges = np.append(edges, begin)
     edges = np.unique(edges)
     ends = edges[1:]
-    window = -(-objective.window_s // 60)
-    good, total, _ = minutes.counts_of(ends - window, ends)
+    starts = _starts(objective, ends)
+    good, total, _ = minutes.counts_of(starts, ends)
     burn_minutes = _burn_minutes(last - first)
     burn_good, burn_total, _ = minutes.counts_of(ends - burn_minutes, ends)
     bucket_good, bucket_total, bucket_minutes = minutes.counts_of(edges[:-1], ends)
-    covered = np.zeros(len(ends)) if begin is None else np.clip((ends - begin) / window, 0.0, 1.0)
+    covered = np.zeros(len(ends))
+    if begin is not None:
+        covered = np.clip((ends - np.maximum(begin, starts)) / np.maximum(1, ends - starts), 0.0, 1.0)
     lefts = budget.lefts(good, total, objective.allowed_ratio)
     if begin is not None:
         lefts[ends == begin] = 1.0
@@ -51,6 +71,38 @@ def history(minutes: Ledger, objective: Objective, start_ms: int, end_ms: int, p
         total=bucket_total,
         has_data=bucket_minutes > 0,
     )
+
+
+def gone_since(ledgers: Ledgers, row: int, objective: Objective, end: int, now_ms: int) -> int | None:
+    """The end of the minute since which the budget has been gone without a break, as far as the ledger reaches; `end`
+    is the minute after the last one of the window now. Raises Unavailable.
+    """
+    begin = int(ledgers.first_with(np.array([row]), np.zeros(1, np.int64))[0])
+    since, last, most = None, end, _LOOKED_AT
+    while 0 <= begin < last:
+        low = max(begin, last - most)
+        ends = np.arange(low + 1, last + 1)
+        starts = _starts(objective, ends)
+        minutes = Ledger(60)
+        minutes.write(ledgers.minutes(row, max(begin, int(starts[0])), last))
+        good, total, _ = minutes.counts_of(starts, ends)
+        gone = budget.lefts(good, total, objective.allowed_ratio) <= 0
+        if not gone.all():
+            whole = int(np.flatnonzero(~gone)[-1])
+            since = int(ends[whole + 1]) if whole + 1 < len(ends) else since
+            break
+        since, last, most = int(ends[0]), int(ends[0]) - 1, 8 * most
+    return None if since is None else min(now_ms, since * _MINUTE_MS)
+
+
+def _starts(objective: Objective, ends: _Ints) -> _Ints:
+    """Where the windows that end before these minutes begin."""
+    if objective.is_rolling or objective.calendar is None:
+        return ends - -(-objective.window_s // 60)
+    ends_ms = ends * _MINUTE_MS
+    known = begins(objective.calendar, int(ends_ms[0]), int(ends_ms[-1]))
+    starts: _Ints = known[np.searchsorted(known, ends_ms, side="left") - 1] // _MINUTE_MS
+    return starts
 
 
 def _burn_minutes(shown_minutes: int) -> int:

@@ -1,37 +1,37 @@
-"""From counts to a verdict: the state of an objective, one sentence that says why, and the whole status.
+"""From columns to sentences: the state of an objective, one sentence that says why, and its whole status.
 
-`book` calls `Assessor.assess` on every tick. The order is fixed (decision 0010): no data stands above
-exhausted, above burning, above healthy; silence is never good news. A watch row goes on firing for
-`_HOLD_S` after it was last true, and ends its windows at the last slice with samples, so that senders which
-report every few seconds do not make the state flicker.
+`book` calls `status_of` for the objectives that somebody reads, or whose state changed. The order of the states is
+fixed (decision 0010): no data stands above exhausted, above burning, above healthy; silence is never good news.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from setpoint.objective import budget
-from setpoint.objective.burn import BurnRule, measure, rules_for
 from setpoint.objective.duration import spoken_duration
+from setpoint.objective.ledgers import Ledgers
+from setpoint.objective.live import slot_of
 from setpoint.objective.model import BurnRate, Counts, Objective, ObjectiveStatus, State
-from setpoint.objective.track import Track
+from setpoint.objective.overview import STATES, Overview
+from setpoint.objective.standing import Standing
+from setpoint.objective.verdict import Verdicts
 
-__all__ = ["Assessor", "Evidence", "decide"]
+__all__ = ["Evidence", "decide", "overview_of", "status_of"]
 
-_HOUR_S = 3600
 _HOLD_S = 30
-_SPARK_BUCKETS, _SPARK_MINUTES = 72, 5
-_LOOKED_AT = 512  # minutes looked at first when the instant of exhaustion is searched backwards
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What a verdict is made from. `error` is set when the queries cannot be computed, `fault` when the data source
-    does not answer, which tells why nothing comes.
+    does not answer, which tells why nothing comes. `ends_s`: in how many seconds a calendar window ends, None for one
+    that rolls; `elapsed_s`: how much of it has passed.
     """
 
     window: Counts
@@ -43,6 +43,8 @@ class Evidence:
     covered_s: float
     exhausted_s: float | None
     fault: str | None = None
+    ends_s: float | None = None
+    elapsed_s: float = 0.0
 
 
 def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float | None]:
@@ -62,21 +64,32 @@ def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float 
         return "exhausted", f"exhausted{since}: {spent}{_coverage(objective, evidence)}", 0.0
     firing = next((rate for rate in evidence.burn if rate.firing), None)
     if firing is None:
-        seconds = budget.time_to_exhaustion(left, evidence.hour_burn, objective.window_s)
-        return (
-            "healthy",
-            f"{_percent(left)} of the budget left: {spent}{_coverage(objective, evidence)}",
-            seconds,
-        )
+        seconds = _seconds(objective, evidence, left, evidence.hour_burn)
+        told = f"{_percent(left)} of the budget left: {spent}{_coverage(objective, evidence)}"
+        return "healthy", told, seconds
     rate, _ = _told(firing)
     if rate is None or rate <= firing.threshold:
-        seconds = budget.time_to_exhaustion(left, evidence.hour_burn, objective.window_s)
+        seconds = _seconds(objective, evidence, left, evidence.hour_burn)
         recently = spoken_duration(firing.long_s + _HOLD_S)
         calm = f"burned over {firing.threshold:g}× within the last {recently}, slower now"
         return "burning", f"{calm}; {_percent(left)} of the budget left", seconds
-    seconds = budget.time_to_exhaustion(left, rate, objective.window_s)
-    gone = f"at this rate the budget is gone in {spoken_duration(seconds or 0)}"
+    seconds = _seconds(objective, evidence, left, rate)
+    if seconds is None:
+        return (
+            "burning",
+            f"burning {_times(rate)}: at this rate the budget lasts until this window ends",
+            None,
+        )
+    gone = f"at this rate the budget is gone in {spoken_duration(seconds)}"
     return "burning", f"burning {_times(rate)}: {gone}", seconds
+
+
+def _seconds(objective: Objective, evidence: Evidence, left: float, burn: float | None) -> float | None:
+    """Until nothing is left at this burn; None when that is not before the window ends."""
+    if evidence.ends_s is None:
+        return budget.time_to_exhaustion(left, burn, objective.window_s)
+    seconds = budget.time_to_exhaustion(left, None if burn is None else burn - 1, evidence.elapsed_s)
+    return None if seconds is None or seconds > evidence.ends_s else seconds
 
 
 def _silence(objective: Objective, evidence: Evidence) -> str | None:
@@ -93,149 +106,161 @@ def _silence(objective: Objective, evidence: Evidence) -> str | None:
     return None
 
 
-class Assessor:
-    """Makes the status of one objective from its track; remembers when its watch rows were last true."""
+def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing) -> ObjectiveStatus:
+    """Everything that is known of objective `at`, as it was judged."""
+    fleet, now_ms = verdicts.fleet, verdicts.at_ms
+    objective, table = fleet.objectives[at], fleet.table
+    start, end = int(verdicts.windows.start[at]), int(verdicts.windows.end[at])
+    first = _first_minute(verdicts, at, ledgers)
+    window = Counts(float(verdicts.good[at]), float(verdicts.total[at]))
+    burn = table.burn(at)
+    since_ms = int(verdicts.since_ms[at]) if verdicts.since_ms[at] > 0 else None
+    window_s = float(verdicts.windows.elapsed_s[at])
+    covered_s = 0.0 if first is None else min(window_s, (now_ms - first * _MINUTE_MS) / 1000)
+    ends_s = float(verdicts.windows.ends_s[at])
+    evidence = Evidence(
+        window=window,
+        burn=burn,
+        hour_burn=_known(verdicts.hour_burn[at]),
+        silent_s=_known(verdicts.silent_s[at]),
+        no_data_after_s=float(fleet.silent_after_s[at]),
+        error=verdicts.errors.get(at),
+        covered_s=covered_s,
+        exhausted_s=None if since_ms is None else (now_ms - since_ms) / 1000,
+        fault=fleet.feeds[objective.source].fault(),
+        ends_s=None if math.isinf(ends_s) else ends_s,
+        elapsed_s=window_s,
+    )
+    _, reason, exhaustion_s = decide(objective, evidence)
+    state = STATES[verdicts.state[at]]
+    waiting = verdicts.waiting.get(at)
+    return ObjectiveStatus(
+        name=objective.name,
+        display_name=objective.display_name or objective.name,
+        service=objective.service,
+        description=objective.description,
+        labels=objective.labels,
+        target=objective.target,
+        window_s=objective.window_s,
+        is_rolling=objective.is_rolling,
+        method=objective.method,
+        state=state,
+        reason=reason,
+        sli=budget.sli(window),
+        budget_left=_known(verdicts.left[at]),
+        good=window.good,
+        total=window.total,
+        bad=window.bad,
+        allowed_bad=budget.allowed_bad(window, objective.allowed_ratio),
+        burn=burn,
+        burn_now=None if state == "no data" else _known(verdicts.burn_now[at]),
+        burn_now_s=int(verdicts.burn_now_s[at]),
+        exhaustion_s=exhaustion_s,
+        exhausted_since_ms=since_ms,
+        covered_s=covered_s,
+        gap_minutes=_gaps(verdicts, at, ledgers, first),
+        last_event_ms=int(verdicts.event_ms[at]) if verdicts.event_ms[at] >= 0 else None,
+        evaluated_at_ms=now_ms,
+        good_query=objective.good_query,
+        bad_query=objective.bad_query,
+        total_query=objective.total_query,
+        spark=tuple(None if math.isnan(rate) else rate for rate in verdicts.spark[at].tolist()),
+        explanation=_explain(objective, window),
+        backfilling=waiting is not None,
+        warnings=_warnings(fleet.objectives[at], standing.cut_minutes(int(fleet.raw[at]), start)),
+        source=objective.source,
+        kind=objective.kind,
+        slo=objective.slo,
+        group=objective.group,
+        alerts=table.alerts(at),
+        window_start_ms=min(start, end) * _MINUTE_MS,
+        history_done=1.0 if waiting is None else waiting,
+    )
 
-    def __init__(self, track: Track, *, no_data_after_s: float) -> None:
-        self.track = track
-        objective = track.objective
-        self._no_data_after_s = no_data_after_s
-        self._rules = tuple(
-            rule
-            for rule in rules_for(objective.window_s, objective.allowed_ratio)
-            if rule.severity != "watch" or objective.is_counter  # a gauge has no slices
-        )
-        self._true_ms: dict[BurnRule, int] = {}
 
-    def assess(self, now_ms: int) -> ObjectiveStatus:
-        """Everything that is known now."""
-        track, objective = self.track, self.track.objective
-        start, end = track.minutes_of_window(now_ms)
-        window = track.minutes.counts(start, end)
-        last_sample_ms = track.last_ms(now_ms)
-        first = track.minutes.first_with_data(start)
-        rates = tuple(self._rate(rule, now_ms) for rule in self._rules)
-        hour_burn = budget.burn_rate(track.counts_over(_HOUR_S, now_ms), objective.allowed_ratio)
-        left = budget.budget_left(window, objective.allowed_ratio)
-        since_ms = self._exhausted_since_ms(now_ms) if left is not None and left <= 0 else None
-        covered_s = 0.0
-        if first is not None:
-            covered_s = min(float(objective.window_s), (now_ms - track.minutes.start_ms(first)) / 1000)
-        evidence = Evidence(
-            window=window,
-            burn=rates,
-            hour_burn=hour_burn,
-            silent_s=None if last_sample_ms is None else (now_ms - last_sample_ms) / 1000,
-            no_data_after_s=self._no_data_after_s,
-            error=track.error,
-            covered_s=covered_s,
-            exhausted_s=None if since_ms is None else (now_ms - since_ms) / 1000,
-            fault=track.feed.fault(),
-        )
-        state, reason, exhaustion_s = decide(objective, evidence)
-        burn_now, burn_now_s = _burn_now(state, rates)
-        return ObjectiveStatus(
-            name=objective.name,
-            display_name=objective.display_name or objective.name,
-            service=objective.service,
-            description=objective.description,
-            labels=objective.labels,
-            target=objective.target,
-            window_s=objective.window_s,
-            is_rolling=objective.is_rolling,
-            method=objective.method,
-            state=state,
-            reason=reason,
-            sli=budget.sli(window),
-            budget_left=left,
-            good=window.good,
-            total=window.total,
-            bad=window.bad,
-            allowed_bad=budget.allowed_bad(window, objective.allowed_ratio),
-            burn=rates,
-            burn_now=burn_now,
-            burn_now_s=burn_now_s,
-            exhaustion_s=exhaustion_s,
-            exhausted_since_ms=since_ms,
-            covered_s=covered_s,
-            gap_minutes=self._gaps(start, now_ms),
-            last_event_ms=track.last_ms(now_ms, events=True),
-            evaluated_at_ms=now_ms,
-            good_query=objective.good_query,
-            bad_query=objective.bad_query,
-            total_query=objective.total_query,
-            spark=self._spark(end),
-            explanation=budget.explain(window, objective.allowed_ratio),
-            backfilling=bool(track.pending) or track.history_done < 1,
-            history_done=track.history_done,
-            warnings=self._warnings(start),
-            source=objective.source,
-        )
+def overview_of(verdicts: Verdicts) -> Overview:
+    """All verdicts as columns by name."""
+    fleet, order = verdicts.fleet, verdicts.fleet.order
+    objectives = tuple(fleet.objectives[at] for at in order.tolist())
+    waits = np.zeros(len(fleet), np.bool_)
+    waits[list(verdicts.waiting)] = True
+    sli = np.full(len(fleet), np.nan)
+    np.divide(verdicts.good, verdicts.total, out=sli, where=verdicts.total > 0)
+    return Overview(
+        objectives=objectives,
+        names=tuple(one.name for one in objectives),
+        services=tuple(one.service for one in objectives),
+        display_names=tuple(one.display_name or one.name for one in objectives),
+        labels=tuple(one.labels for one in objectives),
+        state=verdicts.state[order],
+        budget_left=verdicts.left[order],
+        sli=sli[order],
+        burn_now=verdicts.burn_now[order],
+        burn_now_s=verdicts.burn_now_s[order],
+        exhaustion_s=verdicts.exhaustion_s[order],
+        exhausted_since_ms=np.where(verdicts.since_ms > 0, verdicts.since_ms, -1)[order],
+        last_event_ms=verdicts.event_ms[order],
+        target=np.array([one.target for one in objectives], np.float64),
+        window_s=np.array([one.window_s for one in objectives], np.int64),
+        page_threshold=verdicts.page_threshold[order],
+        backfilling=waits[order],
+        alerts=verdicts.alerts[order],
+        spark=verdicts.spark[order],
+        evaluated_at_ms=verdicts.at_ms,
+    )
 
-    def _rate(self, rule: BurnRule, now_ms: int) -> BurnRate:
-        allowed_ratio, anchor = self.track.objective.allowed_ratio, None
-        if rule.severity == "watch":
-            anchor = self.track.last_slice(now_ms)
-            if (
-                anchor is not None
-                and now_ms - self.track.slices.end_ms(anchor) > self._no_data_after_s * 1000
-            ):
-                anchor = None
-        long = self.track.counts_over(rule.long_s, now_ms, anchor=anchor)
-        short = self.track.counts_over(rule.short_s, now_ms, anchor=anchor)
-        rate = measure(rule, long, short, allowed_ratio)
-        if rule.severity != "watch":
-            return rate
-        if rate.firing:
-            self._true_ms[rule] = now_ms
-        held = now_ms - self._true_ms.get(rule, now_ms - 10**12) <= _HOLD_S * 1000
-        return replace(rate, firing=held)
 
-    def _exhausted_since_ms(self, now_ms: int) -> int | None:
-        """The end of the minute since which the budget has been gone without a break, as far as the
-        ledger reaches.
-        """
-        minutes, window = self.track.minutes, self.track.objective.window_s // 60
-        since, last, most = None, self.track.minutes_of_window(now_ms)[1], _LOOKED_AT
-        while last > minutes.first:
-            ends = np.arange(max(minutes.first, last - most) + 1, last + 1)
-            good, total, _ = minutes.counts_of(ends - window, ends)
-            gone = budget.lefts(good, total, self.track.objective.allowed_ratio) <= 0
-            if not gone.all():
-                whole = int(np.flatnonzero(~gone)[-1])
-                since = int(ends[whole + 1]) if whole + 1 < len(ends) else since
-                break
-            since, last, most = int(ends[0]), int(ends[0]) - 1, 8 * most
-        return None if since is None else min(now_ms, since * 60_000)
+def _first_minute(verdicts: Verdicts, at: int, ledgers: Ledgers) -> int | None:
+    """The first minute of the window with data."""
+    row, start = verdicts.fleet.budget[at : at + 1], verdicts.windows.start[at : at + 1]
+    first = int(ledgers.first_with(row, start)[0])
+    return None if first < 0 else first
 
-    def _gaps(self, start: int, now_ms: int) -> int:
-        """Minutes without data between the first with data and now, without those whose samples may be on
-        the way.
-        """
-        minutes = self.track.minutes
-        first = minutes.first_with_data(start)
-        end = minutes.slot_of(now_ms - round(self._no_data_after_s * 1000))
-        if first is None or end <= first:
-            return 0
-        return end - first - minutes.counts(first, end).minutes
 
-    def _spark(self, end: int) -> tuple[float | None, ...]:
-        last = -(-end // _SPARK_MINUTES) * _SPARK_MINUTES
-        ends = last - _SPARK_MINUTES * np.arange(_SPARK_BUCKETS - 1, -1, -1)
-        good, total, _ = self.track.minutes.counts_of(ends - _SPARK_MINUTES, ends)
-        rates = budget.burn_rates(good, total, self.track.objective.allowed_ratio)
-        return tuple(None if math.isnan(rate) else rate for rate in rates.tolist())
+def _gaps(verdicts: Verdicts, at: int, ledgers: Ledgers, first: int | None) -> int:
+    """Minutes without data between the first with data and now, without those whose samples may be on the way; of
+    budgets in slices, the slices without.
+    """
+    fleet = verdicts.fleet
+    objective, after_ms = fleet.objectives[at], round(fleet.silent_after_s[at] * 1000)
+    each = 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
+    end = slot_of(verdicts.at_ms - after_ms) // each * each
+    if first is None or end <= first:
+        return 0
+    first = first // each * each
+    minutes = ledgers.counts(fleet.budget[at : at + 1], np.array([first]), np.array([end]))[2, 0]
+    return max(0, (end - first) // each - int(minutes))
 
-    def _warnings(self, start: int) -> tuple[str, ...]:
-        cut = self.track.cut_minutes(start)
-        if not cut:
-            return ()
-        part = "good" if self.track.objective.good_query is not None else "bad"
-        minutes = "1 minute" if cut == 1 else f"{cut} minutes"
-        return (
-            f"in {minutes} the {part} query counted less than nothing or more than the total and "
-            f"was cut to it; check that every event that {part} counts is in the total",
-        )
+
+def _explain(objective: Objective, window: Counts) -> str:
+    told = budget.explain(window, objective.allowed_ratio)
+    if objective.kind == "composite":
+        how = "every part met its target" if objective.all_of else "the weighted mean of its parts' ratios"
+        told += f"; each minute with events in every part is one event, good by {how}"
+    if objective.method != "Occurrences":
+        how = f"reached {objective.slice_target}" if objective.method == "Timeslices" else "counts as it is"
+        length = spoken_duration(objective.slice_s)
+        told += f"; each {length} with events is one event, whose ratio {how}"
+    if objective.no_data.action == "bad":
+        told += "; minutes without data count as bad, with the events of an average minute of the day before"
+    return told
+
+
+def _warnings(objective: Objective, cut: int) -> tuple[str, ...]:
+    if not cut:
+        return ()
+    minutes = "1 minute" if cut == 1 else f"{cut} minutes"
+    if objective.kind == "raw":
+        return (f"in {minutes} the ratio was below 0 or above 1 and was cut to that; check the query",)
+    part = "good" if objective.good_query is not None else "bad"
+    return (
+        f"in {minutes} the {part} query counted less than nothing or more than the total and "
+        f"was cut to it; check that every event that {part} counts is in the total",
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def _told(firing: BurnRate) -> tuple[float | None, int]:
@@ -247,23 +272,13 @@ def _told(firing: BurnRate) -> tuple[float | None, int]:
     return firing.short_burn, firing.short_s
 
 
-def _burn_now(state: State, rates: Sequence[BurnRate]) -> tuple[float | None, int]:
-    """The one burn that every list shows, and the seconds it is over: that of the verdict, else the newest.
-
-    Without data there is none: what an older window still holds would pass silence off as calm.
-    """
-    known = [rate for rate in rates if _told(rate)[0] is not None] or rates
-    shown = min(known, key=lambda rate: _told(rate)[1], default=None)
-    firing = next((rate for rate in rates if rate.firing), None)
-    if state == "burning" and firing is not None and (_told(firing)[0] or 0) > firing.threshold:
-        shown = firing
-    if shown is None:
-        return None, 0
-    burn, over_s = _told(shown)
-    return None if state == "no data" else burn, over_s
-
-
 def _coverage(objective: Objective, evidence: Evidence) -> str:
+    if evidence.ends_s is not None:
+        return (
+            " in this window"
+            if evidence.covered_s >= evidence.elapsed_s - 60
+            else (f" in {spoken_duration(evidence.covered_s)} of this window")
+        )
     window = spoken_duration(objective.window_s)
     if evidence.covered_s >= objective.window_s - 60:
         return f" in {window}"
