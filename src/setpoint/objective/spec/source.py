@@ -1,8 +1,9 @@
 """Where the numbers of an indicator come from: `metricSource` of OpenSLO, of three types.
 
 - Prometheus: `spec.query` is PromQL, on Setpoint's own telemetry or on a DataSource (`metricSourceRef`).
-- sql: `spec.query` is one SELECT on the telemetry database. It gives rows (`minute`, `value`), and names the
-  stretch that it is asked for as `{from_s:Int64}` and `{to_s:Int64}`, Unix seconds of [from, to).
+- sql: `spec.query` is one SELECT on the telemetry database. It gives rows (`minute`, `value`), a DateTime and a
+  number, and names the stretch that it is asked for as `{from_s:Int64}` and `{to_s:Int64}`, Unix seconds of [from, to);
+  `_ms` and `_ns` are the same in other units.
 - spans: `spec` selects spans, which are counted in the minute in which they ended.
 
 As text (`Objective.total_query` and its siblings) a source is its query, or a selection of spans as canonical
@@ -12,7 +13,6 @@ JSON, which `read_spans` reads again.
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from setpoint.errors import InvalidInput
 from setpoint.objective.from_promql import refuse_unparsable
 from setpoint.objective.spec.fields import Name, error_at
+from setpoint.objective.sql_check import refuse_text
 from setpoint.resource import Part
 
 __all__ = ["Engine", "Metric", "MetricSource", "MetricSpec", "SpanSelection", "read_spans"]
@@ -28,7 +29,6 @@ Engine = Literal["promql", "sql", "spans"]
 
 _PROMETHEUS = frozenset({"prometheus", "victoriametrics", "mimir", "thanos", "cortex"})
 _TYPES = {"sql": "sql", "spans": "spans"}
-_SQL_PLACES = ("{from_s:Int64}", "{to_s:Int64}")
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
 _TEXT_MAX = 10_000
@@ -114,8 +114,8 @@ class MetricSpec(SpanSelection):
 
     query: Annotated[str, Field(max_length=_TEXT_MAX)] | None = Field(
         None,
-        description="Prometheus: PromQL that yields one series. sql: one SELECT that yields rows (minute, value) "
-        "for the stretch from {from_s:Int64} to {to_s:Int64}.",
+        description="Prometheus: PromQL that yields one series. sql: one SELECT that yields rows (minute, value), "
+        "a DateTime and a number, for the stretch from {from_s:Int64} to {to_s:Int64}, Unix seconds.",
     )
 
 
@@ -216,16 +216,7 @@ def _refuse_promql(query: str) -> None:
 
 
 def _refuse_sql(query: str) -> None:
-    fault = ""
-    plain = re.sub(r"'(?:[^'\\]|\\.|'')*'", "''", query)
-    if not re.match(r"\s*(select|with)\b", query, re.IGNORECASE):
-        fault = "is no SELECT; write one that gives rows (minute, value), such as SELECT … AS minute, count() AS value"
-    elif ";" in plain:
-        fault = "holds a ';'; write one SELECT"
-    elif missing := [place for place in _SQL_PLACES if place not in query]:
-        fault = (
-            f"does not name {' and '.join(missing)}; limit the SELECT to that stretch, such as "
-            "WHERE start_ns >= {from_s:Int64} * 1000000000 AND start_ns < {to_s:Int64} * 1000000000"
-        )
-    if fault:
-        raise error_at(query, ("spec", "query"), fault)
+    try:
+        refuse_text(query)
+    except InvalidInput as error:
+        raise error_at(query, ("spec", "query"), error.message) from error
