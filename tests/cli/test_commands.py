@@ -158,11 +158,21 @@ def test_status_and_slo(server: Server, shop: Path) -> None:
     assert max(map(len, shown.splitlines())) <= 80
     assert "○ no data" in shown
     assert server.url in shown
-    assert ok_json(server, "slo", "list", "--filter", "state:burning") == {"items": []}
+    assert ok_json(server, "slo", "list", "--filter", "state:burning")["items"] == []
     assert "shop-availability" in ok(server, "slo", "list")
     assert ok_json(server, "slo", "show", "shop-availability")["service"] == "shop"
     assert "99 % over 7 d rolling" in ok(server, "slo", "show", "shop-availability")
-    assert setpoint("slo", "show", "absent", SETPOINT_SERVER=server.url).returncode == 3
+    (team,) = ok_json(server, "slo", "list", "--group-by", "service")["groups"]
+    assert (team["value"], team["objectives"], team["first"]) == ("shop", 1, "shop-availability")
+    assert "(no team)" in ok(server, "slo", "list", "--group-by", "team")
+    listed = ok_json(server, "slo", "list", "--limit", "0", "--sort", "name")
+    assert (listed["total"], listed["is_complete"]) == (1, True)
+    assert "None of 1 objectives matches" in ok(server, "slo", "list", "--filter", "state:burning")
+    explained = ok_json(server, "slo", "explain", "shop-availability")
+    assert [step["name"] for step in explained["steps"]][:3] == ["SLI", "Allowed to be bad", "Budget left"]
+    assert "Total, PromQL  sum(requests_total)" in ok(server, "slo", "explain", "shop-availability")
+    for command in ("show", "explain"):
+        assert setpoint("slo", command, "absent", SETPOINT_SERVER=server.url).returncode == 3
     ok(server, "delete", "-f", str(shop))
 
 

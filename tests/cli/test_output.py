@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from setpoint.cli.explained import show_explanation
 from setpoint.cli.instant import instant_ms
-from setpoint.cli.objectives import show_objective, show_objectives
+from setpoint.cli.objectives import show_groups, show_objective, show_objectives
 from setpoint.cli.output import ago, duration, figure, percent, table, to_yaml
 from setpoint.errors import InvalidInput
 
@@ -103,7 +104,18 @@ def test_one_objective_shows_its_figures_and_their_origin() -> None:
         ],
         "explanation": "budget left = 1 − 5 / 10",
     }
-    text = draw(80, status, show=show_objective)
+    alert = {
+        "policy": "page-1h",
+        "severity": "page",
+        "state": "firing",
+        "since_ms": 0,
+        "summary": "burning 14.5× in 1h",
+    }
+    status["alerts"] = [
+        alert,
+        alert | {"policy": "own", "state": "inactive", "since_ms": None, "warnings": ["it cannot fire"]},
+    ]
+    text = draw(80, status, 720_000, show=show_objective)
     for value in (
         "99.9500 %",
         "30 d rolling",
@@ -114,6 +126,61 @@ def test_one_objective_shows_its_figures_and_their_origin() -> None:
     ):
         assert value in text
     assert "budget left = 1 − 5 / 10" in text
+    assert "◆ firing" in text
+    assert "12 m ago" in text
+    assert "page-1h: burning 14.5× in 1h" in text
+    assert "own: it cannot fire" in text
+
+
+def test_groups_are_one_line_each() -> None:
+    counts = {"exhausted": 1, "burning": 0, "no data": 2, "healthy": 9997}
+    one = {
+        "value": "payments",
+        "objectives": 10_000,
+        "counts": counts,
+        "budget_left": -0.5,
+        "first": "checkout",
+    }
+    text = draw(100, [one, one | {"value": "", "budget_left": None}], "team", show=show_groups)
+    assert len(text.splitlines()) == 3
+    for value in ("TEAM", "payments", "10,000", "9,997", "−50.0 %", "(no team)", "checkout"):
+        assert value in text
+
+
+def test_an_explanation_has_each_formula_with_its_values() -> None:
+    step = {"name": "SLI", "formula": "good / total", "values": "9 / 10", "result": "90 %", "value": 0.9}
+    burn = {"name": "1 h", "formula": "f", "values": "(1 / 10) / 0.01", "result": "10.0×", "value": 10.0}
+    text = draw(
+        100,
+        {
+            "name": "checkout",
+            "state": "burning",
+            "reason": "burning 10×: at this rate …",
+            "counted": ["Each minute is one event."],
+            "queries": [{"role": "Total", "language": "PromQL", "text": "sum(x)"}],
+            "window": {"words": "the last 30 d, rolling"},
+            "steps": [step],
+            "parts": [{"name": "gone", "weight": 2.0, "share": 0.5, "state": None, "sli": None, "target": None}],
+            "burn": [
+                {
+                    "severity": "page", "threshold": 14.4, "long_s": 3600, "short_s": 300, "long": burn,
+                    "short": burn | {"values": "no events", "result": "–", "value": None},
+                    "is_firing": False, "is_reachable": False,
+                }
+            ],
+            "alerts": [
+                {"policy": "p", "severity": "page", "state": "inactive", "summary": "quiet", "warnings": ["never"]}
+            ],
+            "data": ["30 d of 30 d have history."],
+            "warnings": ["look"],
+        },
+        show=show_explanation,
+    )  # fmt: skip
+    for value in (
+        "good / total = 9 / 10 = 90 %", "(1 / 10) / 0.01", "not over", "no events", "out of reach", "does not exist",
+        "Total, PromQL  sum(x)", "the last 30 d, rolling", "p, page, inactive: quiet", "never", "look",
+    ):  # fmt: skip
+        assert value in text
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from setpoint.errors import NotFound
 from setpoint.objective import BudgetHistory, Objective, ObjectiveStatus
 from setpoint.objective.overview import STATES, Overview
 
-__all__ = ["BigBook", "big_overview"]
+__all__ = ["NOW_MS", "BigBook", "big_overview", "status_of"]
 
 NOW_MS = 1_799_496_000_000
 _TEAMS = ("payments", "web", "logistics", "identity", "data platform")
@@ -64,6 +65,49 @@ def big_overview(count: int, seed: int = 7) -> Overview:
     )
 
 
+def status_of(objective: Objective, **told: Any) -> ObjectiveStatus:
+    """A status of this objective with plausible figures; what `told` says stands in their place."""
+    total, bad = 100_000.0, 40.0
+    figures: dict[str, Any] = {
+        "name": objective.name,
+        "display_name": objective.display_name or objective.name,
+        "service": objective.service,
+        "description": objective.description,
+        "labels": objective.labels,
+        "target": objective.target,
+        "window_s": objective.window_s,
+        "is_rolling": objective.is_rolling,
+        "method": objective.method,
+        "state": "healthy",
+        "reason": "60.0 % of the budget left",
+        "sli": 1 - bad / total,
+        "budget_left": 1 - bad / (total * objective.allowed_ratio),
+        "good": total - bad,
+        "total": total,
+        "bad": bad,
+        "allowed_bad": total * objective.allowed_ratio,
+        "burn": (),
+        "burn_now": 0.4,
+        "burn_now_s": 300,
+        "exhaustion_s": None,
+        "exhausted_since_ms": None,
+        "covered_s": float(objective.window_s),
+        "gap_minutes": 0,
+        "last_event_ms": NOW_MS,
+        "evaluated_at_ms": NOW_MS,
+        "good_query": objective.good_query,
+        "bad_query": objective.bad_query,
+        "total_query": objective.total_query,
+        "spark": (0.4,) * 72,
+        "explanation": "left = 1 − bad / (total × (1 − target))",
+        "source": objective.source,
+        "kind": objective.kind,
+        "slo": objective.slo,
+        "group": objective.group,
+    }
+    return ObjectiveStatus(**(figures | told))
+
+
 class BigBook:
     """What pages ask of an `ObjectiveBook`, answered from one `Overview`."""
 
@@ -87,6 +131,7 @@ class BigBook:
 
     def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
         """A line that falls evenly."""
+        del name
         times = np.linspace(start_ms, end_ms, points).astype(np.int64)
         level = np.linspace(1.0, 0.4, points)
         whole = np.full(points, 100.0)
@@ -94,41 +139,13 @@ class BigBook:
 
     def _status(self, index: int) -> ObjectiveStatus:
         seen, objective = self._overview, self._overview.objectives[index]
-        state = STATES[seen.state[index]]
-        left, burn = float(seen.budget_left[index]), float(seen.burn_now[index])
+        state = STATES[int(seen.state[index])]
         known = state != "no data"
-        return ObjectiveStatus(
-            name=objective.name,
-            display_name=objective.display_name,
-            service=objective.service,
-            description="",
-            labels=objective.labels,
-            target=objective.target,
-            window_s=objective.window_s,
-            is_rolling=True,
-            method=objective.method,
+        return status_of(
+            objective,
             state=state,
-            reason=state,
             sli=float(seen.sli[index]) if known else None,
-            budget_left=left if known else None,
-            good=990.0,
-            total=1000.0,
-            bad=10.0,
-            allowed_bad=1000 * objective.allowed_ratio,
-            burn=(),
-            burn_now=burn if known else None,
-            burn_now_s=300,
-            exhaustion_s=None,
-            exhausted_since_ms=None,
-            covered_s=float(objective.window_s),
-            gap_minutes=0,
-            last_event_ms=NOW_MS,
-            evaluated_at_ms=NOW_MS,
-            good_query=objective.good_query,
-            bad_query=None,
-            total_query=objective.total_query,
+            budget_left=float(seen.budget_left[index]) if known else None,
+            burn_now=float(seen.burn_now[index]) if known else None,
             spark=tuple(seen.spark[index].tolist()),
-            explanation="left = 1 − bad / (total × (1 − target))",
-            slo=objective.slo,
-            group=objective.group,
         )

@@ -29,13 +29,16 @@ def status(
 ) -> None:
     """Show every objective's state and the server's own."""
     from setpoint.cli.client import Client
-    from setpoint.cli.objectives import show_objectives
+    from setpoint.cli.objectives import show_objectives, show_rest
 
     client = Client(server, token)
-    facts, objectives = client.get("/api/status"), client.get("/objectives")["items"]
+    facts, answer = client.get("/api/status"), client.get("/objectives")
+    objectives = answer["items"]
 
     def render(console: Any) -> None:
         show_objectives(console, objectives)
+        if answer["next"]:
+            show_rest(console, answer, "'setpoint slo list --limit 0' shows all")
         console.print()
         console.print(_server_line(client.address, facts), style="bright_black", soft_wrap=True)
 

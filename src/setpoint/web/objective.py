@@ -6,23 +6,39 @@ page can be sent to somebody and works without JavaScript.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from setpoint.app import App
-from setpoint.errors import InvalidInput
-from setpoint.objective import ObjectiveStatus
+from setpoint.errors import InvalidInput, NotFound
+from setpoint.objective import Objective, ObjectiveStatus
+from setpoint.objective.calendar_window import begins
+from setpoint.objective.model import AlertPolicy, AlertStatus
+from setpoint.objective.overview import Overview
+from setpoint.objective.policy import policies_of
 from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
+from setpoint.web.explanation import Explanation, counted_as, explain
 from setpoint.web.fleet import note
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 
 __all__ = ["router"]
 
-_MARKED = ("deploy", "objective.state", "demo.fault", "demo.heal", "resource.applied")
+_MARKED = (
+    "deploy",
+    "objective.state",
+    "alert.fired",
+    "alert.resolved",
+    "demo.fault",
+    "demo.heal",
+    "resource.applied",
+)
 _CHANGES = ("deploy", "demo.fault", "demo.heal")
 _CHANGE_S, _ELSEWHERE_S = 86400, 3600
 _MARKS_MAX = 60
@@ -31,6 +47,27 @@ _FALLBACK_POINTS = 180
 _POINTS_MAX = 2000
 _RANGES_S = (300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
 router = APIRouter()
+
+
+def segment(name: str) -> str:
+    """`name` as one segment of a path."""
+    return quote(name, safe="")
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert policy on the page: where it stands, and what the document says of it (None: it is gone meanwhile)."""
+
+    status: AlertStatus
+    policy: AlertPolicy | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """What else belongs to it: how many objectives its document declares, and the composites it is part of."""
+
+    siblings: int
+    composites: tuple[str, ...]
 
 
 @router.get("/objectives/{name}")
@@ -53,11 +90,17 @@ def show_objective(
     marks = _marks(parts, status.service, since_ms, now_ms)
     changes = parts.timeline.query(kinds=_CHANGES, since_ms=now_ms - _CHANGE_S * 1000, limit=_MARKS_MAX)
     own = next((event for event in changes if event.service == status.service), None)
+    overview = parts.objectives.overview()
+    objective = _declared(overview, name)
     return render(
         request,
         "objective.html",
         now_ms=now_ms,
         status=status,
+        objective=objective,
+        told=_explained(parts, objective, status, overview, now_ms),
+        alerts=_alerts(objective, status),
+        related=_relations(overview, objective),
         note=note(status.state, status.exhausted_since_ms, status.last_event_ms, _ends_s(status)),
         change=own,
         elsewhere=_elsewhere(status, changes, now_ms),
@@ -69,9 +112,49 @@ def show_objective(
         ),
         has_history=any(plain(history.has_data)),
         shown_s=shown_s,
-        ranges=[(r, f"/objectives/{name}{query_string(range=r)}") for r in choices],
-        history_url=f"/objectives/{name}/history{query_string(range=shown_s)}",
+        ranges=[(r, f"/objectives/{segment(name)}{query_string(range=r)}") for r in choices],
+        history_url=f"/objectives/{segment(name)}/history{query_string(range=shown_s)}",
         events=parts.timeline.query(service=status.service, limit=_RECENT),
+    )
+
+
+@router.get("/objectives/{name}/explain")
+def explain_objective(request: Request, parts: Parts, name: str) -> Response:
+    status, overview = parts.objectives.status(name), parts.objectives.overview()
+    if not wants_json(request):
+        return RedirectResponse(f"/objectives/{segment(name)}#explain", 303)
+    objective = _declared(overview, name)
+    return json_answer(_explained(parts, objective, status, overview, parts.clock.now_ms()))
+
+
+def _declared(overview: Overview, name: str) -> Objective:
+    row = bisect_left(overview.names, name)
+    if overview.names[row : row + 1] != (name,):
+        raise NotFound(f"there is no objective '{name}' any more; `setpoint slo list` lists the others")
+    return overview.objectives[row]
+
+
+def _explained(
+    parts: App, objective: Objective, status: ObjectiveStatus, overview: Overview, now_ms: int
+) -> Explanation:
+    after_s = parts.settings.no_data_after_s
+    return explain(objective, status, overview, now_ms=now_ms, no_data_after_s=after_s)
+
+
+def _alerts(objective: Objective, status: ObjectiveStatus) -> list[Alert]:
+    """What fires first, then what is about to; else in the order of the policies."""
+    policies = {policy.name: policy for policy in policies_of(objective)}
+    rank = {"firing": 0, "pending": 1, "inactive": 2}
+    known = sorted(status.alerts, key=lambda alert: rank[alert.state])
+    return [Alert(alert, policies.get(alert.policy)) for alert in known]
+
+
+def _relations(overview: Overview, objective: Objective) -> Relations:
+    slo, name = objective.slo, objective.name
+    siblings = sum(other.slo == slo for other in overview.objectives) if slo and slo != name else 1
+    composites = (other for other in overview.objectives if other.parts)
+    return Relations(
+        siblings, tuple(one.name for one in composites if name in {part.objective for part in one.parts})
     )
 
 
@@ -101,7 +184,17 @@ def show_history(
         }
         for event in _marks(parts, status.service, start_ms, end_ms)
     ]
-    return json_answer(history | {"events": marks, "start_ms": start_ms, "end_ms": end_ms})
+    objective = _declared(parts.objectives.overview(), name)
+    told = {"begins_ms": _begins(objective, start_ms, end_ms), "unit": counted_as(objective)}
+    return json_answer(history | told | {"events": marks, "start_ms": start_ms, "end_ms": end_ms})
+
+
+def _begins(objective: Objective, start_ms: int, end_ms: int) -> list[int]:
+    """When its window began anew within a stretch of time; nothing when it rolls, or when these would be too many."""
+    if objective.calendar is None or end_ms - start_ms > _MARKS_MAX * objective.window_s * 1000:
+        return []
+    known: list[int] = begins(objective.calendar, start_ms, end_ms).tolist()
+    return [at_ms for at_ms in known if at_ms > start_ms]
 
 
 def _ends_s(status: ObjectiveStatus) -> float | None:
@@ -126,7 +219,17 @@ def _elsewhere(status: ObjectiveStatus, changes: Sequence[Event], now_ms: int) -
 
 def _label(event: Event, name: str) -> str:
     """What an event is called on a chart: a state by its word, and by its objective where that is another."""
+    if event.kind in ("alert.fired", "alert.resolved"):
+        return _alert_label(event, name)
     if event.kind != "objective.state" or ("to" not in event.data and "state" not in event.data):
         return event.summary
     state, whose = event.data.get("to") or event.data["state"], event.data.get("objective", name)
     return str(state) if whose == name else f"{whose} {state}"
+
+
+def _alert_label(event: Event, name: str) -> str:
+    policy, whose = event.data.get("policy"), event.data.get("objective", name)
+    if not policy:
+        return event.summary
+    did = "fires" if event.kind == "alert.fired" else "resolved"
+    return f"{policy} {did}" if whose == name else f"{whose}: {policy} {did}"

@@ -24,6 +24,7 @@
     const digits = Math.abs(value) < 0.1 && value !== 0 ? 1 : 0; // rounded down, as everywhere on the page
     return `${figure(Math.floor(value * 100 * 10 ** digits + 1e-7) / 10 ** digits, digits)} %`;
   };
+  const sli = (value) => `${figure(value >= 1 ? 100 : Math.floor(value * 1e5 + 1e-7) / 1e3, value >= 1 ? 0 : 3)} %`;
   const rate = (value) => (value == null ? "–" : `${figure(value, Math.abs(value) < 100 ? 1 : 0)}×`);
   const count = (value) => (value == null ? "–" : figure(value, Math.abs(value - Math.round(value)) < 0.05 ? 0 : 1));
 
@@ -64,7 +65,8 @@
       part(index == null ? "newest" : "", instant(when / 1000, true)),
       part("budget left", percent(history.budget_left[at])),
       part(`burn over ${span(history.burn_s)}`, rate(history.burn[at])),
-      history.has_data[at] ? part(`in ${slice(at)}`, `${count(bad)} bad of ${count(history.total[at])}`) : part(`in ${slice(at)}`, "no events"),
+      history.has_data[at] ? part(`in ${slice(at)}`, `${count(bad)} bad of ${count(history.total[at])}`) : part(`in ${slice(at)}`, `no ${history.unit}`),
+      history.has_data[at] && history.total[at] > 0 ? part("SLI", sli(history.good[at] / history.total[at])) : "",
       what,
     );
   }
@@ -194,15 +196,30 @@
     return history.budget_left.some((value) => value != null);
   }
 
+  const failure = document.createElement("p");
+  failure.className = "aside out-text";
+  failure.setAttribute("role", "alert");
+
+  function fail(why) {
+    failure.textContent = `The history cannot be read: ${why}. Trying again; what is drawn may be old.`;
+    if (!failure.isConnected) holder.before(failure);
+  }
+
   async function load() {
     lastLoad = Date.now();
     try {
       const answer = await fetch(ranges.dataset.history, { headers: { Accept: "application/json" } });
-      if (!answer.ok) return;
+      if (!answer.ok) {
+        fail(`the server answered ${answer.status}`);
+        return;
+      }
       history = await answer.json();
     } catch {
-      return; // the rail says that the connection is lost, and the next refresh tries again
+      fail("the server does not answer"); // the rail says so, too, and the next refresh tries again
+      return;
     }
+    history.events.push(...history.begins_ms.map((at) => ({ at_ms: at, kind: "window", summary: "the window begins anew", label: "begins anew" })));
+    failure.remove();
     if (!hasSomething()) return;
     if (!plots.length) build();
     else plots.forEach((own) => own.setData(table(own.column)));
