@@ -37,7 +37,7 @@ from setpoint.objective.live import SLICE_S, slot_of
 from setpoint.objective.loading import Loading
 from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus, State
 from setpoint.objective.overview import Overview
-from setpoint.objective.resolve import Declared, resolve
+from setpoint.objective.resolve import Declared, Discover, resolve
 from setpoint.objective.spark import Sparks
 from setpoint.objective.standing import Standing
 from setpoint.objective.state import overview_of, status_of
@@ -48,6 +48,8 @@ from setpoint.objective.verdict import Verdicts, judge
 __all__ = ["ObjectiveBook"]
 
 logger = logging.getLogger(__name__)
+
+Resolver = Callable[[Iterable[Declared], Discover, Callable[[str], None]], list[Objective]]
 
 _SAVE_INTERVAL_S = 10.0
 _STEPS_PER_TICK = 8
@@ -143,7 +145,7 @@ class ObjectiveBook:
         An objective whose ledger cannot be read has no data until it can.
         """
         documents = tuple(documents)
-        wanted = self._resolve(documents, self._groups.discover)
+        wanted = self._resolve(documents, self._groups.discover, logger.warning)
         with self._evaluation:
             self._replace(wanted)
             self._documents = documents
