@@ -123,7 +123,8 @@ class SeriesWatch:
 
     def take_news(self) -> _Ints:
         """The time of the oldest sample that came since this was last asked, of each selector, int64[q]; `NOTHING_MS`
-        where none did. It may be a little early, never late.
+        where none did. It may be a little early, never late; of a series that is gone already, because nobody asked for
+        hours, nothing is told.
         """
         with self._lock:
             self._refresh()

@@ -136,8 +136,10 @@ def _read_open(
     values = np.zeros(len(some))
     for segment in segments.all:
         segment.last_chunks(refs[some], since_ms, last_ms, values)
-    # The last sample of a chunk may be a stale marker: wherever the last value lies, it must be near enough.
-    known = np.isfinite(values) & (first_ms - since_ms <= window.back_ms) & (last_ms <= window.begin_ms)
+    # The last sample of a chunk may be a stale marker: wherever the last value lies, it must be near enough. And the
+    # chunk that was sealed last may be an older one, of samples that came late.
+    is_last = last_ms == blocks.sealed[refs[some]]
+    known = np.isfinite(values) & (first_ms - since_ms <= window.back_ms) & is_last
     told = _chosen(some, known)
     read(refs[told], told, *head, last_ms[known], values[known], *room_and_grid, fates[: len(told)])
     return np.concatenate([rest, some[~known]])
