@@ -62,7 +62,6 @@ class Measured:
     objective's own window. `silent_s` float64[n]: seconds since its newest sample, NaN when there never was one.
     `lasts_s` float64[n]: how long what is left of the budget lasts at a burn of 1; without it left × window.
     `ends_s` float64[n]: seconds until its window ends, inf where it rolls; a budget that lasts longer is not exhausted.
-    `covered_s` float64[n]: how much of its window has been counted; without it nothing is said of its traffic.
     """
 
     good: _Floats
@@ -72,7 +71,6 @@ class Measured:
     silent_s: _Floats
     lasts_s: _Floats | None = None
     ends_s: _Floats | None = None
-    covered_s: _Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

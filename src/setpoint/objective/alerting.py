@@ -178,15 +178,12 @@ class PolicyTable:
         self._since_ms[resolved] = now_ms
         return changes
 
-    def alerts(self, index: int) -> tuple[AlertStatus, ...]:
-        """Where each policy of objective `index` stands, highest factor first; without the hidden row."""
+    def alerts(self, index: int, covered_s: float = 0.0) -> tuple[AlertStatus, ...]:
+        """Where each policy of objective `index` stands, highest factor first; without the hidden row. `covered_s` is
+        how much of its window has been counted: from an hour on, warnings say what its traffic means for a policy.
+        """
         found = self._rows.of_objective(index)
-        return tuple(self._status(row) for row in found if not self._rows.is_hidden[row])
-
-    def warnings(self, index: int) -> tuple[str, ...]:
-        """What is wrong with the policies of objective `index` (`alert_checks`), for its status."""
-        shown = [row for row in self._rows.of_objective(index) if not self._rows.is_hidden[row]]
-        return tuple(told for row in shown for told in self._warnings(row))
+        return tuple(self._status(row, covered_s) for row in found if not self._rows.is_hidden[row])
 
     def firing(self, index: int, severity: str | None = None) -> bool:
         """Whether an alert of objective `index` (of that severity) fires; the hidden row does not count."""
@@ -344,15 +341,14 @@ class PolicyTable:
         seconds = float(self._measured.silent_s[index])
         return (self._now_ms - int(self._born_ms[index])) / 1000 if np.isnan(seconds) else seconds
 
-    def _warnings(self, row: int) -> tuple[str, ...]:
+    def _warnings(self, row: int, covered_s: float) -> tuple[str, ...]:
         objective, policy = self._rows.source[int(self._rows.objective[row])], self._rows.policies[row]
         found = faults(objective, policy)
-        if not found and self._measured is not None and self._measured.covered_s is not None:
-            covered_s = float(self._measured.covered_s[self._rows.objective[row]])
+        if not found and self._measured is not None:
             found = noise(self._view(row), policy, covered_s)
         return tuple(found)
 
-    def _status(self, row: int) -> AlertStatus:
+    def _status(self, row: int, covered_s: float) -> AlertStatus:
         policy = self._rows.policies[row]
         state = _STATES[self._state[row]]
         return AlertStatus(
@@ -363,7 +359,7 @@ class PolicyTable:
             summary=self._summary(row),
             values={} if self._measured is None else values_of(self._view(row)),
             is_default=policy.is_default,
-            warnings=self._warnings(row),
+            warnings=self._warnings(row, covered_s),
         )
 
     def _change(self, row: int, now_ms: int, *, is_fired: bool, why: str = "") -> AlertChange:

@@ -117,6 +117,7 @@ def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing)
     since_ms = int(verdicts.since_ms[at]) if verdicts.since_ms[at] > 0 else None
     window_s = float(verdicts.windows.elapsed_s[at])
     covered_s = 0.0 if first is None else min(window_s, (now_ms - first * _MINUTE_MS) / 1000)
+    alerts = table.alerts(at, covered_s)
     ends_s = float(verdicts.windows.ends_s[at])
     evidence = Evidence(
         window=window,
@@ -167,12 +168,15 @@ def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing)
         spark=tuple(None if math.isnan(rate) else rate for rate in verdicts.spark[at].tolist()),
         explanation=_explain(objective, window),
         backfilling=waiting is not None,
-        warnings=_warnings(fleet.objectives[at], standing.cut_minutes(int(fleet.raw[at]), start)),
+        warnings=(
+            *_warnings(fleet.objectives[at], standing.cut_minutes(int(fleet.raw[at]), start)),
+            *(told for alert in alerts for told in alert.warnings),
+        ),
         source=objective.source,
         kind=objective.kind,
         slo=objective.slo,
         group=objective.group,
-        alerts=table.alerts(at),
+        alerts=alerts,
         window_start_ms=min(start, end) * _MINUTE_MS,
         history_done=1.0 if waiting is None else waiting,
     )
