@@ -16,7 +16,7 @@ from setpoint.telemetry.journal import Journal
 from tests.postgresql import PostgresqlServer
 
 _TABLES = (
-    "series", "spans", "logs", "ledger", "blocks", "flushes", "exemplars", "histograms",
+    "series", "spans", "logs", "ledger_keys", "ledger_hours", "ledger_minutes", "blocks", "flushes", "exemplars", "histograms",
     "metadata", "rollups", "blocks_staged", "series_unused",
 )  # fmt: skip
 

@@ -26,6 +26,7 @@ from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, Stat
 from setpoint.objective.feed import Feed
 from setpoint.objective.overview import STATES
 from setpoint.objective.polled import Polled, polled_counts
+from setpoint.objective.warm import warm as warm_objectives
 from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
 from setpoint.promql.range_cache import RangeCache
@@ -141,6 +142,7 @@ def build(settings: Settings, clock: Clock) -> App:
     folder = DataFolder(settings.data)
     warm_telemetry()
     kernels.warm()
+    warm_objectives()
     state_database = StateDatabase(settings.state_dsn or f"sqlite:///{folder.state}")
     telemetry_database = TelemetryDatabase(
         settings.telemetry_dsn or f"chdb://{folder.telemetry}", settings.telemetry_memory_mb << 20

@@ -10,20 +10,8 @@ import pytest
 from setpoint.clock import VirtualClock
 from setpoint.errors import Unavailable
 from setpoint.objective import ObjectiveBook, ObjectiveStatus
-from tests.objective.memory import Samples
-from tests.objective.test_book import T0, MemoryLedger, World, slo
-
-
-class _Recording(MemoryLedger):
-    """Also remembers with which `computed_ms` each block was written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.computed: list[int] = []
-
-    def write(self, rows: Any, computed_ms: int) -> None:
-        self.computed.append(computed_ms)
-        super().write(rows, computed_ms)
+from tests.objective.memory import MemoryLedger, Samples
+from tests.objective.test_book import T0, World, slo
 
 
 def _born(store: MemoryLedger | None = None) -> World:
@@ -44,14 +32,14 @@ def test_silence_is_no_data_also_after_the_clock_was_set_back() -> None:
 
 
 def test_the_ledger_is_saved_after_the_clock_was_set_back() -> None:
-    store = _Recording()
+    store = MemoryLedger()
     world = _born(store)
     world.run(60, lambda: world.report(c200=5))
     writes = store.writes
     world.clock.advance(-3600)
     world.run(15, lambda: world.report(c200=5))
     assert store.writes > writes
-    assert store.computed == sorted(set(store.computed))  # the database keeps the highest of a minute
+    assert store.versions == sorted(set(store.versions))  # the database keeps the highest of a minute
 
 
 class _Waits(VirtualClock):
@@ -74,7 +62,9 @@ def test_a_clock_that_is_set_back_during_a_tick_does_not_stop_the_loop() -> None
         clock.advance(-3600)
         return None
 
-    ObjectiveBook(samples.select, set_back, MemoryLedger(), clock).run(threading.Event())
+    book = ObjectiveBook(samples.select, set_back, MemoryLedger(), clock)
+    book.apply([slo()])
+    book.run(threading.Event())
     assert clock.waits == [1.0]
 
 

@@ -1,4 +1,4 @@
-"""`setpoint warm`: compile the kernels of telemetry and queries into numba's cache, once after an
+"""`setpoint warm`: compile the kernels of telemetry, queries and objectives into numba's cache, once after an
 installation.
 """
 
@@ -17,6 +17,7 @@ def warm() -> None:
     import time
 
     from setpoint.cli.output import console
+    from setpoint.objective.warm import warm as warm_objectives
     from setpoint.promql import kernels
     from setpoint.telemetry import warm as telemetry
 
@@ -24,4 +25,5 @@ def warm() -> None:
     with console(stderr=True).status("Compiling the kernels (once) …"):
         telemetry.warm()
         kernels.warm()
+        warm_objectives()
     console().print(f"kernels ready ({time.monotonic() - started:.1f} s)")

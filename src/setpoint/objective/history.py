@@ -77,7 +77,7 @@ def gone_since(ledgers: Ledgers, row: int, objective: Objective, end: int, now_m
     """The end of the minute since which the budget has been gone without a break, as far as the ledger reaches; `end`
     is the minute after the last one of the window now. Raises Unavailable.
     """
-    begin = int(ledgers.first_with(np.array([row]), np.zeros(1, np.int64))[0])
+    begin = ledgers.first_stored(row, end - 2 * -(-objective.window_s // 60))
     since, last, most = None, end, _LOOKED_AT
     while 0 <= begin < last:
         low = max(begin, last - most)

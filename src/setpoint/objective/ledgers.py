@@ -4,8 +4,11 @@
 1970. A minute is in one of three states: never counted, counted without data (a gap, which is not zero good events),
 or counted with data; a minute that is written again replaces itself. Whole numbers of events stay exact up to 2^53.
 
-The evaluation thread writes, pages read, a background thread calls `save` and `fetch_edges`: all methods may be called
-from any thread.
+In memory are the minutes of the last 26 hours (`Matrix`) and the sums of all hours before. What else a window needs,
+the minutes of the hour in which it begins, is fetched from the store ahead of time (`Blocks`; decision 0022).
+
+The evaluation thread writes, pages read, a background thread calls `save` and `upkeep`: all methods may be called from
+any thread. Nothing is read from the store while the lock is held.
 """
 
 from __future__ import annotations
@@ -17,15 +20,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.ledger import Ledger, Slots
-from setpoint.objective.ranges import Ranges
-from setpoint.objective.store import LedgerRows, LedgerStore
+from setpoint.objective import ledger_kernels as kernels
+from setpoint.objective.ledger import Slots
+from setpoint.objective.ledger_blocks import COUNTED, PRESENT, UNSAVED, key_of
+from setpoint.objective.ledger_load import Staged
+from setpoint.objective.ledger_rows import Rows
+from setpoint.objective.ledger_save import finish, take, tick_off
+from setpoint.objective.ledger_slices import Slices
+from setpoint.objective.store import LedgerStore, Stretch, lookup
 
 __all__ = ["Ledgers", "Loaded", "Slices"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+_Waiting = tuple[int, Floats, npt.NDArray[np.uint64]]
+
+_FINAL_MINUTES = 10
+_LOADED_AT_ONCE = 1000
+_LOST = -2
+_BLOCKS_MOST = 50_000  # a save that leaves more drops those that are stored and no edge
+_EVERY_ID = (0, 2**64 - 1)
+_CHOSEN_MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,59 +56,31 @@ class Loaded:
     holes: Sequence[Sequence[tuple[int, int]]]
 
 
-class _Row:
-    def __init__(self, key: str, window_minutes: int) -> None:
-        self.key = key
-        self.window_minutes = window_minutes
-        self.ledger = Ledger(60)
-        self.counted = Ranges()
-        self.unsaved: set[int] = set()
-
-
-class Ledgers:
+class Ledgers(Rows):
     """See above. A row is a dense int, given out again after `remove`."""
 
     def __init__(self, store: LedgerStore | None = None) -> None:
         """Without a store nothing outlives the process."""
+        super().__init__()
         self._store = store
-        self._lock = threading.RLock()
-        self._rows: list[_Row | None] = []
-        self._by_key: dict[str, int] = {}
-
-    def add(self, key: str, window_minutes: int) -> int:
-        """The row of a ledger (`Objective.ledger_key`), empty until `load`, that keeps at least `window_minutes`.
-
-        A key that is known keeps its row and its minutes; when its window grows, call `load` again.
-        """
-        with self._lock:
-            row = self._by_key.get(key)
-            if row is not None:
-                self._of(row).window_minutes = window_minutes
-                return row
-            row = next((i for i, one in enumerate(self._rows) if one is None), len(self._rows))
-            if row == len(self._rows):
-                self._rows.append(None)
-            self._rows[row] = _Row(key, window_minutes)
-            self._by_key[key] = row
-            return row
-
-    def remove(self, row: int) -> None:
-        """Forget a row; what is stored stays. `save` first, or what is not saved yet is lost."""
-        with self._lock:
-            self._by_key.pop(self._of(row).key)
-            self._rows[row] = None
-
-    def row_of(self, key: str) -> int | None:
-        """The row of a key, None when it was not added."""
-        with self._lock:
-            return self._by_key.get(key)
+        self._saving = threading.Lock()
+        self._lost: set[int] = set()
+        self._version, self._finished = 0, -1
+        self._stored_finished = 0
 
     def advance(self, now_minute: int) -> None:
         """Tell the running minute; to be called at the begin of each tick, before anything is written.
 
-        When the clock was set back far enough that minutes have left the memory for ones that lie in the future now,
-        they are read again from the store. Raises Unavailable when that is needed and fails.
+        When the clock was set back by more than an hour, everything is read again from the store: minutes had left the
+        memory for ones that lie in the future now. Raises Unavailable when that is needed and fails.
         """
+        with self._lock:
+            self._now = now_minute
+            hour = now_minute // 60
+            if hour >= self._matrix.head - 1 or self._store is None:
+                self._move_on(hour)
+                return
+        self._go_back(hour)
 
     def write(self, row: int, slots: Slots) -> Bools:
         """`write_many` for one row. Returns bool[m]."""
@@ -103,239 +91,309 @@ class Ledgers:
     def write_many(self, rows: Ints, first_minute: int, good: Floats, total: Floats, present: Bools) -> Bools:
         """Set m consecutive minutes of k rows (no row twice); all of them are counted then, where `present` with data.
 
-        `good`, `total` float64[k, m] (read where present; 0 ≤ good ≤ total, finite) and `present` bool[k, m]. Returns
-        bool[k, m]: what differs from before; a minute without data that was never counted does not.
+        `good`, `total` float64[k, m] (read where present; 0 ≤ good ≤ total, finite: else there are no data) and
+        `present` bool[k, m]. Returns bool[k, m]: what differs from before; a minute without data that was never counted
+        does not. Minutes before a row's window are left alone.
 
         A minute with data that is older than a day may have to be read from the store before it can be replaced;
         raises Unavailable when the store does not answer, and nothing has changed then.
         """
         changed = np.zeros(present.shape, np.bool_)
         end = first_minute + present.shape[1]
-        with self._lock:
-            for i, row in enumerate(rows.tolist()):
-                one = self._of(row)
-                cells = np.where(present[i], good[i], 0.0), np.where(present[i], total[i], 0.0), present[i]
-                changed[i] = one.ledger.write(Slots(first_minute, *cells))
-                one.unsaved.update((np.flatnonzero(changed[i]) + first_minute).tolist())
-                one.counted.add(first_minute, end)
-                if end > first_minute:
-                    one.unsaved.add(first_minute)
-        return changed
-
-    def counts(self, rows: Ints, starts: Ints, ends: Ints) -> Floats:
-        """Good, total and minutes with data of n windows, float64[3, n]. Never reads the store.
-
-        Window i is of row `rows[i]`, from minute `starts[i]` to before `ends[i]`.
-
-        An edge more than a day back is exact at full hours, and where `watch` or `fetch_edges` provided for it; any
-        other is taken to the full hour outside the window. What lies before the window of `add` counts nothing.
-        """
-        with self._lock:
-            found = np.zeros((3, len(rows)))
-            for row in np.unique(rows).tolist():
-                at = np.flatnonzero(rows == row)
-                found[:, at] = self._of(row).ledger.counts_of(starts[at], ends[at])
-            return found
+        if not changed.size:
+            return changed
+        present = np.ascontiguousarray(present & np.isfinite(good) & np.isfinite(total))
+        good, total = np.ascontiguousarray(good, np.float64), np.ascontiguousarray(total, np.float64)
+        rows = np.ascontiguousarray(rows, np.int64)
+        while True:
+            with self._lock:
+                self._check(rows)
+                self._move_on((end - 1) // 60)
+                slots, missing = self._slots(rows, first_minute // 60, (end - 1) // 60 + 1)
+                if not len(missing):
+                    m, b = self._matrix, self._blocks
+                    kernels.write(
+                        rows, first_minute, good, total, present, m.head, m.cells, m.marks, m.sums, m.tally,
+                        m.bits, m.places, slots, b.cells, b.marks, changed,
+                    )  # fmt: skip
+                    return changed
+            self._fetch(missing)
 
     def minutes(self, row: int, start: int, end: int) -> Slots:
-        """A copy of the minutes from `start` to before `end`, exactly as many.
+        """`minutes_many` of one row."""
+        good, total, present = self.minutes_many(np.array([row]), start, end)
+        return Slots(start, good[0], total[0], present[0])
+
+    def minutes_many(self, rows: Ints, start: int, end: int) -> tuple[Floats, Floats, Bools]:
+        """Good and total float64[k, m] and present bool[k, m] of the minutes from `start` to before `end` of k rows.
 
         Minutes older than a day are read from the store, so it is for pages and background work. Raises Unavailable.
         """
-        size = max(0, end - start)
-        good, total, present = np.zeros(size), np.zeros(size), np.zeros(size, np.bool_)
-        with self._lock:
-            known = self._of(row).ledger.slots(start, start + size)
-        place = slice(known.first - start, known.end - start)
-        if len(known.total):
-            good[place], total[place], present[place] = known.good, known.total, known.present
-        return Slots(start, good, total, present)
+        rows = np.asarray(rows, np.int64)
+        first, last = start // 60, -(-max(start, end) // 60)
+        while True:
+            with self._lock:
+                head = self._matrix.head
+                numbers = self._ids[rows]
+            old = min(last, head - kernels.RECENT_HOURS + 2)  # one hour more, it may leave the ring meanwhile
+            cells = np.zeros((len(rows), max(last - first, 0), 60, 2))
+            marks = np.zeros(cells.shape[:2], np.uint64)
+            if self._store is not None and first < old and len(rows):
+                stored = self._store.blocks(_stretch(numbers, first, old))
+                order = np.argsort(numbers)
+                at = np.minimum(np.searchsorted(numbers[order], stored.head["ledger"]), len(rows) - 1)
+                known = np.flatnonzero(numbers[order][at] == stored.head["ledger"])
+                place = order[at[known]], stored.head["hour"][known].astype(np.int64) - first
+                cells[place], marks[place] = stored.cells[known], stored.head["present"][known]
+            with self._lock:
+                if self._matrix.head != head:
+                    continue
+                self._overlay(rows, first, last, cells, marks)
+                break
+        bits = (marks[:, :, None] >> np.arange(60, dtype=np.uint64)) & np.uint64(1)
+        span = slice(start - first * 60, max(start, end) - first * 60)
+        flat = cells.reshape(len(rows), -1, 2)[:, span]
+        return flat[:, :, 0].copy(), flat[:, :, 1].copy(), bits.reshape(len(rows), -1)[:, span] > 0
 
-    def last_with(self, rows: Ints, before_minute: int, *, events: bool = False) -> Ints:
-        """The last minute before `before_minute` with data, or (`events`) with a total above 0: int64[n], -1 none.
+    def first_stored(self, row: int, start: int) -> int:
+        """`first_with` for one row, as far back as anything is stored; -1 none.
 
-        Beyond the last day and for `events`, to the hour: the last minute of that hour.
+        Reads the store, so it is for pages and background work. Raises Unavailable.
         """
         with self._lock:
-            found = [self._of(row).ledger.last_with(before_minute, events=events) for row in rows.tolist()]
-        return np.array([-1 if one is None else one for one in found], np.int64)
-
-    def first_with(self, rows: Ints, starts: Ints) -> Ints:
-        """The first minute from `starts[i]` on with data: int64[n], -1 none."""
-        with self._lock:
-            pairs = zip(rows.tolist(), starts.tolist(), strict=True)
-            found = [self._of(row).ledger.first_with_data(start) for row, start in pairs]
-        return np.array([-1 if one is None else one for one in found], np.int64)
-
-    def watch(self, rows: Ints, minutes: Ints) -> None:
-        """Keep windows of `minutes[i]` that end now exact for `rows[i]`, beside the one of `add`.
-
-        `fetch_edges` provides for it; what was watched for these rows before is not any more.
-        """
+            number, base = self._of(row).number, int(self._matrix.places[row, 2])
+        if self._store is not None and start < base * 60:
+            head = self._store.hours(Stretch(number, number, start // 60, base, (number,)))
+            hours = np.sort(head["hour"][head["present"] > 0])
+            if len(hours):
+                minutes = self.minutes(row, start, (int(hours[0]) + 1) * 60).present
+                if minutes.any():
+                    return start + int(minutes.argmax())
+        return int(self.first_with(np.array([row]), np.array([start]))[0])
 
     def load(self, rows: Ints, now_minute: int) -> Loaded:
         """Read what is stored of these rows, all in one go. What was written since they were added stays.
 
-        Raises Unavailable; nothing has changed then.
+        Raises Unavailable; what was read until then is kept, and the rows may be loaded again.
         """
+        rows = np.asarray(rows, np.int64)
         with self._lock:
-            stored = [self._read(self._of(row)) for row in rows.tolist()]
-            holes = []
-            for row, found in zip(rows.tolist(), stored, strict=True):
-                one = self._of(row)
-                _merge(one, found)
-                holes.append(one.counted.holes(now_minute + 1 - one.window_minutes, now_minute + 1))
-        first = [int(one.minutes[0]) if len(one.minutes) else -1 for one in stored]
-        last = [int(one.minutes[-1]) if len(one.minutes) else -1 for one in stored]
-        return Loaded(np.array(first, np.int64), np.array(last, np.int64), holes)
-
-    def save(self, computed_ms: int) -> int:
-        """Store what changed since the last time; returns how many minutes.
-
-        Raises Unavailable; they stay to be saved then.
-        """
-        with self._lock:
-            rows = [_unsaved(one) for one in self._rows if one is not None and one.unsaved]
+            self._check(rows)
+            self._now = max(self._now, now_minute)
+            self._move_on(now_minute // 60)
+            windows = [self._of(row).window_minutes for row in rows.tolist()]
+        first, last = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
+        holes: list[list[tuple[int, int]]] = [[] for _ in rows]
+        self._know_versions()
+        order = np.argsort(self._ids[rows])
+        for begin in range(0, len(rows), _LOADED_AT_ONCE):
+            batch = order[begin : begin + _LOADED_AT_ONCE]
+            with self._lock:
+                staged = self._stage(rows[batch])
             if self._store is not None:
-                self._store.write(rows, computed_ms)
-            for one in self._rows:
-                if one is not None:
-                    one.unsaved.clear()
-        return sum(len(one.minutes) for one in rows)
+                staged.read(self._store)
+            with self._lock:
+                late = self._put(staged, rows[batch])
+            self._write_again(late)
+            for index, at in enumerate(batch.tolist()):
+                known = staged.known(index, now_minute + 1 - windows[at], now_minute + 1)
+                first[at], last[at], holes[at] = known
+        return Loaded(first, last, holes)
+
+    def save(self, computed_ms: int, *, everything: bool = True) -> int:
+        """Store what changed since the last time; returns how many minutes. Rows that `load` did not succeed for wait.
+
+        Without `everything` the running minute is left for later: it will change again. Raises Unavailable; what could
+        not be stored stays to be saved then.
+        """
+        if self._store is None:
+            return 0
+        self._know_versions()
+        count = 0
+        with self._saving:
+            while True:
+                with self._lock:
+                    rows = np.array(
+                        [i for i, one in enumerate(self._rows) if one and one.is_loaded], np.int64
+                    )
+                    self._version = max(computed_ms, self._version + 1)
+                    finished = self._finish(rows)
+                    before = 2**62 if everything else self._now
+                    part = take(
+                        self._matrix, self._blocks, self._ids, rows,
+                        finished=finished, before_minute=before, version=self._version,
+                    )  # fmt: skip
+                    serials = self._serials[part.keys >> 32]
+                    names = {
+                        int(self._ids[row]): self._of(row).key for row in np.unique(part.keys >> 32).tolist()
+                    }
+                if not len(part.keys):
+                    self._stored_finished = finished
+                    return count
+                self._store.name(names)
+                self._store.write_hours(part.hours)
+                self._store.write_minutes(part.minutes)
+                with self._lock:
+                    tick_off(self._matrix, self._blocks, part, self._serials[part.keys >> 32] == serials)
+                    if len(self._blocks.keys) > _BLOCKS_MOST:
+                        self._evict(self._edges.keys(max(self._now, 0)))
+                count += part.count
 
     def fetch_edges(self, now_minute: int) -> int:
         """Read the minutes at the far edges of all windows in use for the next hour, where they are not in memory yet.
 
         For a background thread, every few minutes; returns how many hours were read. Raises Unavailable.
         """
-        del now_minute
-        return 0
-
-    @property
-    def memory_bytes(self) -> int:
-        """What the ledgers hold."""
         with self._lock:
-            return sum(48 * (one.ledger.end - one.ledger.first) for one in self._rows if one is not None)
-
-    def _of(self, row: int) -> _Row:
-        found = self._rows[row]
-        if found is None:
-            raise KeyError(f"row {row} of the ledgers was removed")
-        return found
-
-    def _read(self, one: _Row) -> LedgerRows:
-        if self._store is None:
-            return LedgerRows(one.key, np.empty(0, np.int64), np.empty(0), np.empty(0))
-        return self._store.read(one.key, 0)
-
-
-def _merge(one: _Row, stored: LedgerRows) -> None:
-    fresh = [
-        minute for minute in one.unsaved if one.ledger.first <= minute < one.ledger.end
-    ]  # newer than what is stored
-    kept = {minute: one.ledger.slots(minute, minute + 1) for minute in fresh}
-    edges = np.flatnonzero(np.diff(stored.minutes) != 1) + 1
-    for at in np.split(np.arange(len(stored.minutes)), edges):
-        if len(at) == 0:
-            continue
-        known = ~np.isnan(stored.total[at])
-        good, total = np.where(known, stored.good[at], 0.0), np.where(known, stored.total[at], 0.0)
-        first = int(stored.minutes[at[0]])
-        one.ledger.write(Slots(first, good, total, known))
-        one.counted.add(first, first + len(at))
-    for slots in kept.values():
-        one.ledger.write(slots)
-
-
-def _unsaved(one: _Row) -> LedgerRows:
-    chosen = np.array(sorted(one.unsaved), np.int64)
-    slots = one.ledger.slots(int(chosen[0]), int(chosen[-1]) + 1)
-    at = chosen - slots.first
-    return LedgerRows(one.key, chosen, slots.good[at], np.where(slots.present[at], slots.total[at], np.nan))
-
-
-class Slices:
-    """Events per slice of 5 s of the last minutes, row by row; the rows are those of `Ledgers`.
-
-    Slice i covers the left-open stretch (i, i + 1] × 5 s since 1970. Only the last `kept` slices before the newest one
-    written are there.
-    """
-
-    def __init__(self, kept: int = 144) -> None:
-        self._kept = kept
-        self._lock = threading.RLock()
-        self._end = 0
-        self._good = np.zeros((0, kept))
-        self._total = np.zeros((0, kept))
-        self._present = np.zeros((0, kept), np.bool_)
-
-    def write_many(self, rows: Ints, first_slice: int, good: Floats, total: Floats, present: Bools) -> None:
-        """Set m consecutive slices of k rows, as `Ledgers.write_many`."""
+            wanted = self._edges.keys(now_minute)
+            rows, hours = wanted >> 32, wanted & 0xFFFFFFFF
+            is_old = (hours < self._matrix.recent) & (self._matrix.bits_of(rows, hours) > 0)
+            missing = wanted[is_old & (self._blocks.find(wanted) < 0) & ~self._is_lost(wanted)]
+        if len(missing) and self._store is not None:
+            self._fetch(missing)
         with self._lock:
-            if not len(rows) or not present.shape[1]:
+            self._evict(wanted)
+        return len(missing)
+
+    def upkeep(self, now_minute: int) -> None:
+        """What a background thread does every few minutes: `fetch_edges`, and tidying of the store.
+
+        Raises Unavailable.
+        """
+        self.fetch_edges(now_minute)
+        if self._store is not None:
+            with self._lock:
+                longest = max((one.window_minutes for one in self._rows if one), default=0)
+                finished = self._stored_finished
+            self._store.tidy(finished, now_minute, longest)
+
+    def _is_lost(self, keys: Ints) -> Bools:
+        return np.isin(keys, np.array(sorted(self._lost), np.int64))
+
+    def _go_back(self, hour: int) -> None:
+        with self._lock:
+            rows = np.array([i for i, one in enumerate(self._rows) if one], np.int64)
+            order = np.argsort(self._ids[rows])
+            batches = [
+                rows[order[begin : begin + _LOADED_AT_ONCE]] for begin in range(0, len(rows), _LOADED_AT_ONCE)
+            ]
+            staged = [self._stage(batch, hour) for batch in batches]
+        for one in staged:
+            assert self._store is not None
+            one.read(self._store)
+        with self._lock:
+            matrix = self._matrix
+            if hour >= matrix.head - 1:
                 return
-            self._grow(int(rows.max()) + 1)
-            self._advance(first_slice + present.shape[1])
-            slices = np.arange(first_slice, first_slice + present.shape[1])
-            kept = slices >= self._end - self._kept
-            place = np.ix_(rows, slices[kept] % self._kept)
-            here = present[:, kept]
-            self._good[place] = np.where(here, good[:, kept], 0.0)
-            self._total[place] = np.where(here, total[:, kept], 0.0)
-            self._present[place] = here
+            self._spill_unsaved(rows)
+            self._blocks.keep((self._blocks.keys & 0xFFFFFFFF) <= hour)
+            matrix.clear(hour)
+            late = [self._put(one, batch) for one, batch in zip(staged, batches, strict=True)]
+        for waiting in late:
+            self._write_again(waiting)
 
-    def counts(self, rows: Ints, starts: Ints, ends: Ints) -> Floats:
-        """Good, total and slices with data of n windows, float64[3, n], as `Ledgers.counts`."""
-        found = np.zeros((3, len(rows)))
+    def _stage(self, rows: Ints, head: int | None = None) -> Staged:
+        sizes = self._matrix.places[rows, 1]
+        return Staged(self._ids[rows], sizes, self._matrix.head if head is None else head)
+
+    def _put(self, staged: Staged, rows: Ints) -> list[_Waiting]:
+        """Put what was read in its place, and what is unsaved of the ring on top of it; the lock is held.
+
+        Returns what else is unsaved of these rows: it has to be written again without the lock.
+        """
+        matrix, blocks = self._matrix, self._blocks
+        is_there = np.array([self._rows[row] is not None for row in rows.tolist()], np.bool_)
+        is_there &= (self._ids[rows] == staged.ids) & (staged.head == matrix.head)
+        rows = np.where(is_there, rows, -1)
+        self._spill_unsaved(rows[is_there])
+        is_ours = np.isin(blocks.keys >> 32, rows[is_there])
+        slots = blocks.slots[is_ours & (blocks.marks[UNSAVED, blocks.slots] > 0)]
+        keys = blocks.keys[is_ours & (blocks.marks[UNSAVED, blocks.slots] > 0)]
+        waiting = list(zip(keys.tolist(), blocks.cells[slots], blocks.marks[:, slots].T, strict=True))
+        blocks.keep(~is_ours)
+        for index, row in enumerate(rows.tolist()):
+            if row >= 0:
+                staged.put(index, row, matrix)
+                self._of(row).is_loaded = True
+        staged.put_recent(rows, matrix)
+        self._write_again([one for one in waiting if one[0] & 0xFFFFFFFF >= matrix.recent])
+        return [one for one in waiting if one[0] & 0xFFFFFFFF < matrix.recent]
+
+    def _write_again(self, waiting: Sequence[_Waiting]) -> None:
+        for key, cells, marks in waiting:
+            bits = (marks[:, None] >> np.arange(60, dtype=np.uint64)) & np.uint64(1)
+            minutes = np.flatnonzero(bits[UNSAVED])
+            for run in np.split(minutes, np.flatnonzero(np.diff(minutes) != 1) + 1):
+                first = (key & 0xFFFFFFFF) * 60 + int(run[0])
+                slots = Slots(first, cells[run, 0], cells[run, 1], bits[PRESENT, run] > 0)
+                self.write(key >> 32, slots)
+
+    def _slots(self, rows: Ints, first: int, end: int) -> tuple[npt.NDArray[np.int32], Ints]:
+        """Where the hours from `first` to before `end` are: int32[k, h] as `kernels.write` wants it, and the keys of
+        those whose minutes have to be fetched first.
+        """
+        slots = np.full((len(rows), end - first), -1, np.int32)
+        hours = np.arange(first, min(end, self._matrix.recent))
+        if not len(hours):
+            return slots, np.zeros(0, np.int64)
+        keys = key_of(rows[:, None], hours)
+        found = self._blocks.find(keys)
+        is_there = hours >= self._matrix.places[rows, 2][:, None]
+        missing = keys[(found < 0) & is_there]
+        if len(missing):
+            bits = self._matrix.bits_of(missing >> 32, missing & 0xFFFFFFFF)
+            is_lost = self._is_lost(missing)
+            missing, bits = missing[~is_lost], bits[~is_lost]
+            self._blocks.add(np.sort(missing[bits == 0]))
+            missing = missing[bits > 0]
+            found = self._blocks.find(keys)
+        slots[:, : len(hours)] = np.where((found < 0) & is_there, _LOST, found)
+        return slots, missing
+
+    def _fetch(self, keys: Ints) -> None:
+        """Read hours that are stored and put them beside the others; what is not there is lost."""
+        hours = keys & 0xFFFFFFFF
+        apart = np.unique(hours)
+        for part in np.split(apart, np.flatnonzero(np.diff(apart) > 1) + 1):
+            self._fetch_stretch(keys[(hours >= part[0]) & (hours <= part[-1])])
+
+    def _fetch_stretch(self, keys: Ints) -> None:
+        assert self._store is not None
+        rows, hours = keys >> 32, keys & 0xFFFFFFFF
         with self._lock:
-            self._grow(int(rows.max(initial=-1)) + 1)
-            slices = np.arange(self._end - self._kept, self._end)
-            place = slices % self._kept
-            inside = (slices >= starts[:, None]) & (slices < ends[:, None])
-            for i, matrix in enumerate((self._good, self._total, self._present)):
-                found[i] = np.where(inside, matrix[rows[:, None], place], 0.0).sum(axis=1)
-        return found
-
-    def last_with(self, rows: Ints, before_slice: int, *, events: bool = False) -> Ints:
-        """The last slice before `before_slice` with data, or (`events`) with a total above 0: int64[n], -1 none."""
+            numbers, serials = self._ids[rows], self._serials[rows]
+        stored = self._store.blocks(_stretch(np.unique(numbers), int(hours.min()), int(hours.max()) + 1))
         with self._lock:
-            self._grow(int(rows.max(initial=-1)) + 1)
-            slices = np.arange(self._end - self._kept, self._end)
-            slices = slices[slices < before_slice]
-            matrix = (self._total > 0) if events else self._present
-            found = matrix[rows[:, None], slices % self._kept]
-            last: Ints = np.where(found, slices, -1).max(axis=1, initial=-1)
-            return last
+            is_same = (self._serials[rows] == serials) & (serials > 0)
+            found = lookup(stored.head, numbers, hours.astype(np.uint32))
+            is_lost = (found < 0) | ~stored.is_whole[found] if len(stored.head) else found < 0
+            self._lost.update(keys[is_same & is_lost].tolist())
+            fresh = is_same & ~is_lost & (self._blocks.find(keys) < 0) & (hours < self._matrix.recent)
+            order = np.argsort(keys[fresh])
+            slots = self._blocks.add(keys[fresh][order])
+            at = found[fresh][order]
+            self._blocks.cells[slots] = stored.cells[at]
+            self._blocks.marks[COUNTED, slots] = stored.head["counted"][at]
+            self._blocks.marks[PRESENT, slots] = stored.head["present"][at]
 
-    def advance(self, now_slice: int) -> None:
-        """Tell the running slice, at the begin of each tick: later ones, from before the clock was set back, go."""
-        with self._lock:
-            if now_slice + 1 < self._end:
-                gone = np.arange(max(now_slice + 1, self._end - self._kept), self._end) % self._kept
-                self._good[:, gone], self._total[:, gone], self._present[:, gone] = 0.0, 0.0, False
-                self._end = now_slice + 1
+    def _finish(self, rows: Ints) -> int:
+        """The hour before which all are finished, and mark what has to be stored of those that just are."""
+        matrix = self._matrix
+        finished = max(self._finished, (max(self._now, matrix.recent * 60) - _FINAL_MINUTES) // 60)
+        finish(matrix, rows, max(self._finished, 0), finished)
+        self._finished = finished
+        return finished
 
-    def forget(self, row: int) -> None:
-        """Empty a row, before it is given to another objective."""
-        with self._lock:
-            if row < len(self._present):
-                self._present[row], self._good[row], self._total[row] = False, 0.0, 0.0
+    def _know_versions(self) -> None:
+        """Go on with the versions of the store: the newest counts, also when the clock was set back before a start."""
+        if self._version == 0 and self._store is not None:
+            version, finished = self._store.newest()
+            with self._lock:
+                self._version, self._finished = max(self._version, version), max(self._finished, finished)
 
-    @property
-    def memory_bytes(self) -> int:
-        """What the matrices hold."""
-        return int(self._good.nbytes + self._total.nbytes + self._present.nbytes)
 
-    def _grow(self, size: int) -> None:
-        missing = size - len(self._present)
-        if missing > 0:
-            added = np.zeros((max(missing, len(self._present) // 4), self._kept))
-            self._good, self._total = np.vstack((self._good, added)), np.vstack((self._total, added))
-            self._present = np.vstack((self._present, added > 0))
-
-    def _advance(self, end: int) -> None:
-        if end <= self._end:
-            return
-        fresh = np.arange(max(self._end, end - self._kept), end) % self._kept
-        self._good[:, fresh], self._total[:, fresh], self._present[:, fresh] = 0.0, 0.0, False
-        self._end = end
+def _stretch(numbers: npt.NDArray[np.uint64], first: int, end: int) -> Stretch:
+    """What to read for some ledgers: one by one when they are few."""
+    if len(numbers) <= _CHOSEN_MOST:
+        return Stretch(int(numbers.min()), int(numbers.max()), first, end, tuple(numbers.tolist()))
+    return Stretch(*_EVERY_ID, first, end)
