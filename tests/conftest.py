@@ -16,8 +16,8 @@ from setpoint.telemetry.journal import Journal
 from tests.postgresql import PostgresqlServer
 
 _TABLES = (
-    "series", "spans", "logs", "ledger_keys", "ledger_hours", "ledger_minutes", "blocks", "flushes", "exemplars", "histograms",
-    "metadata", "rollups", "blocks_staged", "series_unused",
+    "series", "spans", "logs", "ledger_keys", "ledger_hours", "ledger_minutes", "blocks", "flushes", "exemplars",
+    "histograms", "metadata", "rollups", "blocks_staged", "series_unused",
 )  # fmt: skip
 
 

@@ -82,6 +82,14 @@ class Machine(RuleBasedStateMachine):
             cell = (good, 50 - good) if index != good % 4 else None
             naive.update(dict.fromkeys(range(first, first + shape[1]), cell))
 
+    @rule(index=st.integers(0, 2), good=st.integers(1, 9), gaps=st.integers(2, 50))
+    def history(self, index: int, good: int, gaps: int) -> None:
+        """The whole window is counted, as when an objective is new."""
+        window = _WINDOWS[index]
+        cells: list[Cell] = [None if i % gaps == 0 else (good, i % 7) for i in range(window)]
+        self.ledgers.write(int(self.rows[index]), slots(self.now + 1 - window, cells))
+        self.naive[index].update(zip(range(self.now + 1 - window, self.now + 1), cells, strict=True))
+
     @rule(minutes=st.one_of(st.integers(1, 70), st.integers(1, 3000)))
     def wait(self, minutes: int) -> None:
         self.now += minutes
@@ -120,7 +128,7 @@ class Machine(RuleBasedStateMachine):
         self.open()
 
     @precondition(lambda self: self.store is not None and not self.doubtful)
-    @rule(index=st.integers(0, 2), back=st.integers(0, 1300), cells=_CELLS)
+    @rule(index=st.integers(0, 2), back=st.integers(0, 4300), cells=_CELLS)
     def load_over_unsaved(self, index: int, back: int, cells: list[Cell]) -> None:
         self.save()
         self.write(index, back, cells)
@@ -188,7 +196,7 @@ class Machine(RuleBasedStateMachine):
 
 
 _STEPS = settings(
-    max_examples=40,
+    max_examples=30,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),

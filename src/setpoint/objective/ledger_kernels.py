@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0912, PLR0915, PLR0917 - kernels take flat arrays, and numba has no keyword arguments to speak of
+# ruff: noqa: PLR0912, PLR0917 - kernels take flat arrays, and numba has no keyword arguments to speak of
 """The compiled loops of `ledgers`: write minutes, count windows, move on with time, search.
 
 The arrays are described in `ledger_matrix`, which owns them. Everything here runs under the lock of `Ledgers`.
@@ -31,6 +31,49 @@ _COUNTED_ONCE = 60  # the bit of an hour's `bits` that says that some minute of 
 
 
 @compiled
+def _set_hour(
+    cells: _Floats,
+    good: _Floats,
+    total: _Floats,
+    present: _Bools,
+    minute: int,
+    has_data: np.uint64,
+    counted: np.uint64,
+    changed: _Bools,
+) -> tuple[float, float, np.uint64, np.uint64, np.uint64]:
+    """Set consecutive minutes of one hour, from `minute` on. Returns by how much good and total grew, the bits with
+    data, the bits set, and of those the ones that have to be saved.
+    """
+    one, none = np.uint64(1), np.uint64(0)
+    more_good, more_total, touched, written = 0.0, 0.0, none, none
+    for i in range(len(present)):
+        bit = one << np.uint64(minute + i)
+        new_good, new_total = 0.0, 0.0
+        if present[i]:
+            new_good, new_total = good[i], total[i]
+        old_good, old_total = cells[minute + i, 0], cells[minute + i, 1]
+        had_data = (has_data & bit) != none
+        if had_data != present[i] or old_good != new_good or old_total != new_total:
+            changed[i] = True
+            cells[minute + i, 0], cells[minute + i, 1] = new_good, new_total
+            more_good += new_good - old_good
+            more_total += new_total - old_total
+            has_data = (has_data | bit) if present[i] else (has_data & ~bit)
+            touched |= bit
+        elif (counted & bit) == none:
+            touched |= bit
+        written |= bit
+    return more_good, more_total, has_data, written, touched
+
+
+@compiled
+def _add_up(sums: _Floats, tally: _Small, place: int, good: float, total: float, minutes: int) -> None:
+    sums[place, 0] += good
+    sums[place, 1] += total
+    tally[place] += minutes
+
+
+@compiled
 def write(
     rows: _Ints,
     first: int,
@@ -50,83 +93,55 @@ def write(
     changed: _Bools,
 ) -> None:
     """Set minutes of k rows. `slots` int32[k, h] are the blocks of the h hours from first // 60 on: -1 for the ring, -2
-    where the minutes cannot be changed any more.
-
-    `marks` uint64[3, n, 27] and `block_marks` uint64[4, b] hold bits per minute: counted, unsaved, touched since a save
-    began, and for blocks those with data.
+    where the minutes cannot be changed any more. `block_marks` uint64[4, b] are as `marks`, and the bits with data.
     """
-    one, none = np.uint64(1), np.uint64(0)
+    once = np.uint64(1) << np.uint64(_COUNTED_ONCE)
     width = present.shape[1]
     for i in range(len(rows)):
         row = rows[i]
         offset, size, base = places[row, 0], places[row, 1], places[row, 2]
-        more_good, more_total, more_minutes = 0.0, 0.0, 0
+        good_up, total_up, minutes_up = 0.0, 0.0, 0
         m = max(0, base * 60 - first)
         while m < width:
             hour = (first + m) // 60
             end = min(width, (hour + 1) * 60 - first)
             slot = slots[i, hour - first // 60]
-            after = offset + (hour + 1) % size
-            if slot == _LOST:
-                m = end
-                sums[after, 0] += more_good
-                sums[after, 1] += more_total
-                tally[after] += more_minutes
-                continue
-            at_hour = hour % _RECENT
-            place = offset + hour % size
-            has_data = bits[place]
-            touched, counted = none, none
-            while m < end:
-                minute = (first + m) % 60
-                bit = one << np.uint64(minute)
-                new_good, new_total = 0.0, 0.0
-                if present[i, m]:
-                    new_good, new_total = good[i, m], total[i, m]
+            if slot != _LOST:
+                at = hour % _RECENT
+                had = bits[offset + hour % size] & ~once
+                known = marks[0, row, at] if slot < 0 else block_marks[0, slot]
+                target = cells[row, at] if slot < 0 else block_cells[slot]
+                more_good, more_total, has, written, touched = _set_hour(
+                    target, good[i, m:end], total[i, m:end], present[i, m:end], (first + m) % 60, had, known,
+                    changed[i, m:end],
+                )  # fmt: skip
+                bits[offset + hour % size] = has | once
                 if slot < 0:
-                    cell = at_hour * 60 + minute
-                    old_good, old_total = cells[row, cell, 0], cells[row, cell, 1]
-                    cells[row, cell, 0], cells[row, cell, 1] = new_good, new_total
-                    was_counted = marks[0, row, at_hour] & bit
+                    marks[0, row, at] |= written
+                    marks[1, row, at] |= touched
+                    marks[2, row, at] |= touched
                 else:
-                    old_good, old_total = block_cells[slot, minute, 0], block_cells[slot, minute, 1]
-                    block_cells[slot, minute, 0], block_cells[slot, minute, 1] = new_good, new_total
-                    was_counted = block_marks[0, slot] & bit
-                had_data = (has_data & bit) != none
-                is_changed = had_data != present[i, m] or old_good != new_good or old_total != new_total
-                if is_changed:
-                    changed[i, m] = True
-                    more_good += new_good - old_good
-                    more_total += new_total - old_total
-                    if present[i, m]:
-                        has_data |= bit
-                        more_minutes += 0 if had_data else 1
-                    else:
-                        has_data &= ~bit
-                        more_minutes -= 1 if had_data else 0
-                if is_changed or was_counted == none:
-                    touched |= bit
-                counted |= bit
-                m += 1
-            bits[place] = has_data | (one << np.uint64(_COUNTED_ONCE))
-            if slot < 0:
-                marks[0, row, at_hour] |= counted
-                marks[1, row, at_hour] |= touched
-                marks[2, row, at_hour] |= touched
-            else:
-                block_marks[0, slot] |= counted
-                block_marks[1, slot] |= touched
-                block_marks[2, slot] |= touched
-                block_marks[3, slot] = has_data & ~(one << np.uint64(_COUNTED_ONCE))
-            sums[after, 0] += more_good
-            sums[after, 1] += more_total
-            tally[after] += more_minutes
-        if more_minutes != 0 or more_good != 0.0 or more_total != 0.0:
+                    block_marks[0, slot] |= written
+                    block_marks[1, slot] |= touched
+                    block_marks[2, slot] |= touched
+                    block_marks[3, slot] = has
+                good_up, total_up = good_up + more_good, total_up + more_total
+                minutes_up += _ones(has) - _ones(had)
+            _add_up(sums, tally, offset + (hour + 1) % size, good_up, total_up, minutes_up)
+            m = end
+        if minutes_up != 0 or good_up != 0.0 or total_up != 0.0:
             for hour in range(max(base, (first + width - 1) // 60 + 1), head + 1):
-                after = offset + (hour + 1) % size
-                sums[after, 0] += more_good
-                sums[after, 1] += more_total
-                tally[after] += more_minutes
+                _add_up(sums, tally, offset + (hour + 1) % size, good_up, total_up, minutes_up)
+
+
+@compiled
+def _ones(bits: np.uint64) -> int:
+    found = 0
+    one = np.uint64(1)
+    while bits:
+        found += 1
+        bits &= bits - one
+    return found
 
 
 @compiled
@@ -166,10 +181,9 @@ def count(
             if part and has_data != none:
                 is_known = True
                 if hour > head - _RECENT:
-                    cell = (hour % _RECENT) * 60
-                    for m in range(cell, cell + part):
-                        good += cells[row, m, 0]
-                        total += cells[row, m, 1]
+                    for m in range(part):
+                        good += cells[row, hour % _RECENT, m, 0]
+                        total += cells[row, hour % _RECENT, m, 1]
                 else:
                     key = (row << 32) | hour
                     left, right = 0, len(keys)
@@ -191,10 +205,7 @@ def count(
                             after = offset + (hour + 1) % size
                             good, total, minutes = sums[after, 0], sums[after, 1], float(tally[after])
                 if is_known:
-                    before = has_data & ((one << np.uint64(part)) - one)
-                    while before:
-                        minutes += 1.0
-                        before &= before - one
+                    minutes += _ones(has_data & ((one << np.uint64(part)) - one))
             found[0, i] += sign * good
             found[1, i] += sign * total
             found[2, i] += sign * minutes
@@ -221,9 +232,7 @@ def move_on(
             continue
         for hour in range(fresh, new_head + 1):
             at_hour = hour % _RECENT
-            for m in range(at_hour * 60, at_hour * 60 + 60):
-                cells[row, m, 0] = 0.0
-                cells[row, m, 1] = 0.0
+            cells[row, at_hour] = 0.0
             for k in range(3):
                 marks[k, row, at_hour] = none
         last = offset + (head + 1) % size
@@ -270,9 +279,7 @@ def last_with(
                     minute = 59
                     while minute >= 0:
                         if (seen >> np.uint64(minute)) & one and (
-                            not events
-                            or hour <= head - _RECENT
-                            or cells[row, (hour % _RECENT) * 60 + minute, 1] > 0
+                            not events or hour <= head - _RECENT or cells[row, hour % _RECENT, minute, 1] > 0
                         ):
                             break
                         minute -= 1
@@ -309,7 +316,7 @@ def first_with(rows: _Ints, starts: _Ints, head: int, bits: _Words, places: _Int
 def warm() -> None:
     """Compile the kernels, or load them from numba's cache."""
     rows, hours = np.zeros(1, np.int64), np.ones(1, np.int64)
-    cells, marks = np.zeros((1, _RECENT * 60, 2)), np.zeros((3, 1, _RECENT), np.uint64)
+    cells, marks = np.zeros((1, _RECENT, 60, 2)), np.zeros((3, 1, _RECENT), np.uint64)
     sums, tally, bits = np.zeros((64, 2)), np.zeros(64, np.int32), np.zeros(64, np.uint64)
     places = np.array([[0, 64, 0]])
     slots, blocks = np.full((1, 1), -1, np.int32), np.zeros((1, 60, 2))

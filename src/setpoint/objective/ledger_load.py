@@ -118,8 +118,7 @@ class Staged:
         row = rows[np.searchsorted(self.ids, head["ledger"])]
         at = np.flatnonzero(row >= 0)
         hours = head["hour"][at].astype(np.int64) % RECENT_HOURS
-        cells = matrix.cells.reshape(len(matrix.cells), RECENT_HOURS, 60, 2)
-        cells[row[at], hours] = self.recent.cells[at]
+        matrix.cells[row[at], hours] = self.recent.cells[at]
         matrix.marks[0, row[at], hours] = head["counted"][at]
 
     def known(self, index: int, window_start: int, window_end: int) -> tuple[int, int, list[tuple[int, int]]]:

@@ -1,8 +1,8 @@
 """The ledgers in memory as matrices: minutes of the last day, prefix sums per hour for as long as the windows reach.
 
 `Ledgers` owns one, guards it with its lock and calls the kernels (`ledger_kernels`) on these arrays:
-- `cells` float64[n, 27 × 60, 2]: good and total per minute of the running hour and the 26 before it, as a ring (the
-  cell of a minute is its number modulo 27 × 60); 0 without data.
+- `cells` float64[n, 27, 60, 2]: good and total per minute of the running hour and the 26 before it, as a ring (an hour
+  is at its number modulo 27); 0 without data.
 - `marks` uint64[3, n, 27]: bits per minute of those hours (counted, unsaved, touched since a save began).
 - `sums` float64[a, 2], `tally` int32[a]: good, total and minutes with data of all hours before one, since some begin.
 - `bits` uint64[a]: which minutes of an hour have data; bit 60 tells that any was counted.
@@ -35,7 +35,7 @@ class Matrix:
 
     def __init__(self) -> None:
         self.head = -1
-        self.cells = np.zeros((_ROWS, RECENT_HOURS * 60, 2))
+        self.cells = np.zeros((_ROWS, RECENT_HOURS, 60, 2))
         self.marks = np.zeros((3, _ROWS, RECENT_HOURS), np.uint64)
         self.places = np.zeros((_ROWS, 3), np.int64)
         self.sums = np.zeros((_HOURS, 2))
@@ -109,8 +109,7 @@ class Matrix:
 
     def hour_cells(self, rows: Ints, hour: int) -> npt.NDArray[np.float64]:
         """A copy of an hour of the ring: float64[k, 60, 2]."""
-        at = hour % RECENT_HOURS * 60
-        copied: npt.NDArray[np.float64] = self.cells[rows, at : at + 60]
+        copied: npt.NDArray[np.float64] = self.cells[rows, hour % RECENT_HOURS]
         return copied
 
     @property
