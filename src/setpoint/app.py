@@ -272,6 +272,7 @@ def _make_held_samples(
         signals.writes,
         partial(database.revision, "blocks"),
         housekeeping.kept_from_ms,
+        limit_bytes=settings.telemetry_memory_mb << 20,
         life_s=_SHARED_LIFE_S if settings.telemetry_dsn else _OWN_LIFE_S,
     )
 

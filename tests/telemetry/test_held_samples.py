@@ -53,7 +53,7 @@ def held_of(engine: Engine, database: TelemetryDatabase, **options: Any) -> Held
     return HeldSamples(engine.reader, engine.store.writes, partial(database.revision, "blocks"), **options)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(taken=turns)
 def test_equals_reading_whatever_was_late_flushed_or_evicted(
     telemetry_database: TelemetryDatabase, taken: list[Any]

@@ -23,6 +23,7 @@ from setpoint.telemetry.native_histogram import (
     ResetHint,
     Span,
 )
+from setpoint.telemetry.uncut import UncutColumns
 
 __all__ = [
     "CUSTOM_SCHEMA",
@@ -39,6 +40,7 @@ __all__ = [
     "SelectHistograms",
     "Span",
     "StoredHistograms",
+    "UncutColumns",
     "compile_expression",
     "full_match",
     "predicate",

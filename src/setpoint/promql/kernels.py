@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.promql import group_kernels, number_kernels, sliding_kernels
+from setpoint.promql import group_kernels, number_kernels, sliding_kernels, uncut_kernels
 from setpoint.promql.compensated import add
 from setpoint.promql.compiled import compiled
 
@@ -461,3 +461,4 @@ def warm() -> None:
     group_kernels.warm()
     number_kernels.warm()
     sliding_kernels.warm()
+    uncut_kernels.warm()

@@ -75,8 +75,8 @@ class Plan:
             matchers = [Matcher(matcher.name, matcher.op, matcher.value) for matcher in key]
             budget.check()
             columns[key] = select(matchers, start_ms, end_ms)
-            budget.spend(len(columns[key].timestamps_ms))
-            budget.fetched += len(columns[key].timestamps_ms)
+            budget.spend(columns[key].samples)
+            budget.fetched += columns[key].samples
         return columns
 
 

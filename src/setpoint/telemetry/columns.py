@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.telemetry.held_kernels import put
 from setpoint.telemetry.model import Labels, SampleColumns
 
 __all__ = ["LabelKey", "Piece", "gather", "join", "label_key", "runs"]
@@ -62,11 +63,7 @@ def join(older: SampleColumns, recent: SampleColumns) -> SampleColumns:
     times, values = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.float64)
     next_places = offsets[:-1].copy()
     for part, own_ranks in zip(parts, ranks, strict=True):
-        sizes = np.diff(part.offsets)
-        shifts = next_places[own_ranks] - part.offsets[:-1]
-        places = np.arange(len(part.values)) + np.repeat(shifts, sizes)
-        times[places], values[places] = part.timestamps_ms, part.values
-        next_places[own_ranks] += sizes
+        put(own_ranks, part.offsets, part.timestamps_ms, part.values, next_places, times, values)
     return SampleColumns(labels, offsets, times, values)
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917 - kernels take flat arrays
-"""The compiled loops of `held_samples`: a range cut out of columns, and columns put behind others."""
+"""The compiled loops of `held_samples`: a range cut out of columns, columns put behind others, resets of counters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from setpoint.telemetry.compiled import compiled
 
-__all__ = ["append", "bounds", "chosen", "warm"]
+__all__ = ["append", "bounds", "chosen", "put", "resets", "warm"]
 
 
 @compiled
@@ -71,9 +71,43 @@ def append(offsets: Any, times: Any, values: Any, new_offsets: Any, new_times: A
     return out_offsets, out_times, out_values
 
 
+@compiled
+def put(
+    ranks: Any, offsets: Any, times: Any, values: Any, places: Any, out_times: Any, out_values: Any
+) -> Any:
+    """Copy the samples of each series to where those of its rank go, and move that place behind them."""
+    for i in range(len(ranks)):
+        at = places[ranks[i]]
+        for k in range(offsets[i], offsets[i + 1]):
+            out_times[at] = times[k]
+            out_values[at] = values[k]
+            at += 1
+        places[ranks[i]] = at
+
+
+@compiled
+def resets(offsets: Any, values: Any) -> Any:
+    """The positions of values that are below the one before them in their series, and offsets int64[n + 1] of these."""
+    count = 0
+    for i in range(len(offsets) - 1):
+        for k in range(offsets[i] + 1, offsets[i + 1]):
+            count += values[k] < values[k - 1]
+    positions, ends = np.empty(count, np.int64), np.zeros(len(offsets), np.int64)
+    count = 0
+    for i in range(len(offsets) - 1):
+        for k in range(offsets[i] + 1, offsets[i + 1]):
+            if values[k] < values[k - 1]:
+                positions[count] = k
+                count += 1
+        ends[i + 1] = count
+    return positions, ends
+
+
 def warm() -> None:
     """Compile the kernels of this file, or load them from the cache."""
     offsets, times, values = np.array([0, 1], np.int64), np.array([1], np.int64), np.array([1.0])
     firsts, sizes = bounds(offsets, times, 0, 1)
     chosen(firsts, sizes, times, values)
+    resets(offsets, values)
+    put(offsets[:1], offsets, times, values, offsets[:1].copy(), times, values)
     append(offsets, times, values, offsets, times, values)

@@ -26,11 +26,12 @@ from setpoint.telemetry import held_kernels as kernels
 from setpoint.telemetry.columns import join
 from setpoint.telemetry.model import Labels, Matcher, SampleColumns
 from setpoint.telemetry.read import Reader
+from setpoint.telemetry.uncut import Source, UncutColumns
 from setpoint.telemetry.write_log import WriteLog
 
 __all__ = ["HeldSamples", "NotAtHand"]
 
-_LIMIT_BYTES = 128 << 20
+_LIMIT_BYTES = 256 << 20
 _ENTRY_PART = 2
 """Nothing is held that is larger than this part of the limit."""
 
@@ -60,12 +61,17 @@ class _Held:
 
     start_ms: int
     end_ms: int
-    columns: SampleColumns
+    source: Source
     mark: int
     state: Hashable
     age_s: Callable[[], float]
     chosen: dict[bytes, tuple[Labels, ...]] = field(default_factory=dict)
     """The labels that are left without the series that have no sample in a range: the last such choice."""
+
+    @property
+    def columns(self) -> SampleColumns:
+        """All of them."""
+        return self.source.columns
 
     @property
     def size_bytes(self) -> int:
@@ -75,17 +81,13 @@ class _Held:
     def cut(self, start_ms: int, end_ms: int, admit: Admit) -> SampleColumns:
         """The samples with start_ms < t <= end_ms, series without any left out."""
         columns = self.columns
-        if start_ms <= self.start_ms and end_ms >= self.end_ms:
-            admit(len(columns.values))
-            return columns
         firsts, offsets = kernels.bounds(columns.offsets, columns.timestamps_ms, start_ms, end_ms)
         admit(int(offsets[-1]))
-        times, values = kernels.chosen(firsts, offsets, columns.timestamps_ms, columns.values)
         held = offsets[1:] > offsets[:-1]
         if held.all():
-            return SampleColumns(columns.labels, offsets, times, values)
+            return UncutColumns(columns.labels, offsets, self.source, np.arange(len(held)), firsts)
         offsets = np.concatenate((offsets[:1], offsets[1:][held]))
-        return SampleColumns(self._labels(held), offsets, times, values)
+        return UncutColumns(self._labels(held), offsets, self.source, np.flatnonzero(held), firsts[held])
 
     def _labels(self, held: npt.NDArray[np.bool_]) -> tuple[Labels, ...]:
         key = held.tobytes()
@@ -158,9 +160,17 @@ class HeldSamples:
         if at_hand:
             raise NotAtHand(_NOT_AT_HAND)
         self.misses += 1
-        columns = self._reader.select(matchers, start_ms, end_ms, admit=admit)
-        self._keep(key, _Held(start_ms, end_ms, columns, mark, state, stopwatch()))
-        return columns
+        if held is None or len(held.columns.values) > _AT_HAND_SAMPLES:
+            columns = self._reader.select(matchers, start_ms, end_ms, admit=admit)
+            self._keep(key, _Held(start_ms, end_ms, Source(columns), mark, state, stopwatch()))
+            return columns
+        # Somebody goes back in time.
+        more_ms = max((end_ms - start_ms) // _MORE_PART, _MORE_MS)
+        first_ms, last_ms = max(start_ms - more_ms, self._kept_from_ms()), end_ms + more_ms
+        columns = self._reader.select(matchers, first_ms, last_ms)
+        wider = _Held(first_ms, last_ms, Source(columns), mark, state, stopwatch())
+        self._keep(key, wider)
+        return wider.cut(start_ms, end_ms, admit)
 
     def _extended(  # noqa: PLR0917 - a select on its way
         self,
@@ -186,7 +196,7 @@ class HeldSamples:
             fresh = read
         first_ms = max(held.start_ms, start_ms - more_ms)
         whole = _appended(held.cut(first_ms, until_ms, lambda samples: None), fresh)
-        grown = _Held(first_ms, end_ms + more_ms, whole, mark, held.state, held.age_s)
+        grown = _Held(first_ms, end_ms + more_ms, Source(whole), mark, held.state, held.age_s)
         self.hits += 1
         self._keep(key, grown)
         return grown.cut(start_ms, end_ms, admit)

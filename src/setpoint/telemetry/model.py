@@ -61,10 +61,15 @@ class SampleColumns:
     timestamps_ms: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
 
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return int(self.offsets[-1])
+
     @classmethod
     def empty(cls) -> SampleColumns:
         """No series, no samples."""
-        return cls((), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
+        return SampleColumns((), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
 
 
 Select = Callable[[Sequence[Matcher], int, int], SampleColumns]
