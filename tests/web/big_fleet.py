@@ -118,6 +118,10 @@ class BigBook:
         """The columns."""
         return self._overview
 
+    def show(self, overview: Overview) -> None:
+        """From now on these."""
+        self._overview = overview
+
     def statuses(self, names: Collection[str] | None = None) -> list[ObjectiveStatus]:
         """The statuses of these objectives, by name."""
         wanted = set(self._overview.names if names is None else names)

@@ -152,6 +152,7 @@ def test_silence_is_shown_as_silence(kinds: httpx.Client) -> None:
     page = text(kinds.get("/objectives/silent", headers=HTML).text)
     assert "no data no events for 26 min" in page
     assert "last event 26 min ago" in page
+    assert "Bad events – no events in the window" in page
     assert "100 %" not in page.split("Budget over time")[0]
 
 

@@ -48,12 +48,16 @@ def status(
 def _server_line(address: str, facts: dict[str, Any]) -> str:
     parts = [address]
     if "version" in facts:
-        parts.append(f"Setpoint {facts['version']}")
+        parts.append(f"v{facts['version']}")
     if facts.get("started_ms"):
         parts.append(f"up {duration((SystemClock().now_ms() - facts['started_ms']) / 1000)}")
     if facts.get("memory_bytes"):
         parts.append(f"{facts['memory_bytes'] / 2**20:,.0f} MB")
     if facts.get("services") is not None:
         count = len(facts["services"])
-        parts.append(f"{count} service{'' if count == 1 else 's'} sending" if count else "nothing sent yet")
+        parts.append(
+            f"{count} service{'' if count == 1 else 's'} send{'s' if count == 1 else ''}"
+            if count
+            else "nothing sent yet"
+        )
     return " · ".join(parts)

@@ -3,6 +3,8 @@
 "use strict";
 
 (() => {
+  if (location.hash === "#explain") document.getElementById("explain").open = true;
+
   const holder = document.getElementById("chart");
   const ranges = document.getElementById("ranges"); // says which history; follows the page while that grows
   if (!holder || !ranges || !window.uPlot) return;

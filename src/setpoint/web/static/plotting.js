@@ -69,7 +69,7 @@ const plotting = (() => {
 
   // What changed the service is labelled before what was merely noted about it; of equals, the newest.
   function byWeight(a, b) {
-    const weight = (event) => (event.kind in EVENT_COLOUR ? 0 : event.kind === "objective.state" ? 1 : 2);
+    const weight = ({ kind }) => (kind === "objective.state" || kind === "alert.resolved" ? 1 : kind in EVENT_COLOUR ? 0 : 2);
     return weight(a) - weight(b) || b.at_ms - a.at_ms;
   }
 
