@@ -21,6 +21,8 @@ from bench.ingest import Row, cpu_of, memory_of, send_row
 from bench.peers import Peer, peers
 from bench.server import descendants, machine
 
+__all__ = ["kill"]
+
 INTERVAL_MS = 15_000
 QUERY = 'count(count_over_time({__name__=~"bench_.*"}[2h]))'
 
@@ -54,7 +56,7 @@ def _restart(peer: Peer, row: Row, rest_s: float) -> str:
         sent = send_row(peer, row)
         time.sleep(rest_s)
         loaded_mb = memory_of(process) - idle_mb
-        _kill(process)
+        kill(process)
         process = peer.start()
         ready_s = peer.wait_ready(process)
         used_s = cpu_of(process)
@@ -63,7 +65,7 @@ def _restart(peer: Peer, row: Row, rest_s: float) -> str:
         found = _found(peer)
         first_query_s = time.monotonic() - started
     finally:
-        _kill(process)
+        kill(process)
     return (
         f"{peer.name:17} ready after {ready_s:6.2f} s ({used_s:.1f} CPU-s), first query {first_query_s:.2f} s, "
         f"series {found:,} of {row.series:,}, refused {sent.refused:,}, memory per series "
@@ -71,7 +73,7 @@ def _restart(peer: Peer, row: Row, rest_s: float) -> str:
     )
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL to the process and what it started; the parent first, so that it starts nothing again."""
     for number in descendants(process.pid):
         try:
