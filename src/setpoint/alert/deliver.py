@@ -15,7 +15,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from setpoint.alert.from_objective import Target
@@ -38,6 +38,9 @@ _THREADS_MOST = 32
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 300.0
 _REFUSALS_MOST = 5
 _LOOK_S = 1.0
+_LOOK_ANYWAY_MS = 30_000
+"""How often it is looked for events that another server may have written."""
+_SEEN_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class _Line:
     error: str = ""
     due_ms: int = 0
     delivered_ms: int | None = None
-    busy: bool = field(default=False)
+    busy: bool = False
+    idle: bool = False
+    """Nothing is pending, as far as is known."""
 
 
 class Delivery:
@@ -93,6 +98,7 @@ class Delivery:
         self._newest = 0
         self._wake = threading.Event()
         self._is_late = False
+        self._looked_ms = 0
         timeline.subscribe(self._hear)
 
     def newest(self) -> int:
@@ -137,6 +143,7 @@ class Delivery:
                 if not self._is_late:  # once, not every second
                     log.warning("webhooks wait: %s", error.message)
                 self._is_late = True
+                self._rouse()
             except Exception:  # the loop must outlive any fault: nobody would be told any more
                 log.exception("a look at what has to be delivered failed; the next one tries again")
             self._clock.wait(self._wake, _LOOK_S)
@@ -147,20 +154,24 @@ class Delivery:
         self._take_wanted()
         now_ms = self._clock.now_ms()
         started: list[threading.Thread] = []
+        if not 0 <= now_ms - self._looked_ms < _LOOK_ANYWAY_MS:
+            self._looked_ms = now_ms
+            self._rouse()
         with self._guard:
             # The clock may have been set back: nobody waits longer than the longest wait.
             due = [
                 line
                 for line in self._lines.values()
-                if not line.busy and not 0 < line.due_ms - now_ms <= _LONGEST_WAIT_S * 2000
+                if not line.busy and not line.idle and not 0 < line.due_ms - now_ms <= _LONGEST_WAIT_S * 2000
             ]
             room = _THREADS_MOST - sum(line.busy for line in self._lines.values())
         for line in due:
             if len(started) >= room:
                 break
+            line.idle = True  # before it is looked: what comes meanwhile rouses it
             events = self._pending(line)
             if events:
-                line.busy = True
+                line.busy, line.idle = True, False
                 name = f"webhook {line.target.name}"
                 started.append(
                     threading.Thread(target=self._drain, args=(line, events), name=name, daemon=True)
@@ -171,7 +182,13 @@ class Delivery:
 
     def _hear(self, event: Event) -> None:
         if event.kind.startswith("alert."):
+            self._rouse()
             self._wake.set()
+
+    def _rouse(self) -> None:
+        with self._guard:
+            for line in self._lines.values():
+                line.idle = False
 
     def _take_wanted(self) -> None:
         """Make the cursors what the targets are."""
@@ -223,6 +240,8 @@ class Delivery:
                     line.seen = int(row["id"])
             if found or len(rows) < _READ_AT_ONCE:
                 break
+        if not found and line.seen - line.cursor > _SEEN_MOST:  # a start need not look through them again
+            self._advance(line, line.seen)
         return found
 
     def _drain(self, line: _Line, events: list[dict[str, Any]]) -> None:

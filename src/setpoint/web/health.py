@@ -52,6 +52,7 @@ def status(request: Request, parts: Parts) -> Response:
             "housekeeping": parts.housekeeping.status,
             "objectives": {state: counts[state] for state in STATES},
             "readers": live.readers,
+            "webhooks": parts.webhooks.statuses(),
         }
     )
 

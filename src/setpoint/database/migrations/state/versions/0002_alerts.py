@@ -8,6 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    op.create_index("events_by_kind", "events", ["kind", "id"])
     op.create_table(
         "open_alerts",
         sa.Column("objective", sa.Text, nullable=False),
