@@ -1,4 +1,5 @@
-"""Runs test files of both kinds, promtool's unit tests of rules and promqltest's scripts: the heart of `setpoint test`.
+"""Runs test files of all kinds, promtool's unit tests of rules, promqltest's scripts and scenarios of objectives: the
+heart of `setpoint test`.
 
 No server, no database and no real time: a file is read, its series are put into memory, rules and queries are
 evaluated at the instants that it names.
@@ -19,6 +20,7 @@ from setpoint.errors import InvalidInput, Problem
 __all__ = ["RuleFiles", "check_file"]
 
 _COMMAND = re.compile(r"\s*(?:#.*\n\s*)*(?:load(?:_with_nhcb)?|eval\w*|clear)\s")
+_SCENARIO = re.compile(r"^objectives\s*:", re.MULTILINE)
 _YAML = (".yml", ".yaml", ".json")
 
 
@@ -49,6 +51,10 @@ def check_file(file: Path, rules: RuleFiles, only: re.Pattern[str] | None = None
         text = _text(file)
         if file.suffix not in _YAML and _COMMAND.match(text):
             verdict.tests = check_script(text, str(file), only)
+        elif _SCENARIO.search(text):
+            from setpoint.alert.from_objective import check_scenarios  # loads the engine of objectives
+
+            verdict.tests = check_scenarios(str(file), text, file.parent, only)
         else:
             _check_rules(file, text, rules, only, verdict)
     except InvalidInput as error:

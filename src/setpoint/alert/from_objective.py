@@ -1,7 +1,8 @@
-"""What alerts of objectives look like: the changes that are recorded, and where they are sent."""
+"""What alerts of objectives look like: the changes that are recorded, and where they are sent; tests of objectives."""
 
 from setpoint.objective.alerting import AlertChange, OpenAlert
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.model import Objective, Target
+from setpoint.objective.scenario import check_scenarios
 
-__all__ = ["AlertChange", "Objective", "OpenAlert", "Target", "spoken_duration"]
+__all__ = ["AlertChange", "Objective", "OpenAlert", "Target", "check_scenarios", "spoken_duration"]

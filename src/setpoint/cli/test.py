@@ -1,4 +1,4 @@
-"""`setpoint test`: unit tests of rules and queries, run in memory, without a server."""
+"""`setpoint test`: tests of rules, queries and objectives, run in memory, without a server."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ app = typer.Typer(add_completion=False)
 _EPILOG = """[bold]Examples[/]
   setpoint test rules_test.yml
   setpoint test tests/*.yml queries.test --run 'errors|latency'
-  setpoint test rules_test.yml --junit results.xml
+  setpoint test checkout_test.yml --junit results.xml
 
-Takes promtool's unit-test files (YAML) and promqltest scripts; nothing is
-sent or stored. Exit code 8 means that a test failed, 2 that a file is wrong."""
+Takes promtool's unit-test files (YAML), promqltest scripts, and scenarios of
+objectives (YAML with 'objectives:' at its top); nothing is sent or stored.
+Exit code 8 means that a test failed, 2 that a file is wrong."""
 
 
 @app.command(epilog=_EPILOG)
@@ -46,7 +47,7 @@ def test(
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Run unit tests of rules and queries, without a server."""
+    """Test rules, queries and objectives, without a server."""
     from setpoint.alert.check import RuleFiles, check_file
 
     only = _expression(run)

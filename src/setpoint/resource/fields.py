@@ -68,6 +68,11 @@ class Fields:
             if name not in known:
                 self.report(f"the field '{name}' does not exist here; there are {', '.join(known)}", name)
 
+    @property
+    def names(self) -> list[str]:
+        """The fields that are there, in their order."""
+        return [str(name) for name in self._body]
+
     def has(self, name: str) -> bool:
         """Whether the field is there and not empty."""
         return self._body.get(name) is not None
