@@ -233,10 +233,10 @@ class Head:
                 samples = in_order(samples)
             fates, dropped_ms = self._open.push(samples, self._floor_ms)
             self._dropped_ms = max(self._dropped_ms, dropped_ms)
-            old = samples.take(fates == OLD) if dropped_ms > NEVER_MS else Samples.none()
-            self.late_writes.note(old)
-            if self._keeps and len(old):
-                self._old.insert(len(self._old) if replace else 0, old)
+            if dropped_ms > NEVER_MS:
+                self.late_writes.note(old := samples.take(fates == OLD))
+                if self._keeps:
+                    self._old.insert(len(self._old) if replace else 0, old)
         if (fates == FULL).any():
             self._write_runs(samples.take(fates == FULL), replace)
         if (fates == LATE).any():
