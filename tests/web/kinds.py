@@ -21,6 +21,7 @@ from tests.web.big_fleet import NOW_MS, BigBook, status_of
 __all__ = ["KINDS", "KindsBook"]
 
 _DAY_S = 86_400
+_BEGIN_MS = NOW_MS - (8 * 24 + 13) * 3_600_000
 _BASE = Objective(
     name="checkout-availability",
     service="checkout",
@@ -176,6 +177,7 @@ def _all() -> list[tuple[Objective, ObjectiveStatus]]:
         parts=(Part("checkout-availability", 3.0), Part("latency", 1.0), Part("gone-meanwhile", 1.0)),
     )
     calendar = _made("monthly", calendar=month, is_rolling=False, window_s=31 * _DAY_S)
+    fast = replace(calendar, name="monthly-and-fast")
     lonely = _made("nobody-is-told", policies=())
     own = _made("own-policies", policies=(_OWN,))
     young = _made("young")
@@ -197,9 +199,13 @@ def _all() -> list[tuple[Objective, ObjectiveStatus]]:
         _huge(),
         *((objective, status_of(objective)) for objective in plain),
         (composite, status_of(composite, bad=0.4)),
-        (calendar, status_of(calendar, exhaustion_s=60.0 * _DAY_S)),
+        (calendar, status_of(calendar, window_start_ms=_BEGIN_MS)),
+        (
+            fast,
+            status_of(fast, window_start_ms=_BEGIN_MS, exhaustion_s=0.6 * (NOW_MS - _BEGIN_MS) / 1000 / 3),
+        ),
         (lonely, status_of(lonely)),
-        (own, status_of(own, alerts=(_OWN_STATUS,))),
+        (own, status_of(own, alerts=(_OWN_STATUS,), warnings=_OWN_STATUS.warnings)),
         (young, status_of(young, backfilling=True, history_done=0.43, covered_s=9000.0, gap_minutes=12)),
         (
             silent,

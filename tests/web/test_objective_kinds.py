@@ -110,6 +110,7 @@ def test_alerts_tell_their_state_and_why(kinds: httpx.Client) -> None:
     assert "A tenth of the budget in 15 minutes" in own
     assert "It cannot fire: the budget cannot fall" in own
     assert "Told to ops (webhook)" in own
+    assert "One alert has a warning" in own
     assert "example.test" not in own, "an address may hold a secret"
     assert "nobody is told" in text(kinds.get("/objectives/nobody-is-told", headers=HTML).text)
 
@@ -142,7 +143,12 @@ def test_a_calendar_window_has_a_begin_and_an_end(kinds: httpx.Client) -> None:
     assert "begins anew in 22 d" in page
     assert "SLI, since 1 Jan 2027" in page
     ends = next(step for step in told["steps"] if step["name"] == "Budget is gone in")
-    assert ends["result"] == "not in this window"
+    assert (ends["formula"], ends["result"]) == ("left × elapsed / (burn − 1)", "not in this window")
+    told = kinds.get("/objectives/monthly-and-fast/explain", headers=JSON).json()
+    ends = next(step for step in told["steps"] if step["name"] == "Budget is gone in")
+    # From 1 January 00:00 in Berlin to 9 January 12:00 UTC: 8 d 13 h.
+    assert ends["values"].replace("\u00a0", " ") == "60 % × 8 d 13 h / (4.0× − 1)"
+    assert ends["value"] == pytest.approx(0.6 * 8.541666 * 86400 / 3, rel=1e-4)
     begins = kinds.get("/objectives/monthly/history").json()["begins_ms"]
     assert begins == [told["window"]["begin_ms"]]
     assert kinds.get(f"/objectives/monthly/history?since=0&until={NOW_MS}").json()["begins_ms"] == []

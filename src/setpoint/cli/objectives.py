@@ -103,7 +103,10 @@ def show_objective(console: Console, status: Status, now_ms: int) -> None:
     console.print(facts([(label, value) for label, value in _figures(status) if value]))
     show_alerts(console, status.get("alerts") or [], now_ms)
     _show_burn_rates(console, status.get("burn") or [])
+    of_alerts = [warning for alert in status.get("alerts") or [] for warning in alert.get("warnings") or []]
     for warning in status.get("warnings") or []:
+        if warning in of_alerts:
+            continue  # it stands beside its alert
         console.print(f"\nWarning: {warning}", style="yellow", soft_wrap=True)
     if status.get("explanation"):
         console.print(f"\n{status['explanation']}", soft_wrap=True)

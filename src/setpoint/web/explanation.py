@@ -137,7 +137,11 @@ def explain(
         alerts=status.alerts,
         parts=tuple(_parts(objective, overview)),
         data=tuple(_data(objective, status, no_data_after_s)),
-        warnings=status.warnings,
+        warnings=tuple(
+            warning
+            for warning in status.warnings
+            if not any(warning in alert.warnings for alert in status.alerts)
+        ),
     )
 
 
@@ -276,18 +280,29 @@ def _steps(objective: Objective, status: ObjectiveStatus) -> list[Step]:
     if status.burn_now is not None:
         over = format.duration(status.burn_now_s)
         steps.append(_burn_step(f"Burn now, over {over}", status.burn_now, objective, None))
-    if status.exhaustion_s is not None:
-        steps.append(_end(objective, status))
+    if status.budget_left is not None and status.budget_left > 0 and status.burn_now is not None:
+        steps += _end(objective, status)
     return steps
 
 
-def _end(objective: Objective, status: ObjectiveStatus) -> Step:
-    ends_s = status.exhaustion_s or 0.0
-    result = format.duration(ends_s) if ends_s <= status.window_s else "not in this window"
-    left = max(0.0, status.budget_left or 0.0)
-    burn = format.burn(left * status.window_s / ends_s) if ends_s > 0 else "burn"
-    values = f"{format.budget(left)} × {format.span(objective.window_s)} / {burn}"
-    return Step("Budget is gone in", "left × window / burn", values, result, status.exhaustion_s)
+def _end(objective: Objective, status: ObjectiveStatus) -> list[Step]:
+    """When the budget is gone, and from which burn that follows: the one of the reason, else of the last hour."""
+    ends_s, left = status.exhaustion_s, status.budget_left or 0.0
+    elapsed_s = (status.evaluated_at_ms - status.window_start_ms) / 1000
+    name, shown = "Budget is gone in", format.budget(left)
+    if objective.calendar is None:
+        if not ends_s:
+            return []
+        values = (
+            f"{shown} × {format.span(objective.window_s)} / {format.burn(left * objective.window_s / ends_s)}"
+        )
+        result = format.duration(ends_s) if ends_s <= status.window_s else "not in this window"
+        return [Step(name, "left × window / burn", values, result, ends_s)]
+    formula = "left × elapsed / (burn − 1)"
+    if not ends_s:
+        return [Step(name, formula, "after the window's end, or never", "not in this window", None)]
+    values = f"{shown} × {format.duration(elapsed_s)} / ({format.burn(1 + left * elapsed_s / ends_s)} − 1)"
+    return [Step(name, formula, values, format.duration(ends_s), ends_s)]
 
 
 def _burn(objective: Objective, rate: BurnRate, alerts: Sequence[AlertStatus]) -> BurnStep:
@@ -387,7 +402,7 @@ def _period(calendar: Calendar) -> str:
 
 
 def _data(objective: Objective, status: ObjectiveStatus, no_data_after_s: float) -> list[str]:
-    covered = f"{format.duration(status.covered_s)} of {format.span(status.window_s)} have history"
+    covered = f"{format.duration(status.covered_s)} of {format.span(status.window_s)} has history"
     if status.gap_minutes:
         minutes = "minute" if status.gap_minutes == 1 else "minutes"
         ending = "count as bad" if objective.no_data.action == "bad" else "count neither as good nor as bad"

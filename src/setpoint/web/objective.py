@@ -100,6 +100,7 @@ def show_objective(
         objective=objective,
         told=_explained(parts, objective, status, overview, now_ms),
         alerts=_alerts(objective, status),
+        warnings=_own_warnings(status),
         related=_relations(overview, objective),
         note=note(status.state, status.exhausted_since_ms, status.last_event_ms, _ends_s(status)),
         change=own,
@@ -147,6 +148,12 @@ def _alerts(objective: Objective, status: ObjectiveStatus) -> list[Alert]:
     rank = {"firing": 0, "pending": 1, "inactive": 2}
     known = sorted(status.alerts, key=lambda alert: rank[alert.state])
     return [Alert(alert, policies.get(alert.policy)) for alert in known]
+
+
+def _own_warnings(status: ObjectiveStatus) -> list[str]:
+    """Those that are not an alert's, which stand beside it."""
+    of_alerts = {warning for alert in status.alerts for warning in alert.warnings}
+    return [warning for warning in status.warnings if warning not in of_alerts]
 
 
 def _relations(overview: Overview, objective: Objective) -> Relations:

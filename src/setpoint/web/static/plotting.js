@@ -5,6 +5,7 @@ const plotting = (() => {
   const LABEL_LEAST = 70;
   const SHAPE_WIDTH = 14;
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const CAUSES = { "demo.fault": 1, "demo.heal": 1, deploy: 1 };
   const EVENT_COLOUR = { "demo.fault": "burn", "demo.heal": "ok", deploy: "accent", "alert.fired": "out", "alert.resolved": "ok" };
   const EVENT_SHAPE = { "demo.fault": "M1 1 9 9M9 1 1 9", "demo.heal": "M1 5.5 4 8.5 9 1.5", deploy: "M5 9V1.5M1.5 5 5 1.5 8.5 5", "alert.fired": "M5 1 9 5 5 9 1 5Z" };
   const pad = (number) => String(number).padStart(2, "0");
@@ -67,9 +68,9 @@ const plotting = (() => {
     ctx.fillText(text, from + lead + gap / 2, y);
   }
 
-  // What changed the service is labelled before what was merely noted about it; of equals, the newest.
+  // What changed the service is labelled before what that did to it; of equals, the newest.
   function byWeight(a, b) {
-    const weight = ({ kind }) => (kind === "objective.state" || kind === "alert.resolved" ? 1 : kind in EVENT_COLOUR ? 0 : 2);
+    const weight = ({ kind }) => (kind in CAUSES ? 0 : kind === "alert.fired" || kind === "objective.state" ? 1 : 2);
     return weight(a) - weight(b) || b.at_ms - a.at_ms;
   }
 
