@@ -88,7 +88,7 @@ def read_window(head: Head, refs: npt.NDArray[np.int32], removed: int, window: W
 
 def read_columns(columns: Columns, rows: npt.NDArray[np.int64], window: Window, grid: Grid) -> None:
     """The values of series i of `columns` to row `rows[i]` of `grid`, where nothing is yet."""
-    times, values, offsets = columns
+    times, values, offsets = (np.require(column, None, ("C", "W")) for column in columns)
     at = offsets, times, values
     if window.is_last:
         kernels.column_values(

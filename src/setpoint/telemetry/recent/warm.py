@@ -9,8 +9,10 @@ import numpy as np
 
 from setpoint.telemetry.codec import encode_chunks
 from setpoint.telemetry.head import Head
-from setpoint.telemetry.model import ChunkColumns, Lease, RefBatch, Series, fingerprint
+from setpoint.telemetry.model import ChunkColumns, Lease, Matcher, RefBatch, Series, fingerprint
+from setpoint.telemetry.recent.increase import Window
 from setpoint.telemetry.series_table import SeriesTable
+from setpoint.telemetry.watch import SeriesWatch
 
 __all__ = ["warm"]
 
@@ -34,7 +36,12 @@ def warm() -> None:
     head.restore(_batch(lease, refs, minutes[:2]))
     head.select([], 0, 200 * _MINUTE_MS)
     head.select_increase([], np.array([0, 150], np.int64) * _MINUTE_MS)
+    watch = SeriesWatch(head, [(Matcher("__name__", "=", "warm"),)])
     _append(head, lease, refs, minutes[:3] + 400)
+    watch.take_news()
+    for begin, is_last in ((499, False), (501, False), (501, True), (150, False), (150, True)):
+        window = Window(begin * _MINUTE_MS, _MINUTE_MS, 3, 400 * _MINUTE_MS, is_last)
+        watch.read(np.zeros(1, np.int64), window)  # after a chunk, in the open block, and from chunks
     assert head.sample_count
     lease.release()
     for now in (720, 710, 5000):  # part of it, a clock set back, all
