@@ -269,7 +269,9 @@ class ResourceStore:
     def _documents(self, resources: Iterable[Resource]) -> dict[_Key, Document]:
         found: dict[_Key, Document] = {}
         resources = list(resources)
-        if len(self._parsed) > max(_PARSED_MAX, 2 * len(resources)):  # most are revisions that are no longer live
+        if len(self._parsed) > max(
+            _PARSED_MAX, 2 * len(resources)
+        ):  # most are revisions that are no longer live
             self._parsed.clear()
         for resource in resources:
             key = (resource.kind, resource.name, resource.revision)

@@ -53,6 +53,8 @@ class Kept:
     chunks: StoredChunks
     labels: Mapping[int, Labels]
     revision: int
+    is_ordered: bool = False
+    """Whether `labels` are in the order of labels."""
     age_s: Callable[[], float] = field(default_factory=stopwatch)
 
     @property

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from setpoint.database import TelemetryDatabase, load_queries
-from setpoint.errors import InvalidInput
+from setpoint.errors import InvalidInput, NotFound
 from setpoint.telemetry.blocks import Blocks, day_start_ms
 from setpoint.telemetry.conditions import condition_of
 from setpoint.telemetry.convert import convert_samples
@@ -26,6 +27,7 @@ from setpoint.telemetry.kept_chunks import Kept, KeptChunks, whole_hours
 from setpoint.telemetry.late import LateSamples
 from setpoint.telemetry.match import refuse_invalid
 from setpoint.telemetry.model import (
+    Labels,
     LogBatch,
     Matcher,
     Metadata,
@@ -238,11 +240,34 @@ class SignalStore:
                 kept = self._chunks.find(key, start_ms, end_ms) or self._read_chunks(
                     key, condition, parameters, start_ms, end_ms
                 )
-        labels = kept.labels
+        labels, is_ordered = kept.labels, kept.is_ordered
         if len(late.fingerprints):
             fingerprints = np.concatenate((kept.chunks.fingerprints, late.fingerprints))
             labels = self.series.labels(condition, parameters, fingerprints)
-        return labelled_samples(kept.within(start_ms, end_ms), late, labels, start_ms, end_ms)
+            is_ordered = False
+        return labelled_samples(
+            kept.within(start_ms, end_ms), late, labels, (start_ms, end_ms), is_ordered=is_ordered
+        )
+
+    def _live_labels(
+        self, matchers: Sequence[Matcher], fingerprints: npt.NDArray[np.uint64]
+    ) -> dict[int, Labels] | None:
+        """The labels of series by fingerprint in the order of labels, as the table of live series has them; None when
+        some of them live no more.
+        """
+        refs, labels = self.table.match_labels(matchers)
+        try:
+            live = self.table.fingerprints(refs)
+        except NotFound:  # one was removed in between
+            return None
+        wanted = np.unique(fingerprints)
+        chosen = np.flatnonzero(np.isin(live, wanted))
+        if len(chosen) < len(wanted):
+            return None
+        return {
+            number: labels[place]
+            for number, place in zip(live[chosen].tolist(), chosen.tolist(), strict=True)
+        }
 
     def _read_chunks(
         self, key: tuple[Matcher, ...], condition: str, parameters: dict[str, str], start_ms: int, end_ms: int
@@ -253,8 +278,11 @@ class SignalStore:
         start_ms, end_ms = map(_as_int64, whole_hours(start_ms, end_ms))
         stored = self.blocks.select(condition, parameters, start_ms, end_ms)
         # Labels after samples: series are written first, so every fingerprint that was just read is found.
-        labels = self.series.labels(condition, parameters, stored.fingerprints)
-        kept = Kept(start_ms, end_ms, stored, labels, revision)
+        labels = self._live_labels(key, stored.fingerprints)
+        is_ordered = labels is not None
+        if labels is None:
+            labels = self.series.labels(condition, parameters, stored.fingerprints)
+        kept = Kept(start_ms, end_ms, stored, labels, revision, is_ordered)
         self._chunks.keep(key, kept)
         return kept
 

@@ -35,15 +35,23 @@ def refuse_excess(samples: float) -> None:
 
 
 def labelled_samples(
-    stored: StoredChunks, late: Runs, labels: Mapping[int, Labels], start_ms: int, end_ms: int
+    stored: StoredChunks,
+    late: Runs,
+    labels: Mapping[int, Labels],
+    range_ms: tuple[int, int],
+    *,
+    is_ordered: bool = False,
 ) -> SampleColumns:
-    """The samples with start_ms < t <= end_ms of the series in `labels` (by fingerprint), empty ones left out.
+    """The samples in the range (its start excluded) of the series in `labels` (by fingerprint), empty ones left out.
 
-    Raises CorruptChunk.
+    `is_ordered` says that `labels` are in the order of labels. Raises CorruptChunk.
     """
+    start_ms, end_ms = range_ms
     fingerprints = np.fromiter(labels, np.uint64, len(labels))
     names = list(labels.values())
-    order = sorted(range(len(names)), key=lambda place: label_key(names[place]))
+    order = list(range(len(names)))
+    if not is_ordered:
+        order.sort(key=lambda place: label_key(names[place]))
     ranks = _Ranks(fingerprints[order])
     chunk_ranks, late_ranks = ranks.of(stored.fingerprints), ranks.of(late.fingerprints)
     most = int(stored.counts.sum()) + len(late.values)
