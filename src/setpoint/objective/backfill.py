@@ -46,12 +46,14 @@ class Backfill:
         self._ledgers, self._standing = ledgers, standing
         self._fleet, self._on_history = fleet, on_history
         self._told: dict[int, str] = {}
+        self._silence_from: dict[int, int] = {}
 
     def forget(self, row: int) -> None:
         """A row is given back."""
         self.waiting.forget(row)
         self.to_derive.forget(row)
         self._told.pop(row, None)
+        self._silence_from.pop(row, None)
 
     def count(self, fleet: Fleet, at: int, first: int, end: int) -> None:
         """Count these minutes of objective `at` some time."""
@@ -138,6 +140,19 @@ class Backfill:
                 raise
         for at in kept:
             self.waiting.done(chunk.rows[at], took_s=None if took_s is None else took_s())
+        self._fill_silence(fleet, chunk, now_ms)
+
+    def _fill_silence(self, fleet: Fleet, chunk: Chunk, now_ms: int) -> None:
+        """Where silence counts as bad, derive once more what follows when all of the history is counted: until then
+        nobody knows what was before a gap.
+        """
+        for row in chunk.rows:
+            at = fleet.of_row.get(row)
+            if at is None or not fleet.derivation.fills[at]:
+                continue
+            self._silence_from[row] = min(chunk.first, self._silence_from.get(row, chunk.first))
+            if row not in self.waiting:
+                self.to_derive.add(row, self._silence_from.pop(row), now_ms // 60_000)
 
     def give_back(self, chunk: Chunk) -> None:
         """Nothing was counted of a chunk."""

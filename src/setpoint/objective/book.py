@@ -123,7 +123,7 @@ class ObjectiveBook:
         self._telling = Telling(on_change, on_alert, told_states)
         self._begin_columns()
         self._verdicts: Verdicts | None = None
-        self._overview: Overview | None = None
+        self._overview: tuple[Verdicts, Overview] | None = None
         self._saved_ms: int | None = None
         self._computed_ms = 0
         self._history_waits = False
@@ -224,10 +224,11 @@ class ObjectiveBook:
 
     def overview(self) -> Overview:
         """Where every objective stands, as columns."""
-        verdicts, now_ms = self._verdicts, self._clock.now_ms()
-        found = self._overview
-        if verdicts is None or found is None or found.evaluated_at_ms != verdicts.at_ms:
-            found = self._overview = overview_of(verdicts or self._judge(now_ms))
+        verdicts, now_ms = self._verdicts or self._judge(self._clock.now_ms()), self._clock.now_ms()
+        kept = self._overview
+        if kept is None or kept[0] is not verdicts:
+            kept = self._overview = verdicts, overview_of(verdicts)
+        found = kept[1]
         if self._is_stale(now_ms - found.evaluated_at_ms):
             return replace(found, state=np.zeros_like(found.state), burn_now=np.full(len(found), np.nan))
         return found

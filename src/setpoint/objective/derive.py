@@ -4,8 +4,9 @@ A tick (`update`) and the backfill (`over`) call it after raw minutes were writt
 operations for all objectives of a kind:
 
 - A composite's minutes come from its parts' minutes: one event for each minute in which every part has events, good by
-  the weighted mean of their ratios, or (`all_of`) good where every part met its own target. Composites of composites
-  come after their parts.
+  the weighted mean of their ratios, or (`all_of`) good where every part met its own target. Where budgets are kept in
+  slices it is one event for each slice instead, in the slice's last minute: what makes a slice of a part good is its
+  `slice_target`. Composites of composites come after their parts.
 - A budget that is not kept in events has a ledger of its own. Timeslices and RatioTimeslices: one event for each slice
   with events, good where the ratio of the slice's events reaches `slice_target`, or good by that ratio; it is booked in
   the slice's last minute once the slice has ended. Slices are aligned to multiples of their length since 1970.
@@ -58,8 +59,11 @@ def budget_key(objective: Objective, raw_key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """Composites whose parts are counted or of earlier levels; part p belongs to composite `owner[p]` (position)."""
+    """Composites whose parts are counted or of earlier levels, in slots of `minutes`; part p belongs to composite
+    `owner[p]` (position).
+    """
 
+    minutes: int
     index: _Ints
     row: _Ints
     first: _Ints
@@ -104,6 +108,8 @@ class Derivation:
         self._levels = _levels(objectives, raw)
         self._groups = _groups(objectives, raw, budget, no_data_after_s)
         self.is_composite = np.array([one.kind == "composite" for one in objectives], np.bool_)
+        self.fills = np.array([one.no_data.action == "bad" for one in objectives], np.bool_)
+        """bool[n]: silence counts as bad, which can be told only when all before it is counted."""
         self.missing: Mapping[int, str] = _missing(objectives)
         """By index, why a composite cannot be computed."""
 
@@ -122,13 +128,15 @@ class Derivation:
         old: list[tuple[int, int, int]] = []
         ended = now_ms // _MINUTE_MS
         for level in self._levels:
+            each = level.minutes
+            end = ended // each * each
             start = np.minimum(
-                np.minimum.reduceat(low[level.part], level.first), _begun(done, level.row, ended)
+                np.minimum.reduceat(low[level.part], level.first), _begun(done, level.row, end)
             )
-            for chosen, first in _cut(level.index, start, ended, old):
-                changed = self._compose(level, chosen, first, ended, ended)
+            for chosen, first in _cut(level.index, start // each * each, end, old, each):
+                changed = self._compose(level, chosen, first, end, ended)
                 _lower(low, level.index[chosen], first, changed)
-            done[level.row] = ended
+            done[level.row] = end
         for group in self._groups:
             self._update_group(group, low, done, filled, now_ms, old)
         return old
@@ -144,8 +152,10 @@ class Derivation:
         for level in self._levels:
             of_parts = np.logical_or.reduceat(touched[level.part], level.first)
             chosen = np.flatnonzero(of_parts | touched[level.index])
-            if len(chosen) and first < min(end, ended):
-                self._compose(level, chosen, first, min(end, ended), ended)
+            low = first // level.minutes * level.minutes
+            high = min(-(-end // level.minutes), ended // level.minutes) * level.minutes
+            if len(chosen) and low < high:
+                self._compose(level, chosen, low, high, ended)
                 touched[level.index[chosen]] = True
         for group in self._groups:
             chosen = np.flatnonzero(touched[group.index])
@@ -184,9 +194,9 @@ class Derivation:
         return now_ms // _MINUTE_MS // group.minutes
 
     def _compose(self, level: _Level, chosen: _Ints, first: int, end: int, now_minute: int) -> _Bools:
-        """Write the minutes of some composites (positions in their level); what changed, bool[k, m]."""
+        """Write the slots of some composites (positions in their level); what changed, bool[k, minutes]."""
         parts = np.flatnonzero(np.isin(level.owner, chosen))
-        good, total, _ = self._sums(level.part_row[parts], first, end, 1, now_minute)
+        good, total, _ = self._sums(level.part_row[parts], first, end, level.minutes, now_minute)
         has = total > 0
         ratio = np.divide(good, total, out=np.zeros_like(good), where=has)
         owner = level.owner[parts]
@@ -198,7 +208,9 @@ class Derivation:
             ratio >= level.part_target[parts][:, None] - _ROUNDING, starts, axis=0
         ).astype(np.float64)
         result = np.where(level.all_of[chosen][:, None], met, np.clip(mean, 0.0, 1.0))
-        return self._write(level.row[chosen], first, result, np.ones_like(result), present)
+        return self._write_slots(
+            level.row[chosen], first, level.minutes, result, np.ones_like(result), present
+        )
 
     def _book(self, group: _Group, chosen: _Ints, first: int, end: int, now_ms: int) -> _Bools:
         """Write the budgets of some objectives of a group over whole slices; what changed, bool[k, minutes]."""
@@ -215,11 +227,7 @@ class Derivation:
             total = np.ones_like(good)
         if group.fills[chosen].any():
             good, total, present = self._fill(group, chosen, first, now_ms, good, total, present)
-        size, slots = present.shape
-        spread = np.zeros((3, size, slots, group.minutes))
-        spread[0, :, :, -1], spread[1, :, :, -1], spread[2, :, :, -1] = good, total, present
-        wide = spread.reshape(3, size, slots * group.minutes)
-        return self._write(group.row[chosen], first, wide[0], wide[1], wide[2] > 0)
+        return self._write_slots(group.row[chosen], first, group.minutes, good, total, present)
 
     def _fill(  # noqa: PLR0917 — the columns of a group
         self,
@@ -266,6 +274,16 @@ class Derivation:
             known[row] = np.stack((one.good, one.total, one.present)).reshape(3, len(starts), each).sum(2)
         return np.stack([known[row] for row in rows.tolist()], axis=1)
 
+    def _write_slots(  # noqa: PLR0917 — the columns of slots
+        self, rows: _Ints, first: int, each: int, good: _Floats, total: _Floats, present: _Bools
+    ) -> _Bools:
+        """Write slots of `each` minutes into the last minute of each."""
+        size, slots = present.shape
+        spread = np.zeros((3, size, slots, each))
+        spread[0, :, :, -1], spread[1, :, :, -1], spread[2, :, :, -1] = good, total, present
+        wide = spread.reshape(3, size, slots * each)
+        return self._write(rows, first, wide[0], wide[1], wide[2] > 0)
+
     def _write(self, rows: _Ints, first: int, good: _Floats, total: _Floats, present: _Bools) -> _Bools:
         return self._ledgers.write_many(
             rows, first, np.where(present, good, 0.0), np.where(present, total, 0.0), present
@@ -310,19 +328,26 @@ def _levels(objectives: Sequence[Objective], raw: _Ints) -> list[_Level]:
         ready = [at for at in waiting if not any(index[p.objective] in waits for p in objectives[at].parts)]
         if not ready:  # a circle, which `resolve` refuses
             break
-        levels.append(_level(objectives, raw, index, ready))
+        for minutes in sorted({_slot_minutes(objectives[at]) for at in ready}):
+            of_length = [at for at in ready if _slot_minutes(objectives[at]) == minutes]
+            levels.append(_level(objectives, raw, index, of_length, minutes))
         waits -= set(ready)
         waiting = [at for at in waiting if at in waits]
     return levels
 
 
 def _level(
-    objectives: Sequence[Objective], raw: _Ints, index: Mapping[str, int], chosen: Sequence[int]
+    objectives: Sequence[Objective],
+    raw: _Ints,
+    index: Mapping[str, int],
+    chosen: Sequence[int],
+    minutes: int,
 ) -> _Level:
     counts = [len(objectives[at].parts) for at in chosen]
     parts = [(index[part.objective], part.weight) for at in chosen for part in objectives[at].parts]
     numbers = np.array([at for at, _ in parts], np.int64)
     return _Level(
+        minutes=minutes,
         index=np.array(chosen, np.int64),
         row=raw[np.array(chosen, np.int64)],
         first=np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64),
@@ -330,9 +355,20 @@ def _level(
         part=numbers,
         part_row=raw[numbers],
         weight=np.array([weight for _, weight in parts], np.float64),
-        part_target=np.array([objectives[at].target for at, _ in parts], np.float64),
+        part_target=np.array([_met_from(objectives[at]) for at, _ in parts], np.float64),
         all_of=np.array([objectives[at].all_of for at in chosen], np.bool_),
     )
+
+
+def _slot_minutes(objective: Objective) -> int:
+    """The length of what is one event of the objective's budget, in minutes."""
+    return 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
+
+
+def _met_from(part: Objective) -> float:
+    """The ratio from which a minute, or a slice, of a part is good."""
+    is_sliced = part.method == "Timeslices" and part.slice_target is not None
+    return float(part.slice_target or 0.0) if is_sliced else part.target
 
 
 def _missing(objectives: Sequence[Objective]) -> dict[int, str]:
@@ -355,7 +391,7 @@ def _groups(
     for at in np.flatnonzero(raw != budget).tolist():
         one = objectives[at]
         is_kept = one.method == "Occurrences"
-        minutes = 1 if is_kept else max(1, one.slice_s // 60)
+        minutes = _slot_minutes(one)
         by_length.setdefault((minutes, is_kept), []).append(at)
     found = []
     for (minutes, is_kept), chosen in by_length.items():

@@ -63,7 +63,8 @@ class Live:
         running, live_from = slot_of(now_ms), slot_of(now_ms) - LIVE_MINUTES + 1
         ends = np.where(plan.by_slice, running + 1, now_ms // _MINUTE_MS)
         since = standing.since[rows]
-        since = np.minimum(np.where(since < 0, live_from, since), ends - 1)
+        # What was counted before the clock was set back is counted again when its time comes.
+        since = standing.since[rows] = np.minimum(np.where(since < 0, live_from, since), ends - 1)
         came = changed_ms < NEVER_MS
         low = np.where(came, np.minimum(since, (changed_ms - 1) // _MINUTE_MS), since)
         failed = np.isin(rows, list(standing.errors))
@@ -71,7 +72,7 @@ class Live:
         late = [
             Late(at, int(low[at]), live_from) for at in np.flatnonzero(active & (low < live_from)).tolist()
         ]
-        due = active & (came | failed | plan.speaks_in_silence | (standing.since[rows] < ends - 1))
+        due = active & (came | failed | plan.speaks_in_silence | (since < ends - 1))
         low = np.maximum(low, live_from)
         standing.since[rows[due]] = low[due]
         for chosen in self._batches(np.flatnonzero(due & (low < ends)), low, running):
@@ -128,7 +129,7 @@ class Live:
                 standing.errors.pop(row, None)
                 continue
             well[at] = False
-            if standing.errors.get(row) != error.message:
+            if standing.errors.get(row) != error.message and row not in standing.suspects:
                 name = self._plan.objectives[index].name
                 logger.warning("objective %s cannot be computed: %s", name, error.message)
             standing.errors[row] = error.message
