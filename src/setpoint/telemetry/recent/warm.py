@@ -36,16 +36,34 @@ def warm() -> None:
     head.restore(_batch(lease, refs, minutes[:2]))
     head.select([], 0, 200 * _MINUTE_MS)
     head.select_increase([], np.array([0, 150], np.int64) * _MINUTE_MS)
-    watch = SeriesWatch(head, [(Matcher("__name__", "=", "warm"),)])
     _append(head, lease, refs, minutes[:3] + 400)
-    watch.take_news()
-    for begin, is_last in ((499, False), (501, False), (501, True), (150, False), (150, True)):
-        window = Window(begin * _MINUTE_MS, _MINUTE_MS, 3, 400 * _MINUTE_MS, is_last)
-        watch.read(np.zeros(1, np.int64), window)  # after a chunk, in the open block, and from chunks
     assert head.sample_count
     lease.release()
     for now in (720, 710, 5000):  # part of it, a clock set back, all
         head.evict(now * _MINUTE_MS)
+    _watch()
+
+
+def _watch() -> None:
+    """A watched series whose samples are in a chunk and in the open block."""
+    table = SeriesTable()
+    head = Head(600 * _MINUTE_MS, table)
+    labels = {"__name__": "warm"}
+    lease = table.lease()
+    refs = table.resolve([Series(fingerprint(labels), labels, "")], lease)
+    watch = SeriesWatch(head, [(Matcher("__name__", "=", "warm"),)])
+    _append(head, lease, refs, np.arange(100, 103))
+    head.seal()
+    _append(head, lease, refs, np.arange(103, 106))
+    watch.take_news()
+    for begin, is_last in (
+        (102, False),
+        (99, False),
+        (103, True),
+        (99, True),
+    ):  # a chunk's last value, and all of it
+        watch.read(np.zeros(1, np.int64), Window(begin * _MINUTE_MS, _MINUTE_MS, 3, 30 * _MINUTE_MS, is_last))
+    lease.release()
 
 
 def _append(head: Head, lease: Lease, refs: np.ndarray, minutes: np.ndarray) -> None:
