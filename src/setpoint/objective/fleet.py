@@ -152,6 +152,14 @@ def windows_at(fleet: Fleet, now_ms: int) -> Windows:
     return Windows(start, end, elapsed_s, ends_s)
 
 
+def _judged(composite: Objective, part: Objective) -> str:
+    """How the events of a part are judged before they become the composite's."""
+    if composite.method == "Occurrences":
+        return str(part.target) if composite.all_of else ""
+    met = (part.target, part.slice_target) if composite.all_of else ""
+    return f"{composite.method} {composite.slice_s} {met}"
+
+
 def ledger_keys(objectives: Sequence[Objective]) -> list[Keys]:
     """The ledgers of each objective. Those of a composite change with what its parts count (and, where all must meet
     their targets, with these); the ledgers of a part reach as far back as the window of what it is part of.
@@ -167,7 +175,7 @@ def ledger_keys(objectives: Sequence[Objective]) -> list[Keys]:
         if one.kind == "composite":
             parts = [by_name[part.objective] for part in one.parts if part.objective in by_name]
             counted = [
-                f"{key_of(part, seen | {one.name})} {part.target if one.all_of else ''}"
+                f"{key_of(part, seen | {one.name})} {_judged(one, part)}"
                 for part in parts
                 if part.name not in seen
             ]
