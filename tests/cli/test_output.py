@@ -178,7 +178,7 @@ def test_an_explanation_has_each_formula_with_its_values() -> None:
     )  # fmt: skip
     for value in (
         "good / total = 9 / 10 = 90 %", "(1 / 10) / 0.01", "not over", "no events", "out of reach", "does not exist",
-        "Total, PromQL  sum(x)", "the last 30 d, rolling", "p, page, inactive: quiet", "never", "look",
+        "Total, PromQL  sum(x)", "the last 30 d, rolling", "p, page, – quiet: quiet", "never", "look",
     ):  # fmt: skip
         assert value in text
 

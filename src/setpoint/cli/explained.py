@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from setpoint.cli.objectives import target
+from setpoint.cli.objectives import alert_state, target
 from setpoint.cli.output import duration, facts, figure, percent, state, table
 
 __all__ = ["show_explanation"]
@@ -27,9 +27,7 @@ def show_explanation(console: Console, told: Explained) -> None:
     for sentence in told["counted"]:
         console.print(sentence, soft_wrap=True)
     for query in told["queries"]:
-        console.print(
-            Text.assemble((f"{query['role']}, {query['language']}  ", "bold"), query["text"]), soft_wrap=True
-        )
+        _query(console, f"{query['role']}, {query['language']}", query["text"].strip())
     console.print(Text.assemble(("Window  ", "bold"), told["window"]["words"]), soft_wrap=True)
     _heading(console, "Figures")
     console.print(
@@ -46,7 +44,7 @@ def show_explanation(console: Console, told: Explained) -> None:
         _heading(console, "Alerts")
         for alert in told["alerts"]:
             console.print(
-                f"{alert['policy']}, {alert['severity']}, {alert['state']}: {alert['summary']}",
+                f"{alert['policy']}, {alert['severity']}, {alert_state(alert['state'])}: {alert['summary']}",
                 soft_wrap=True,
             )
             for warning in alert.get("warnings") or []:
@@ -54,6 +52,16 @@ def show_explanation(console: Console, told: Explained) -> None:
     _heading(console, "Data")
     for sentence in [*told["data"], *told["warnings"]]:
         console.print(sentence, soft_wrap=True)
+
+
+def _query(console: Console, name: str, text: str) -> None:
+    lines = text.splitlines()
+    if len(lines) == 1:
+        console.print(Text.assemble((f"{name}  ", "bold"), text), soft_wrap=True)
+        return
+    console.print(Text(name, style="bold"))
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _heading(console: Console, text: str) -> None:
@@ -94,6 +102,7 @@ def _burn_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str | Text, ...]
     for row in rows:
         for step, window_s in ((row["short"], row["short_s"]), (row["long"], row["long_s"])):
             is_over = step["value"] is not None and step["value"] > row["threshold"]
+            compared = "" if step["value"] is None else "over" if is_over else "not over"
             is_last = step is row["long"]
             firing = Text("▲ firing", style="yellow") if row["is_firing"] else Text("– quiet")
             unreachable = Text("out of reach", style="yellow")
@@ -102,7 +111,7 @@ def _burn_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str | Text, ...]
                     duration(window_s),
                     step["values"],
                     step["result"],
-                    "over" if is_over else "not over",
+                    compared,
                     figure(row["threshold"], "×"),
                     ("state only" if row["severity"] == "watch" else row["severity"]) if is_last else "",
                     (firing if row["is_reachable"] else unreachable) if is_last else "",

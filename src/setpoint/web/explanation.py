@@ -402,7 +402,10 @@ def _period(calendar: Calendar) -> str:
 
 
 def _data(objective: Objective, status: ObjectiveStatus, no_data_after_s: float) -> list[str]:
-    covered = f"{format.duration(status.covered_s)} of {format.span(status.window_s)} has history"
+    whole = format.span(status.window_s)
+    if objective.calendar is not None:
+        whole = f"{format.duration((status.evaluated_at_ms - status.window_start_ms) / 1000)} since the window began"
+    covered = f"{format.duration(status.covered_s)} of {whole} has history"
     if status.gap_minutes:
         minutes = "minute" if status.gap_minutes == 1 else "minutes"
         ending = "count as bad" if objective.no_data.action == "bad" else "count neither as good nor as bad"

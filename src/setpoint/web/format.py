@@ -144,9 +144,11 @@ def breakable(name: str) -> Markup:
 
 
 def span(seconds: float | None) -> str:
-    """A window, in its largest whole unit: `30 d`, `6 h`, `5 min`."""
+    """A window, in its largest whole unit: `30 d`, `6 h`, `5 min`; a month with a change of the clock: `31 d 1 h`."""
     if seconds is None or not math.isfinite(seconds):
         return _NONE
+    if seconds > 7 * 86400 and seconds % 86400:
+        return duration(seconds)
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:,.0f}{_GAP}{unit}"
