@@ -3,7 +3,8 @@
 Run with `python -m bench.query` (`--small` takes less than two minutes). Setpoint, Debian's Prometheus and
 VictoriaMetrics run at the same time over the same remote-write bodies; a row is a query, asked of one after the other
 by 1 and by 8 clients. Every request asks for another time, as a dashboard that refreshes does, so that caches help as
-far as they help there. Answers are compared before times are: Setpoint's with Prometheus's number by number;
+far as they help there. Beside p50 and p99 stands, in brackets, what a request costs in milliseconds of the processor:
+other work on the machine does not change it. Answers are compared before times are: Setpoint's with Prometheus's number by number;
 VictoriaMetrics's by the series, because its rates are not extrapolated.
 """
 
@@ -16,9 +17,9 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from urllib.parse import urlencode
 from bench.ingest import send_bodies
 from bench.peers import Peer, peers
 from bench.query_corpus import QueryCorpus
-from bench.server import machine
+from bench.server import cpu_s, descendants, machine
 
 _HOUR_S, _DAY_S = 3600, 86_400
 _STEPS = 360
@@ -111,9 +112,10 @@ class Effort:
 
 @dataclass(slots=True)
 class Timing:
-    """Milliseconds of each request."""
+    """Milliseconds of each request, and of the processor per request (all of a system's processes and threads)."""
 
     took_ms: list[float]
+    processor_ms: float = 0.0
 
     @property
     def p50(self) -> float:
@@ -130,11 +132,14 @@ def main() -> None:
     arguments.add_argument(
         "--later", action="store_true", help="each request asks a step later, as dashboards do"
     )
+    arguments.add_argument("--seconds", type=float, help="how long a cell is measured")
     arguments.add_argument("--data", type=int, nargs="*", help="numbers of the data sets to run")
     arguments.add_argument("--only", nargs="*", help="names of the systems to run")
     chosen = arguments.parse_args()
     sets = SMALL if chosen.small else DATA
     effort = Effort(0.1, 2, 14, chosen.later) if chosen.small else Effort(3.0, 4, 30, chosen.later)
+    if chosen.seconds:
+        effort = replace(effort, seconds=chosen.seconds)
     print(f"machine: {machine()}", flush=True)
     for data in [sets[number] for number in chosen.data or range(len(sets))]:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -143,12 +148,11 @@ def main() -> None:
                 for peer in peers(Path(folder), SETPOINT_FLUSH_S=_FLUSH_S)
                 if not chosen.only or peer.name in chosen.only
             ]
-            for peer in systems:
-                stack.enter_context(peer.running())
-            _run(systems, data, effort)
+            ids = {peer.name: stack.enter_context(peer.running()).pid for peer in systems}
+            _run(systems, data, effort, ids)
 
 
-def _run(systems: Sequence[Peer], data: Data, effort: Effort) -> None:
+def _run(systems: Sequence[Peer], data: Data, effort: Effort, ids: Mapping[str, int]) -> None:
     # Off the grid of the queries: versions of Prometheus differ in whether a sample on a window's edge is in it.
     end_s = int(time.time()) // _HOUR_S * _HOUR_S
     print(f"\n{data.name}, {data.series * data.span_s // data.interval_s:,} samples", flush=True)
@@ -166,9 +170,13 @@ def _run(systems: Sequence[Peer], data: Data, effort: Effort) -> None:
             last = last_s // step_s * step_s if step_s else last_s
             agreement = _compare(systems, question, last)
             for clients in (1, 8):
-                timings = {peer.name: _measure(peer, question, last, clients, effort) for peer in systems}
+                timings = {
+                    peer.name: _measure(peer, question, last, clients, effort, ids[peer.name])
+                    for peer in systems
+                }
                 cells = "  ".join(
-                    f"{peer} {timing.p50:8.1f} /{timing.p99:8.1f}" for peer, timing in timings.items()
+                    f"{peer} {timing.p50:8.2f} /{timing.p99:8.1f} ({timing.processor_ms:.2f})"
+                    for peer, timing in timings.items()
                 )
                 verdict = _verdict(timings)
                 slower += verdict.startswith("SLOWER")
@@ -197,9 +205,12 @@ def _load(peer: Peer, data: Data, end_s: int) -> float:
     return time.monotonic() - started
 
 
-def _measure(peer: Peer, question: Question, last_s: int, clients: int, effort: Effort) -> Timing:
+def _measure(  # noqa: PLR0917 - a cell of the table
+    peer: Peer, question: Question, last_s: int, clients: int, effort: Effort, process_id: int | None = None
+) -> Timing:
     """Ask from `clients` connections; the first request of each is not counted."""
     timing = Timing([])
+    before_s = _processor_s(process_id)
     guard = threading.Lock()
     step_s = question.step_s or 15
     numbers = iter(range(1, 1_000_000))
@@ -226,7 +237,12 @@ def _measure(peer: Peer, question: Question, last_s: int, clients: int, effort: 
         worker.start()
     for worker in workers:
         worker.join()
+    timing.processor_ms = (_processor_s(process_id) - before_s) * 1000 / (len(timing.took_ms) + clients)
     return timing
+
+
+def _processor_s(process_id: int | None) -> float:
+    return 0.0 if process_id is None else sum(map(cpu_s, descendants(process_id)))
 
 
 def _ask(connection: HTTPConnection, path: str) -> bytes:

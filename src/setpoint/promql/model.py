@@ -23,6 +23,7 @@ __all__ = [
     "Matrix",
     "Presence",
     "Times",
+    "are_different",
     "compact",
     "merge_rows",
     "without_name",
@@ -172,6 +173,11 @@ def merge_rows(matrix: Matrix) -> Matrix:
     return replace(
         matrix, labels=labels, values=values, present=present, drops_name=drops_name, histograms=histograms
     )
+
+
+def are_different(labels: tuple[Labels, ...]) -> bool:
+    """Whether no two sets of labels are equal."""
+    return remembered("equal", lambda: _numbered(labels), labels)[1] == len(labels)
 
 
 def _numbered(every: tuple[Labels, ...]) -> tuple[npt.NDArray[np.intp], int]:

@@ -24,7 +24,7 @@ from setpoint.promql.context import Options
 from setpoint.promql.errors import ExecutionError
 from setpoint.promql.evaluate import evaluate
 from setpoint.promql.from_telemetry import Matcher, Select, SelectHistograms, StoredHistograms
-from setpoint.promql.model import Labels, Matrix, compact
+from setpoint.promql.model import Labels, Matrix, are_different, compact
 from setpoint.promql.nodes import Node
 from setpoint.promql.steadiness import Reach, reach_of
 
@@ -258,7 +258,7 @@ class RangeCache:
         usable = not asked.has_histograms and matrix.histograms is None and matrix.kind == "vector"
         usable &= max(len(matrix.warnings), len(matrix.infos)) < _FEWER_NOTES
         usable &= not any(_COUNTED in said for said in matrix.infos)
-        usable &= size <= self._limit_bytes // _ENTRY_PART and len(set(map(_identity, matrix.labels))) == rows
+        usable &= size <= self._limit_bytes // _ENTRY_PART and are_different(matrix.labels)
         with self._lock:
             self._drop(asked.key)
             if not usable:

@@ -1,4 +1,5 @@
-"""Cuts a kernel's work over the windows of many series into slices, so that a query can end between two.
+"""Cuts a kernel's work over the windows of many series into slices, for as many cores as there are, so that a query can
+end between two.
 
 `ranges` and `selectors` run their kernels through it. A kernel answers (values [n, s], present [n, s]) for
 the series and steps that it is given; a slice takes about a tenth of a second. Series are cut first, and the
@@ -7,7 +8,10 @@ steps of one series where that alone is too much.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,12 @@ __all__ = ["SLICE_COST", "by_steps", "sliced", "window_cost"]
 
 SLICE_COST = 20_000_000
 """Elementary steps of a kernel between two looks at the clock."""
+
+_ALONE = 4_000_000
+"""What costs no more is done at once, on one thread."""
+
+_CORES = os.cpu_count() or 1
+_WORKERS = ThreadPoolExecutor(_CORES, thread_name_prefix="kernel")
 
 Run = Callable[[slice, slice], tuple[Any, Any]]
 """Computes a slice of the series and a slice of the steps."""
@@ -46,17 +56,30 @@ def sliced(
     """(values, present) of all series and steps; `cost` float64[n] is that of each series, `walk` int64[n]
     what it costs to begin with it.
 
-    Raises as `Budget.spend` before it allocates, and as `Budget.check` between two slices.
+    `run` is called from several threads. Raises as `Budget.spend` before it allocates, and as `Budget.check` between
+    slices.
     """
     series = len(cost)
     budget.spend(series * steps)
-    if cost.sum() <= SLICE_COST or not series or not steps:
+    if cost.sum() <= min(_ALONE, SLICE_COST) or not series or not steps:
         values, present = run(slice(0, series), slice(0, steps))
         return values, present
     values, present = np.zeros((series, steps)), np.zeros((series, steps), np.bool_)
-    for rows, columns in _cuts(cost, walk, steps):
-        budget.check()
+
+    def work(rows: slice, columns: slice) -> None:
         values[rows, columns], present[rows, columns] = run(rows, columns)
+
+    cuts = _cuts(cost, walk, steps)
+    while wave := list(islice(cuts, _CORES)):
+        budget.check()
+        # The first one on this thread; kernels let the others run meanwhile.
+        futures = [_WORKERS.submit(work, *one) for one in wave[1:]]
+        try:
+            work(*wave[0])
+        finally:
+            wait(futures)
+        for future in futures:
+            future.result()
     return values, present
 
 
@@ -65,9 +88,10 @@ def _cuts(
 ) -> Iterator[tuple[slice, slice]]:
     ends = np.cumsum(cost)
     first, series = 0, len(cost)
+    share = min(SLICE_COST, max(ends[-1] / _CORES, _ALONE / 2))
     while first < series:
         before = ends[first - 1] if first else 0.0
-        stop = max(int(np.searchsorted(ends, before + SLICE_COST, "right")), first + 1)
+        stop = max(int(np.searchsorted(ends, before + share, "right")), first + 1)
         parts = 1
         if stop == first + 1 and cost[first] > SLICE_COST:
             # Each part walks to its first window again, so parts that are smaller than the walk gain nothing.
