@@ -33,26 +33,25 @@ def _hours(
     return HourBlocks(head, np.full((count, 60, 2), value), np.ones(count, np.bool_))
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.data())
-def test_hours_are_packed_to_the_bit(data: st.DataObject) -> None:
-    count = data.draw(st.integers(0, 5))
-    blocks = _hours(count)
-    for i in range(count):
-        kind = data.draw(st.sampled_from(["words", "whole", "same"]))
-        words = st.integers(0, 2**64 - 1) if kind == "words" else st.integers(0, 2**40).map(_bits_of)
-        drawn = data.draw(st.lists(words, min_size=120, max_size=120))
-        blocks.cells[i] = np.array(drawn, np.uint64).view(np.float64).reshape(60, 2)
-        if kind == "same":
-            blocks.cells[i, :, 0] = blocks.cells[i, :, 1]
+@pytest.mark.parametrize("kind", ["any bits", "whole numbers", "all good", "fractions", "nothing"])
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_hours_are_packed_to_the_bit(kind: str, count: int) -> None:
+    random, blocks = np.random.default_rng(count), _hours(count)
+    shape = blocks.cells.shape
+    if kind == "any bits":
+        blocks.cells[:] = random.integers(0, 2**64, shape, np.uint64, endpoint=False).view(np.float64)
+    elif kind == "nothing":
+        blocks.cells[:] = 0
+    else:
+        blocks.cells[:] = random.integers(0, 2 ** random.integers(1, 53), shape) / (
+            7 if kind == "fractions" else 1
+        )
+        if kind == "all good":
+            blocks.cells[:, :, 0] = blocks.cells[:, :, 1]
     found = decode_rows(encode_rows(blocks).tobytes())
     assert (found.head == blocks.head).all()
     assert (found.cells.view(np.uint64) == blocks.cells.view(np.uint64)).all()
     assert found.is_whole.all()
-
-
-def _bits_of(number: int) -> int:
-    return int(np.float64(number).view(np.uint64))
 
 
 @settings(max_examples=60, deadline=None)

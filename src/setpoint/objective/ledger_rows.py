@@ -6,6 +6,7 @@ The minutes of the last 26 hours and the sums of all hours before are a `Matrix`
 
 from __future__ import annotations
 
+import heapq
 import threading
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ class Rows:
         self._lock = threading.RLock()
         self._rows: list[Row | None] = []
         self._by_key: dict[str, int] = {}
+        self._free: list[int] = []
         self._ids = np.zeros(0, np.uint64)
         self._serials = np.zeros(0, np.int64)
         self._serial = 0
@@ -66,7 +68,7 @@ class Rows:
                 one.window_minutes = window_minutes
                 self._edges.set_window(known, window_minutes)
                 return known
-            row = next((i for i, one in enumerate(self._rows) if one is None), len(self._rows))
+            row = heapq.heappop(self._free) if self._free else len(self._rows)
             self._serial += 1
             fresh = Row(key, ledger_id(key), window_minutes, self._serial, is_loaded=False)
             if row == len(self._rows):
@@ -86,6 +88,7 @@ class Rows:
         with self._lock:
             self._by_key.pop(self._of(row).key)
             self._rows[row] = None
+            heapq.heappush(self._free, row)
             self._serials[row] = 0
             self._matrix.free(row)
             self._edges.forget(row)
