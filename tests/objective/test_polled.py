@@ -24,6 +24,9 @@ from tests.objective.spans import Span, store_spans
 
 MINUTE_MS = 60_000
 NOW_MS = SystemClock().now_ms() // MINUTE_MS * MINUTE_MS
+STEADY_MS = 1_790_000_100_000
+"""A whole minute, and not a whole hour, for tests without a database."""
+
 DAY_MINUTES = 1440
 
 
@@ -96,7 +99,7 @@ def settle(polled: Polled, clock: VirtualClock, seconds: float) -> None:
 
 
 def make(
-    shelf: Shelf, counter: Any, *, engine: str = "spans", now_ms: int = NOW_MS
+    shelf: Shelf, counter: Any, *, engine: str = "spans", now_ms: int = STEADY_MS
 ) -> tuple[Polled, VirtualClock]:
     clock = VirtualClock(now_ms)
     return Polled(shelf, engine, counter, clock, final_after_s=300, counts_running=engine == "spans"), clock
@@ -128,7 +131,7 @@ def test_sql_counts_whole_minutes(telemetry_database: TelemetryDatabase) -> None
     one = Objective("pay", "shop", 0.99, 3600, text, text, engine="sql", is_counter=False)
     broken = Objective("broken", "shop", 0.99, 3600, text, text.replace("spans", "nowhere"), engine="sql")
     shelf = Shelf([one, broken, objective("other")])
-    polled, clock = make(shelf, SqlCounter(telemetry_database), engine="sql")
+    polled, clock = make(shelf, SqlCounter(telemetry_database), engine="sql", now_ms=NOW_MS)
     settle(polled, clock, 60)
     now = NOW_MS // MINUTE_MS
     assert shelf.ledger("pay").counts(now - 40, now + 5).total == 80  # from now on the minute has not ended
@@ -144,7 +147,7 @@ def test_sql_counts_whole_minutes(telemetry_database: TelemetryDatabase) -> None
 def test_history_is_counted_newest_first_and_goes_on_after_a_restart() -> None:
     shelf, counter = Shelf([objective(window_s=3 * 86_400)]), Steps()
     polled, clock = make(shelf, counter)
-    running = (NOW_MS - 1) // MINUTE_MS
+    running = (STEADY_MS - 1) // MINUTE_MS
     for _ in range(4):
         polled.step()
     stretches = [(first, end) for _, first, end in counter.asked]
@@ -160,7 +163,7 @@ def test_history_is_counted_newest_first_and_goes_on_after_a_restart() -> None:
     assert shelf.total("pay") == 3 * DAY_MINUTES + 1
     assert min(first for _, first, _ in counter.asked) == running + 1 - 3 * DAY_MINUTES
     again = sum(max(0, end - max(first, counted_from)) for _, first, end in counter.asked)
-    assert again < 120  # what was not final, and hours of which a part was missing
+    assert again < 180  # what was not final, and hours of which a part was missing
     assert shelf.notes["pay"] == (None, 1.0)
 
 
@@ -177,7 +180,7 @@ def test_objectives_are_counted_together_and_only_once() -> None:
 def test_without_news_nothing_is_asked() -> None:
     shelf, counter = Shelf([objective(window_s=600)]), Steps()
     counter.news = False
-    polled, clock = make(shelf, counter, now_ms=NOW_MS + 1)
+    polled, clock = make(shelf, counter, now_ms=STEADY_MS + 1)
     settle(polled, clock, 55)
     assert len(counter.asked) == 2  # the live minutes and the history
     settle(polled, clock, 15)
@@ -186,7 +189,7 @@ def test_without_news_nothing_is_asked() -> None:
 
 def test_what_the_database_forgot_stays_in_the_ledger() -> None:
     shelf, counter = Shelf([objective()]), Steps()
-    running = (NOW_MS - 1) // MINUTE_MS
+    running = (STEADY_MS - 1) // MINUTE_MS
     known = Slots(running - 700, np.full(600, 7.0), np.full(600, 9.0), np.ones(600, np.bool_))
     known.present[300] = False
     shelf.put("pay", known)
