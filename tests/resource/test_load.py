@@ -130,3 +130,21 @@ def test_a_kind_registers_once_and_tells_unknown_fields() -> None:
         made.register("v2", "Thing", Strict)
     with pytest.raises(ValueError, match="extra='forbid'"):
         made.register("v1", "Other", Loose)
+
+
+def test_a_list_of_documents_is_each_of_them() -> None:
+    text = "- {apiVersion: openslo/v1, kind: Service, metadata: {name: a}}\n" + (
+        "- apiVersion: openslo/v1\n  kind: SLO\n  metadata:\n    name: b\n  spec:\n    service: a\n"
+        "    objectives:\n      - target: 0.9\n---\n" + SERVICE % "c"
+    )
+    found = load_text([("list.yaml", text)], registry())
+    assert [(document.kind, document.name, document.line) for document in found] == [
+        ("Service", "a", 1),
+        ("SLO", "b", 2),
+        ("Service", "c", 11),
+    ]
+    with pytest.raises(InvalidInput) as caught:
+        load_text([("list.yaml", text.replace("0.9", "9"))], registry())
+    assert [str(problem).split(": found")[0] for problem in caught.value.problems] == [
+        "list.yaml:9: spec.objectives[0].target"
+    ]

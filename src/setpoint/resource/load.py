@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from setpoint.errors import InvalidInput, Problem
 from setpoint.resource.model import Document
-from setpoint.resource.read import read_yaml
+from setpoint.resource.read import Source, read_yaml
 from setpoint.resource.registry import Registry
 
 __all__ = ["BYTES_MAX", "load_paths", "load_text"]
@@ -55,7 +56,8 @@ def load_paths(paths: Sequence[str | Path]) -> list[tuple[str, str]]:
 
 
 def load_text(files: Sequence[tuple[str, str]], registry: Registry) -> list[Document]:
-    """The documents of `files` (name, text), in their order; empty documents are left out.
+    """The documents of `files` (name, text), in their order; empty documents are left out. A list of documents, as
+    OpenSLO's own tools take it, stands for each of them.
 
     Raises InvalidInput with all problems of all files, in the order of the files and lines.
     """
@@ -71,7 +73,7 @@ def load_text(files: Sequence[tuple[str, str]], registry: Registry) -> list[Docu
             problems.append(_too_large(name))
             continue
         sources, ending = read_yaml(name, text)
-        for source in sources:
+        for source in chain.from_iterable(map(_items, sources)):
             document, wrong = registry.parse(source)
             found.extend(wrong)
             if document is not None:
@@ -84,6 +86,29 @@ def load_text(files: Sequence[tuple[str, str]], registry: Registry) -> list[Docu
     if problems:
         raise InvalidInput(problems=tuple(problems))
     return documents
+
+
+def _items(source: Source) -> Iterator[Source]:
+    """The source itself, or those of a list of documents, each with its own lines."""
+    body = source.body
+    if (
+        not isinstance(body, list)
+        or not body
+        or not all(isinstance(one, dict) and "apiVersion" in one for one in body)
+    ):
+        yield source
+        return
+    items = [
+        Source(source.file, source.lines.get((index,), source.line), one) for index, one in enumerate(body)
+    ]
+    for place, line in source.lines.items():
+        if len(place) > 1 and isinstance(place[0], int):
+            items[place[0]].lines[place[1:]] = line
+    for place, text in source.plain.items():
+        if len(place) > 1 and isinstance(place[0], int):
+            items[place[0]].plain[place[1:]] = text
+    items[0].problems.extend(source.problems)
+    yield from items
 
 
 def _files(path: Path) -> Iterator[Path]:
