@@ -439,12 +439,12 @@ class ObjectiveBook:
                 return
 
     def look_ahead(self) -> None:
-        """Read what the windows' far edges need for the time to come; `tend` calls it every minute. Raises
+        """Read what the far edges of windows need for the time to come, tidy the store; `tend` calls it every minute. Raises
         Unavailable.
         """
         now_ms = self._clock.now_ms()
         self._loading.watch(self._fleet, now_ms)
-        self._ledgers.fetch_edges(slot_of(now_ms))
+        self._ledgers.upkeep(slot_of(now_ms))
 
     def _status(self, verdicts: Verdicts, name: str) -> ObjectiveStatus:
         found = verdicts.made.get(name)

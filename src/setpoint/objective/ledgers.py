@@ -67,6 +67,7 @@ class Ledgers(Rows):
         self._lost: set[int] = set()
         self._version, self._finished = 0, -1
         self._stored_finished = 0
+        self._tidied = -1
 
     def advance(self, now_minute: int) -> None:
         """Tell the running minute; to be called at the begin of each tick, before anything is written.
@@ -256,16 +257,18 @@ class Ledgers(Rows):
         return len(missing)
 
     def upkeep(self, now_minute: int) -> None:
-        """What a background thread does every few minutes: `fetch_edges`, and tidying of the store.
+        """What a background thread does every minute or few: `fetch_edges`, and once an hour tidying of the store.
 
         Raises Unavailable.
         """
         self.fetch_edges(now_minute)
-        if self._store is not None:
-            with self._lock:
-                longest = max((one.window_minutes for one in self._rows if one), default=0)
-                finished = self._stored_finished
-            self._store.tidy(finished, now_minute, longest)
+        if self._store is None or self._tidied == now_minute // 60:
+            return
+        with self._lock:
+            longest = max((one.window_minutes for one in self._rows if one), default=0)
+            finished = self._stored_finished
+        self._store.tidy(finished, now_minute, longest)
+        self._tidied = now_minute // 60
 
     def _is_lost(self, keys: Ints) -> Bools:
         return np.isin(keys, np.array(sorted(self._lost), np.int64))
