@@ -59,14 +59,20 @@ def payments(first: int, minutes: int, *, slow: int) -> list[Span]:
     return found
 
 
-def log(database: TelemetryDatabase, minute: int, records: int, *, severity: int) -> None:
+def log(database: TelemetryDatabase, first: int, end: int, records: int, *, severity: int) -> None:
+    """As many records in each minute."""
+    instants = [
+        (minute * MINUTE_MS * 1_000_000 + number, severity * 1000 + number)
+        for minute in range(first, end)
+        for number in range(records)
+    ]
     database.insert(
         "logs",
         {
-            "service": ["stocktaking"] * records,
-            "ts_ns": [minute * MINUTE_MS * 1_000_000 + number for number in range(records)],
-            "id": [severity * 1000 + number for number in range(records)],
-            "severity_number": [severity] * records,
+            "service": ["stocktaking"] * len(instants),
+            "ts_ns": [at_ns for at_ns, _ in instants],
+            "id": [number for _, number in instants],
+            "severity_number": [severity] * len(instants),
         },
     )
 
@@ -74,9 +80,8 @@ def log(database: TelemetryDatabase, minute: int, records: int, *, severity: int
 def test_spans_and_sql_have_budgets(telemetry_database: TelemetryDatabase) -> None:
     now = NOW_MS // MINUTE_MS
     store_spans(telemetry_database, payments(now - 240, 240, slow=1), NOW_MS)
-    for minute in range(now - 120, now):
-        log(telemetry_database, minute, 99, severity=9)
-        log(telemetry_database, minute, 1, severity=17)
+    log(telemetry_database, now - 120, now, 99, severity=9)
+    log(telemetry_database, now - 120, now, 1, severity=17)
     clock = VirtualClock(NOW_MS - 60 * MINUTE_MS)
     book, polled = start(telemetry_database, clock)
     play(book, polled, clock, 130)
