@@ -439,8 +439,8 @@ class ObjectiveBook:
                 return
 
     def look_ahead(self) -> None:
-        """Read what the far edges of windows need for the time to come, tidy the store; `tend` calls it every minute. Raises
-        Unavailable.
+        """Read what the far edges of windows need for the time to come, and tidy the store; `tend` calls it every
+        minute. Raises Unavailable.
         """
         now_ms = self._clock.now_ms()
         self._loading.watch(self._fleet, now_ms)
