@@ -4,8 +4,8 @@ Run with `python -m bench.query` (`--small` takes less than two minutes). Setpoi
 VictoriaMetrics run at the same time over the same remote-write bodies; a row is a query, asked of one after the other
 by 1 and by 8 clients. Every request asks for another time, as a dashboard that refreshes does, so that caches help as
 far as they help there. Beside p50 and p99 stands, in brackets, what a request costs in milliseconds of the processor:
-other work on the machine does not change it. Answers are compared before times are: Setpoint's with Prometheus's number by number;
-VictoriaMetrics's by the series, because its rates are not extrapolated.
+other work on the machine does not change it. Answers are compared before times are: Setpoint's with Prometheus's
+number by number; VictoriaMetrics's by the series, because its rates are not extrapolated.
 """
 
 from __future__ import annotations

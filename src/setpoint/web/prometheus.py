@@ -114,20 +114,25 @@ class Given:
     """The parameters of a request: those of the form before those of the URL."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = pairs
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value)
 
     def all(self, name: str) -> list[str]:
         """Every value of `name`, empty ones left out."""
-        return [value for found, value in self._pairs if found == name and value]
+        return [value for value in self._values.get(name, ()) if value]
 
     def get(self, name: str) -> str:
         """The first value of `name`, or the empty string."""
-        return next(iter(self.all(name)), "")
+        for value in self._values.get(name, ()):
+            if value:
+                return value
+        return ""
 
     @property
     def names(self) -> frozenset[str]:
         """The names of all parameters."""
-        return frozenset([name for name, _ in self._pairs])
+        return frozenset(self._values)
 
     def needed(self, name: str) -> str:
         """The first value of `name`. Raises InvalidInput when there is none."""
@@ -161,7 +166,7 @@ class Given:
 
     def selectors(self) -> list[list[Matcher]]:
         """Every different `match[]` as matchers, also an empty one, which is an error. Raises InvalidInput."""
-        texts = dict.fromkeys(value for found, value in self._pairs if found == "match[]")
+        texts = dict.fromkeys(self._values.get("match[]", ()))
         if len(texts) > _SELECTORS_MAX:
             raise InvalidInput(
                 f'invalid parameter "match[]": {len(texts)} selectors are too many; send {_SELECTORS_MAX} at most'
