@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from setpoint.app import default_registry
+from setpoint.clock import VirtualClock
+from setpoint.database import StateDatabase
 from setpoint.errors import InvalidInput
 from setpoint.objective.model import Calendar
 from setpoint.objective.resolve import no_groups, resolve
-from setpoint.resource import Document, load_text
+from setpoint.resource import Document, ResourceStore, canonical_yaml, load_text
+from setpoint.timeline import Timeline
 
 DAY_S = 86_400
 V1ALPHA = """\
@@ -218,3 +221,15 @@ def test_mistakes_are_told_where_they_were_written(base: str, old: str, new: str
 @pytest.mark.parametrize("version", ["openslo/v1alpha", "openslo.com/v2alpha"])
 def test_nonsense_is_refused(version: str, spec: Any) -> None:
     assert _refused(f"apiVersion: {version}\nkind: SLO\nmetadata: {{name: a}}\nspec: {spec!r}\n")
+
+
+def test_what_is_stored_is_v1_and_applied_again_unchanged(sqlite_database: StateDatabase) -> None:
+    registry, clock = default_registry(), VirtualClock(1_800_000_000_000)
+    store = ResourceStore(sqlite_database, Timeline(sqlite_database, clock), clock, registry)
+    assert [change.action for change in store.apply(_load(V1ALPHA), author="tester")] == ["created"]
+    stored = store.get("SLO", "library-answers")
+    assert stored.api_version == stored.body["apiVersion"] == "openslo/v1"
+    assert [change.action for change in store.apply(_load(V1ALPHA), author="tester")] == ["unchanged"]
+    again = _load(canonical_yaml(stored.body))
+    assert [change.action for change in store.apply(again, author="tester")] == ["unchanged"]
+    assert resolve(store.documents(), no_groups) == resolve(_load(V1ALPHA), no_groups)

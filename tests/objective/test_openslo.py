@@ -146,6 +146,7 @@ notificationTargets:
         (slo(RATIO + CALENDAR + TARGET), "UTC", "Europe/Bremen", "timeZone: 'Europe/Bremen' is no time zone of the I"),
         (slo(RATIO + CALENDAR + TARGET), "UTC", "../etc/passwd", "is no time zone"),
         (slo(RATIO + CALENDAR + TARGET), "UTC", "Europe", "is no time zone"),
+        (slo(RATIO + CALENDAR + TARGET), "UTC", "localtime", "is no time zone"),
         (slo(RATIO + CALENDAR + TARGET), "1M", "14M", "duration: 14M is out of bounds; write 5m to 366d"),
         (slo(RATIO + CALENDAR + TARGET), "1M", "5Q", "duration: 5Q is out of bounds; write 5m to 366d"),
         (slo(), "[{duration: 30d, isRolling: true}]", "[]", "spec.timeWindow: found a list; write at least 1 item"),

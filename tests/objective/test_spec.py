@@ -198,6 +198,7 @@ def test_a_service() -> None:
     text = "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: shop}\nspec: {description: Sells.}\n"
     (document,) = load_text([("service.yaml", text)], _registry())
     assert document.kind == "Service"
+    assert load_text([("service.yaml", text.replace(" {description: Sells.}", ""))], _registry())
     with pytest.raises(InvalidInput, match="did you mean 'description'"):
         load_text([("service.yaml", text.replace("description", "descripton"))], _registry())
 

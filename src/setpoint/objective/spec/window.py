@@ -19,6 +19,7 @@ __all__ = ["TimeWindow"]
 _SHORTEST_S, _LONGEST_S = 300, 366 * 86_400
 _START = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,64}(/[A-Za-z0-9_+-]{1,64}){0,3}", re.ASCII)
+_OF_THE_MACHINE = frozenset({"localtime", "posixrules", "Factory"})
 _HOUR_S, _DAY_S = 3600, 86_400
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 
@@ -40,7 +41,7 @@ def _start(value: str) -> str:
 
 def _zone(value: str) -> str:
     try:
-        if not _ZONE.fullmatch(value):
+        if not _ZONE.fullmatch(value) or value in _OF_THE_MACHINE:
             raise ValueError(value)
         ZoneInfo(value)
     except (OSError, ValueError, KeyError) as error:
