@@ -26,6 +26,12 @@ _NOT_SETTINGS = {
     "session_id",
     "compress",
     "decompress",
+    "query_id",
+    "quota_key",
+    "role",
+    "buffer_size",
+    "client_protocol_version",
+    "enable_http_compression",
 }
 
 
@@ -79,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
         if options.get("database"):
             connection.query(f"USE {options['database']}")
         form = options.get("default_format") or "TabSeparated"
+        for name, value in sorted(_settings(options).items(), key=lambda setting: setting[0] == "readonly"):
+            connection.query(f"SET {name} = '{value}'")
         if body:
             head, _, kind = statement.strip().rpartition("FORMAT ")
             with tempfile.NamedTemporaryFile() as file:
@@ -99,6 +107,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Quiet."""
+
+
+def _settings(options: dict[str, str]) -> dict[str, str]:
+    """The options that are settings of the engine, and not of the transport."""
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in _NOT_SETTINGS
+        and not name.startswith(
+            ("param_", "session_id", "session_timeout", "session_check", "http_", "send_", "wait_")
+        )
+    }
 
 
 def main() -> None:

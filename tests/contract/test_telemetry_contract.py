@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from bench.server import free_port
 
-from setpoint.database import TelemetryDatabase
-from setpoint.errors import StartupRefused, Unavailable
+from setpoint.database import Limits, TelemetryDatabase
+from setpoint.errors import InvalidInput, StartupRefused, Unavailable
 from setpoint.telemetry import MetricBatch
 from setpoint.telemetry.blocks import DAY_MS, Blocks, DayState
 from setpoint.telemetry.chunk_samples import encoded
@@ -268,6 +268,27 @@ def test_migrating_again_changes_nothing(database: TelemetryDatabase) -> None:
     database._migrate()
     assert database.query("SELECT number FROM migrations ORDER BY number")["number"].tolist() == before
     assert before == list(range(1, len(before) + 1))
+
+
+def test_queries_of_others_can_only_read_and_not_without_end(database: TelemetryDatabase) -> None:
+    _insert(database, 100)
+    limited = database.limited(Limits(seconds=5, rows_read=1000, rows=50, further={"max_block_size": 1000}))
+    for _ in range(2):
+        found = limited.query("SELECT count() AS rows, {text:String} AS text FROM exemplars", text="it's")
+        assert (found["rows"].tolist(), found["text"].tolist()) == ([100], ["it's"])
+        for statement, told in (
+            ("INSERT INTO exemplars (fingerprint) VALUES (1)", "readonly"),
+            ("DROP TABLE exemplars", "readonly"),
+            ("SELECT 1 SETTINGS max_execution_time = 0", "readonly"),
+            ("SELECT count() FROM numbers(1000000)", "reads more than 1,000 rows; let it read less"),
+            ("SELECT fingerprint FROM exemplars", "returns more than 50 rows; let it read less"),
+            ("SELECT nonsense", "Unknown expression identifier `nonsense`"),
+        ):
+            with pytest.raises(InvalidInput) as refused:
+                limited.query(statement)
+            assert told in refused.value.message
+    _insert(database, 100, start=100)  # the others may write as before
+    assert database.query("SELECT count() AS rows FROM exemplars")["rows"].tolist() == [200]
 
 
 def test_a_server_that_is_not_there_is_refused_with_what_to_check() -> None:
