@@ -84,7 +84,7 @@ def test_orders() -> None:
 @pytest.mark.parametrize("sort", fleet.SORTS)
 def test_groups_hold_each_objective_once_in_the_order_of_the_list(by: str, sort: fleet.Sort) -> None:
     rows = fleet.ordered(SEEN, fleet.chosen(SEEN, ""), sort)
-    groups = fleet.grouped(SEEN, rows, by, sort)
+    groups = [fleet.group(SEEN, *one) for one in fleet.grouped(SEEN, rows, by, sort)]
     place = {index: at for at, index in enumerate(rows.tolist())}
     assert sorted(index for group in groups for index in group.rows.tolist()) == list(range(len(SEEN)))
     for group in groups:

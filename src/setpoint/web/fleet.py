@@ -30,10 +30,12 @@ __all__ = [
     "chosen",
     "counted",
     "ends_s",
+    "group",
     "group_query",
     "grouped",
     "label_values",
     "most_urgent",
+    "names_state",
     "note",
     "ordered",
     "row",
@@ -122,11 +124,13 @@ def _holding(overview: Overview, rows: Rows, term: Term) -> Held:
     if term.key == "alert":
         fires: Held = overview.alerts[rows] > 0
         return fires if "firing".startswith(term.value) else np.zeros_like(fires)
-    texts = _texts(overview, rows.tolist(), term.key)
-    return np.fromiter((any(map(term.holds, known)) for known in texts), np.bool_, len(rows))
+    texts, value = _texts(overview, rows.tolist(), term.key), term.value
+    if term.is_exact:
+        return np.fromiter((value in known for known in texts), np.bool_, len(rows))
+    return np.fromiter((any(value in text for text in known) for known in texts), np.bool_, len(rows))
 
 
-def _texts(overview: Overview, rows: Iterable[int], key: str) -> Iterator[Iterable[str]]:
+def _texts(overview: Overview, rows: Iterable[int], key: str) -> Iterator[Sequence[str]]:
     """For each row what a term with this key is compared with, in lower case."""
     names, services, displayed = overview.names, overview.services, overview.display_names
     if not key:
@@ -149,6 +153,9 @@ def _slo(objective: Objective) -> str:
 
 def _labelled(objective: Objective, key: str) -> Sequence[str]:
     """The values of a label, whose name is in lower case: of the document, else of the group."""
+    known = objective.labels.get(key)
+    if known is not None:
+        return known
     for name, values in objective.labels.items():
         if name.lower() == key:
             return values
@@ -164,9 +171,18 @@ def label_values(overview: Overview, key: str) -> set[str]:
     return {value for labels in overview.labels for value in labels.get(key, ())}
 
 
+def names_state(query: str) -> bool:
+    """True when `query` says something of states."""
+    return any(_is_state(term) for term in read_terms(query))
+
+
 def without_state(query: str) -> str:
     """`query` without what it says of states."""
-    return " ".join(_written(term) for term in read_terms(query) if term.key.removeprefix("-") != "state")
+    return " ".join(_written(term) for term in read_terms(query) if not _is_state(term))
+
+
+def _is_state(term: Term) -> bool:
+    return term.key.removeprefix("-") == "state"
 
 
 def state_query(query: str, state: State) -> str:
@@ -211,17 +227,26 @@ def counted(overview: Overview, rows: Rows) -> dict[State, int]:
     return {state: numbers[NUMBERED.index(state)] for state in STATES}
 
 
-def grouped(overview: Overview, rows: Rows, by: str, sort: Sort) -> list[Group]:
+def grouped(overview: Overview, rows: Rows, by: str, sort: Sort) -> list[tuple[str, list[int]]]:
     """`rows`, which are in the order `sort`, by a label's value, `service`, `state` or `slo`.
 
-    Groups are in the order of their first row, those without a value last; by name where the list is.
+    Pairs of a value and its rows, in the order of their first row, those without a value last; by name where the list
+    is. `group` describes one of them.
     """
     members: dict[str, list[int]] = {}
     for index, value in zip(rows.tolist(), _values(overview, rows, by), strict=True):
         members.setdefault(value, []).append(index)
-    found = sorted(members) if sort == "name" else list(members)
-    found.sort(key=lambda value: not value)
-    return [_group(overview, value, np.array(members[value], np.int64)) for value in found]
+    found = sorted(members.items()) if sort == "name" else list(members.items())
+    found.sort(key=lambda one: not one[0])
+    return found
+
+
+def group(overview: Overview, value: str, members: Sequence[int]) -> Group:
+    """What the list shows of a group."""
+    rows: Rows = np.array(members, np.int64)
+    left = overview.budget_left[rows]
+    known = left[~np.isnan(left)]
+    return Group(value, rows, counted(overview, rows), float(known.min()) if len(known) else None)
 
 
 def _values(overview: Overview, rows: Rows, by: str) -> Iterator[str]:
@@ -234,12 +259,6 @@ def _values(overview: Overview, rows: Rows, by: str) -> Iterator[str]:
         return (_slo(objectives[i]) for i in rows.tolist())
     key = by.lower()
     return (", ".join(_labelled(objectives[i], key)) for i in rows.tolist())
-
-
-def _group(overview: Overview, value: str, rows: Rows) -> Group:
-    left = overview.budget_left[rows]
-    known = left[~np.isnan(left)]
-    return Group(value, rows, counted(overview, rows), float(known.min()) if len(known) else None)
 
 
 def group_query(query: str, by: str, value: str) -> str:

@@ -27,6 +27,8 @@ _GROUPS, _OF_A_GROUP = 20, 5
 _TERMS = 60
 _BIG_PAGE = 50
 
+Groups = Sequence[tuple[str, list[int]]]
+
 router = APIRouter()
 
 
@@ -102,9 +104,7 @@ def _place(view: View, total: int, size: int) -> Place:
     return Place(first, min(total, first + size), total, before, after)
 
 
-def _as_json(
-    parts: App, overview: Overview, view: View, rows: Rows, groups: Sequence[Group] | None
-) -> Response:
+def _as_json(parts: App, overview: Overview, view: View, rows: Rows, groups: Groups | None) -> Response:
     size = view.limit or _PAGE
     place = _place(view, len(rows) if groups is None else len(groups), size)
     answer: dict[str, Any] = {
@@ -116,7 +116,7 @@ def _as_json(
         "next": place.after,
     }
     if groups is not None:
-        shown = groups[place.first : place.last]
+        shown = [fleet.group(overview, *one) for one in groups[place.first : place.last]]
         return json_answer({"groups": [_group_json(overview, one) for one in shown]} | answer)
     names = [overview.names[index] for index in rows[place.first : place.last].tolist()]
     known = {status.name: status for status in parts.objectives.statuses(names)}
@@ -133,9 +133,7 @@ def _group_json(overview: Overview, group: Group) -> dict[str, Any]:
     }
 
 
-def _as_page(
-    request: Request, overview: Overview, view: View, rows: Rows, groups: Sequence[Group] | None
-) -> Response:
+def _as_page(request: Request, overview: Overview, view: View, rows: Rows, groups: Groups | None) -> Response:
     size = view.limit or (_PAGE if groups is None else _GROUPS)
     place = _place(view, len(rows) if groups is None else len(groups), size)
     sections = _sections(overview, view, rows, groups, place)
@@ -146,7 +144,7 @@ def _as_page(
         "objectives.html",
         sections=sections,
         place=place,
-        counts=_counts(overview, view),
+        counts=_counts(overview, view, rows),
         total=len(overview),
         matching=len(rows),
         first=None if first is None else fleet.row(overview, first),
@@ -161,14 +159,14 @@ def _as_page(
 
 
 def _sections(
-    overview: Overview, view: View, rows: Rows, groups: Sequence[Group] | None, place: Place
+    overview: Overview, view: View, rows: Rows, groups: Groups | None, place: Place
 ) -> list[Section]:
     def made(some: Rows) -> list[Row]:
         return [fleet.row(overview, index) for index in some.tolist()]
 
     if groups is None:
         return [Section(None, made(rows[place.first : place.last]))]
-    shown = groups[place.first : place.last]
+    shown = [fleet.group(overview, *one) for one in groups[place.first : place.last]]
     each = _PAGE if len(rows) <= _PAGE else _OF_A_GROUP
     return [
         Section(
@@ -180,9 +178,11 @@ def _sections(
     ]
 
 
-def _counts(overview: Overview, view: View) -> list[tuple[State, int, str]]:
+def _counts(overview: Overview, view: View, rows: Rows) -> list[tuple[State, int, str]]:
     """How many are in each state of those that the rest of the filter chooses, and the way to them."""
-    counts = fleet.counted(overview, fleet.chosen(overview, fleet.without_state(view.q)))
+    if fleet.names_state(view.q):
+        rows = fleet.chosen(overview, fleet.without_state(view.q))
+    counts = fleet.counted(overview, rows)
     links = {state: view.address(q=fleet.state_query(view.q, state)) for state in counts}
     return [(state, number, links[state]) for state, number in counts.items() if number]
 
