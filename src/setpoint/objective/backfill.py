@@ -43,6 +43,8 @@ class Backfill:
     ) -> None:
         """`fleet` gives the present one. `on_history(indices, first_minute)` hears what history changed."""
         self.waiting, self.to_derive = Backlog(), Backlog()
+        self.is_apart = False
+        """Our own telemetry's history is counted by a thread of its own; `step` only derives."""
         self._ledgers, self._standing = ledgers, standing
         self._fleet, self._on_history = fleet, on_history
         self._told: dict[int, str] = {}
@@ -80,18 +82,25 @@ class Backfill:
         Raises SetpointError when samples cannot be read; the chunk is tried again later.
         """
         fleet = self._fleet()
-        own = np.flatnonzero(~fleet.is_fetched & fleet.plan.is_counted & self._standing.loaded[fleet.raw])
-        chunk = self.waiting.take(self._keys(fleet, own), _ROWS_AT_ONCE) if len(self.waiting) else None
+        chunk = None if self.is_apart else self.take_own(_ROWS_AT_ONCE)
         if chunk is None:
             return self._derive(fleet, now_ms)
         elapsed_s = stopwatch()
         indices = np.array([fleet.of_row[row] for row in chunk.rows], np.int64)
         raw = fleet.live.safely(indices, chunk.first, chunk.end, 60)
-        self.settle(chunk, indices, raw, now_ms, took_s=elapsed_s)
+        self.settle(chunk, indices, raw, now_ms, took_s=elapsed_s())
         waits = next((one for one in raw.errors.values() if _can_wait(one)), None)
         if waits is not None:
             raise waits
         return True
+
+    def take_own(self, most: int) -> Chunk | None:
+        """A chunk of up to `most` objectives over our own telemetry."""
+        if not len(self.waiting):
+            return None
+        fleet = self._fleet()
+        own = np.flatnonzero(~fleet.is_fetched & fleet.plan.is_counted & self._standing.loaded[fleet.raw])
+        return self.waiting.take(self._keys(fleet, own), most)
 
     def take(self, source: str, most: int) -> list[Chunk]:
         """Chunks of up to `most` objectives that are fetched from a data source."""
@@ -114,7 +123,7 @@ class Backfill:
         raw: Counted,
         now_ms: int,
         *,
-        took_s: Callable[[], float] | None = None,
+        took_s: float | None = None,
     ) -> None:
         """Put in what was counted of a chunk; `indices` are the numbers of its rows in the plan that counted it."""
         fleet = self._fleet()
@@ -139,7 +148,7 @@ class Backfill:
                     self.waiting.give_back(chunk.rows[at], chunk)
                 raise
         for at in kept:
-            self.waiting.done(chunk.rows[at], took_s=None if took_s is None else took_s())
+            self.waiting.done(chunk.rows[at], took_s=took_s)
         self._fill_silence(fleet, chunk, now_ms)
 
     def _fill_silence(self, fleet: Fleet, chunk: Chunk, now_ms: int) -> None:

@@ -11,12 +11,33 @@ from dataclasses import dataclass, field
 
 from setpoint.objective.ranges import Ranges
 
-__all__ = ["Backlog", "Chunk"]
+__all__ = ["Backlog", "Chunk", "Pace"]
 
 SMALLEST_CHUNK, _FIRST_CHUNK, _LARGEST_CHUNK = 15, 60, 1440
 _FETCHED_CHUNK = 360
 _QUICK_S, _SLOW_S = 0.05, 0.2
 _CELLS = 1_000_000
+_FIRST_ROWS, _MOST_ROWS = 32, 1024
+_PATIENT_QUICK_S, _PATIENT_SLOW_S = 0.5, 2.0
+
+
+class Pace:
+    """How many rows are counted at once, where nothing waits for it: as many as take about a second."""
+
+    def __init__(self) -> None:
+        self.rows = _FIRST_ROWS
+
+    def note(self, chunk: Chunk, took_s: float) -> float:
+        """A chunk took so long; how long `Backlog.done` is to hear that it took, so that minutes shrink last."""
+        many = len(chunk.rows)
+        if took_s > _PATIENT_SLOW_S:
+            self.rows = max(1, many // 2)
+            return _SLOW_S if many > 1 else took_s
+        if took_s > _PATIENT_QUICK_S:
+            return _SLOW_S
+        if many >= self.rows and chunk.end - chunk.first >= _LARGEST_CHUNK:
+            self.rows = min(_MOST_ROWS, 2 * self.rows)
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)

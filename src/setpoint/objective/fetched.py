@@ -20,6 +20,7 @@ from setpoint.errors import SetpointError, Unavailable
 from setpoint.objective.backfill import Backfill
 from setpoint.objective.backlog import Chunk
 from setpoint.objective.counting import Counted
+from setpoint.objective.counting_history import OwnHistory
 from setpoint.objective.fleet import Fleet
 
 __all__ = ["FetchedHistory"]
@@ -46,10 +47,12 @@ class FetchedHistory:
         """`fleet` gives the book's present one; everything of `backfill` is called while `lock` is held."""
         self._backfill, self._fleet, self._lock, self._clock = backfill, fleet, lock, clock
         self._waiting_for: dict[str, str] = {}
+        self._own = OwnHistory(backfill, fleet, lock, clock)
 
     def run(self, stop: threading.Event) -> None:
-        """Keep a thread for each source in use until `stop` is set."""
+        """Keep a thread for each source in use until `stop` is set, and one for our own telemetry."""
         running: dict[str, threading.Thread] = {}
+        threading.Thread(target=self._own.run, args=(stop,), name="history", daemon=True).start()
         while not stop.wait(_LOOK_S):
             feeds = self._fleet().feeds
             for source in [name for name, feed in feeds.items() if feed.fetch is not None]:
