@@ -23,8 +23,6 @@ _Words = npt.NDArray[np.uint64]
 _Floats = npt.NDArray[np.float64]
 
 _CHOSEN_MOST = 200  # more than these are read with what lies between them
-_ALL = np.uint64((1 << 60) - 1)
-_ONCE = np.uint64(1 << 60)
 
 
 class Staged:
@@ -92,28 +90,19 @@ class Staged:
         found: Ints = np.where(is_wanted, self.offsets[index] + hours - self.bases[index], -1)
         return found
 
-    def put(self, index: int, row: int, matrix: Matrix) -> None:
-        """Let a row of the matrix hold what was read of ledger `index`, and nothing else."""
-        offset, size, _ = matrix.places[row].tolist()
-        base = max(0, self.head + 2 - size)
-        first = max(base, int(self.bases[index]))
-        begin = int(self.offsets[index]) + first - int(self.bases[index])
-        span = slice(begin, int(self.offsets[index + 1]))
-        hours = np.arange(base, self.head + 1)
-        matrix.places[row, 2] = base
-        sums, tally = np.zeros((len(hours) + 1, 2)), np.zeros(len(hours) + 1, np.int64)
-        bits = np.zeros(len(hours), np.uint64)
-        skipped = first - base
-        np.cumsum(self.sums[span], axis=0, out=sums[skipped + 1 :])
-        np.cumsum(_ones(self.present[span]), out=tally[skipped + 1 :])
-        bits[skipped:] = self.present[span] | np.where(self.counted[span] > 0, _ONCE, np.uint64(0))
-        at = offset + np.append(hours, self.head + 1) % size
-        matrix.sums[at], matrix.tally[at], matrix.bits[at[:-1]] = sums, tally, bits
-        matrix.cells[row] = 0.0
-        matrix.marks[:, row] = 0
+    def put(self, rows: Ints, matrix: Matrix) -> None:
+        """Let the rows int64[k] of the matrix (-1: none) hold what was read, and nothing else."""
+        chosen = rows[rows >= 0]
+        matrix.places[chosen, 2] = np.maximum(0, self.head + 2 - matrix.places[chosen, 1])
+        matrix.cells[chosen] = 0.0
+        matrix.marks[:, chosen] = 0
+        _put(
+            rows, matrix.places, matrix.sums, matrix.tally, matrix.bits, self.head, self.bases, self.offsets,
+            self.sums, self.present, self.counted,
+        )  # fmt: skip
+        self._put_recent(rows, matrix)
 
-    def put_recent(self, rows: Ints, matrix: Matrix) -> None:
-        """Let the rows int64[k] of the matrix (-1: none) hold the minutes of the last day."""
+    def _put_recent(self, rows: Ints, matrix: Matrix) -> None:
         head = self.recent.head
         row = rows[np.searchsorted(self.ids, head["ledger"])]
         at = np.flatnonzero(row >= 0)
@@ -121,36 +110,30 @@ class Staged:
         matrix.cells[row[at], hours] = self.recent.cells[at]
         matrix.marks[0, row[at], hours] = head["counted"][at]
 
-    def known(self, index: int, window_start: int, window_end: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """The first and the last minute of ledger `index` that was counted (-1: none), and the ranges of the window's
-        minutes that were not.
+    def known(self, starts: Ints, end: int) -> tuple[Ints, Ints, list[list[tuple[int, int]]]]:
+        """Of each ledger the first and the last minute that was counted, int64[k] (-1: none), and the ranges of its
+        window that were not; the windows begin with minutes `starts` and end before `end`.
         """
+        count = len(self.ids)
+        first, last = np.empty(count, np.int64), np.empty(count, np.int64)
+        missing = np.empty(count, np.int64)
+        _known(self.bases, self.offsets, self.counted, starts, end, first, last, missing)
+        holes: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+        for index in np.flatnonzero(missing).tolist():
+            holes[index] = self._holes(index, int(starts[index]), end)
+        return first, last, holes
+
+    def _holes(self, index: int, start: int, end: int) -> list[tuple[int, int]]:
         counted = self.counted[int(self.offsets[index]) : int(self.offsets[index + 1])]
-        base = int(self.bases[index])
-        some = np.flatnonzero(counted)
-        if not len(some):
-            return -1, -1, [(window_start, window_end)]
-        low, high = int(counted[some[0]]), int(counted[some[-1]])
-        first = (base + int(some[0])) * 60 + (low & -low).bit_length() - 1
-        last = (base + int(some[-1])) * 60 + high.bit_length() - 1
-        if (counted[some[0] : some[-1]] == _ALL).all() and last == window_end - 1 and first <= window_start:
-            return first, last, []
-        minutes = (counted[:, None] >> np.arange(60, dtype=np.uint64)) & np.uint64(1)
-        flat = np.zeros(window_end - window_start + 2, np.bool_)
+        bits = ((counted[:, None] >> np.arange(60, dtype=np.uint64)) & np.uint64(1)).ravel()
+        flat = np.zeros(end - start + 2, np.bool_)
         flat[1:-1] = True
-        start = base * 60
-        low, high = max(window_start, start), min(window_end, start + minutes.size)
+        begin = int(self.bases[index]) * 60
+        low, high = max(start, begin), min(end, begin + len(bits))
         if low < high:
-            flat[1 + low - window_start : 1 + high - window_start] = (
-                minutes.ravel()[low - start : high - start] == 0
-            )
-        edges = np.flatnonzero(flat[1:] != flat[:-1]) + window_start
-        return first, last, list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-def _ones(bits: _Words) -> Ints:
-    counted: Ints = np.bitwise_count(bits).astype(np.int64)
-    return counted
+            flat[1 + low - start : 1 + high - start] = bits[low - begin : high - begin] == 0
+        edges = np.flatnonzero(flat[1:] != flat[:-1]) + start
+        return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 @compiled
@@ -174,7 +157,84 @@ def _place(
             all_present[place], all_counted[place] = present[i], counted[i]
 
 
+@compiled
+def _put(
+    rows: Ints,
+    places: Ints,
+    sums: _Floats,
+    tally: npt.NDArray[np.int32],
+    bits: _Words,
+    head: int,
+    bases: Ints,
+    offsets: Ints,
+    found_sums: _Floats,
+    present: _Words,
+    counted: _Words,
+) -> None:
+    """Prefix sums and bits of rows from what was read of ledgers."""
+    one, none = np.uint64(1), np.uint64(0)
+    for i in range(len(rows)):
+        row = rows[i]
+        if row < 0:
+            continue
+        offset, size, base = places[row, 0], places[row, 1], places[row, 2]
+        good, total, minutes = 0.0, 0.0, 0
+        sums[offset + base % size, 0], sums[offset + base % size, 1] = good, total
+        tally[offset + base % size] = minutes
+        for hour in range(base, head + 1):
+            here, after = offset + hour % size, offset + (hour + 1) % size
+            bits[here] = none
+            if hour >= bases[i]:
+                at = offsets[i] + hour - bases[i]
+                good += found_sums[at, 0]
+                total += found_sums[at, 1]
+                has_data = present[at]
+                bits[here] = has_data | (one << np.uint64(60)) if counted[at] != none else none
+                while has_data != none:
+                    minutes += 1
+                    has_data &= has_data - one
+            sums[after, 0], sums[after, 1], tally[after] = good, total, minutes
+
+
+@compiled
+def _known(
+    bases: Ints,
+    offsets: Ints,
+    counted: _Words,
+    starts: Ints,
+    end: int,
+    first: Ints,
+    last: Ints,
+    missing: Ints,
+) -> None:
+    """The first and last minute counted, and how many minutes from `starts` to before `end` were not."""
+    one, none = np.uint64(1), np.uint64(0)
+    whole = (one << np.uint64(60)) - one
+    for i in range(len(bases)):
+        first[i], last[i], missing[i] = -1, -1, end - starts[i]
+        for at in range(offsets[i], offsets[i + 1]):
+            bits = counted[at]
+            if bits == none:
+                continue
+            begin = (bases[i] + at - offsets[i]) * 60
+            if bits == whole and begin >= starts[i] and begin + 60 <= end:
+                first[i] = first[i] if first[i] >= 0 else begin
+                last[i] = begin + 59
+                missing[i] -= 60
+                continue
+            for minute in range(60):
+                if (bits >> np.uint64(minute)) & one:
+                    if first[i] < 0:
+                        first[i] = begin + minute
+                    last[i] = begin + minute
+                    if starts[i] <= begin + minute < end:
+                        missing[i] -= 1
+
+
 def warm() -> None:
     """Compile the kernel, or load it from numba's cache."""
     one, words = np.zeros(1, np.int64), np.zeros(1, np.uint64)
-    _place(one, one, np.zeros(1), np.zeros(1), words, words, one.copy(), np.zeros((1, 2)), words, words)
+    sums, tally, places = np.zeros((4, 2)), np.zeros(4, np.int32), np.array([[0, 4, 0]])
+    _place(one, one, np.zeros(1), np.zeros(1), words, words, one.copy(), sums, words, words)
+    _put(one, places, sums, tally, np.zeros(4, np.uint64), 0, one, np.array([0, 1]), sums, words, words)
+    _known(one, np.array([0, 1]), words, one, 1, one.copy(), one.copy(), one.copy())

@@ -9,7 +9,7 @@
 - `places` int64[n, 3]: where the hours of a row begin in those three, for how many there is room (hour h is at h modulo
   that), and the first hour that is there. A row that is not in use has room for none.
 
-Memory per row: 26 KB for the day and 28 B for each hour of its window; 20 KB for 30 days. Arrays grow by half; what was
+Memory per row: 26 KB for the day and 28 B for each hour of its window; 20 KB for 30 days. Arrays are doubled; what was
 never written of them takes no memory (the system gives zeroed pages when they are first touched).
 """
 
@@ -134,7 +134,7 @@ class Matrix:
 
     def _grow_rows(self, needed: int) -> None:
         have = len(self.places)
-        size = max(needed, have + have // 2)
+        size = max(needed, 2 * have)
         cells = np.zeros((size, *self.cells.shape[1:]))
         cells[:have] = self.cells
         marks = np.zeros((3, size, RECENT_HOURS), np.uint64)
@@ -145,7 +145,7 @@ class Matrix:
 
     def _grow_hours(self, needed: int) -> None:
         have = len(self.bits)
-        size = max(needed, have + have // 2)
+        size = max(needed, 2 * have)
         sums, tally, bits = np.zeros((size, 2)), np.zeros(size, np.int32), np.zeros(size, np.uint64)
         sums[:have], tally[:have], bits[:have] = self.sums, self.tally, self.bits
         self.sums, self.tally, self.bits = sums, tally, bits

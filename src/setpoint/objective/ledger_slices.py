@@ -11,11 +11,60 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Slices"]
+from setpoint.objective.compiled import compiled
+
+__all__ = ["Slices", "warm"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+
+@compiled
+def _count(  # noqa: PLR0917 - kernels take flat arrays
+    rows: Ints,
+    starts: Ints,
+    ends: Ints,
+    first: int,
+    end: int,
+    good: Floats,
+    total: Floats,
+    present: Bools,
+    found: Floats,
+) -> None:
+    """Sums of the slices of n windows into `found` float64[3, n]; the rings hold `first` to before `end`."""
+    kept = present.shape[1]
+    for i in range(len(rows)):
+        row = rows[i]
+        for slot in range(max(starts[i], first), min(ends[i], end)):
+            place = slot % kept
+            if present[row, place]:
+                found[0, i] += good[row, place]
+                found[1, i] += total[row, place]
+                found[2, i] += 1
+
+
+@compiled
+def _search(  # noqa: PLR0917 - kernels take flat arrays
+    rows: Ints, first: int, end: int, total: Floats, present: Bools, events: bool, found: Ints
+) -> None:
+    """The last slice before `end` of each row into `found` int64[n], -1: none."""
+    kept = present.shape[1]
+    for i in range(len(rows)):
+        found[i] = -1
+        for slot in range(end - 1, first - 1, -1):
+            place = slot % kept
+            if present[rows[i], place] and (not events or total[rows[i], place] > 0):
+                found[i] = slot
+                break
+
+
+def warm() -> None:
+    """Compile the kernels, or load them from numba's cache."""
+    slices = Slices()
+    rows = np.zeros(1, np.int64)
+    slices.counts(rows, rows, rows + 1)
+    slices.last_with(rows, 1)
 
 
 class Slices:
@@ -53,22 +102,17 @@ class Slices:
         found = np.zeros((3, len(rows)))
         with self._lock:
             self._grow(int(rows.max(initial=-1)) + 1)
-            slices = np.arange(self._end - self._kept, self._end)
-            place = slices % self._kept
-            inside = (slices >= starts[:, None]) & (slices < ends[:, None])
-            for i, matrix in enumerate((self._good, self._total, self._present)):
-                found[i] = np.where(inside, matrix[rows[:, None], place], 0.0).sum(axis=1)
+            rings = self._good, self._total, self._present
+            _count(rows, starts, ends, self._end - self._kept, self._end, *rings, found)
         return found
 
     def last_with(self, rows: Ints, before_slice: int, *, events: bool = False) -> Ints:
         """The last slice before `before_slice` with data, or (`events`) with a total above 0: int64[n], -1 none."""
         with self._lock:
             self._grow(int(rows.max(initial=-1)) + 1)
-            slices = np.arange(self._end - self._kept, self._end)
-            slices = slices[slices < before_slice]
-            matrix = (self._total > 0) if events else self._present
-            found = matrix[rows[:, None], slices % self._kept]
-            last: Ints = np.where(found, slices, -1).max(axis=1, initial=-1)
+            last: Ints = np.empty(len(rows), np.int64)
+            first, end = self._end - self._kept, min(before_slice, self._end)
+            _search(rows, first, end, self._total, self._present, events, last)
             return last
 
     def advance(self, now_slice: int) -> None:

@@ -182,7 +182,7 @@ class Ledgers(Rows):
             self._check(rows)
             self._now = max(self._now, now_minute)
             self._move_on(now_minute // 60)
-            windows = [self._of(row).window_minutes for row in rows.tolist()]
+            windows = np.array([self._of(row).window_minutes for row in rows.tolist()], np.int64)
         first, last = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
         holes: list[list[tuple[int, int]]] = [[] for _ in rows]
         self._know_versions()
@@ -196,9 +196,9 @@ class Ledgers(Rows):
             with self._lock:
                 late = self._put(staged, rows[batch])
             self._write_again(late)
-            for index, at in enumerate(batch.tolist()):
-                known = staged.known(index, now_minute + 1 - windows[at], now_minute + 1)
-                first[at], last[at], holes[at] = known
+            first[batch], last[batch], found = staged.known(now_minute + 1 - windows[batch], now_minute + 1)
+            for at, ranges in zip(batch.tolist(), found, strict=True):
+                holes[at] = ranges
         return Loaded(first, last, holes)
 
     def save(self, computed_ms: int, *, everything: bool = True) -> int:
@@ -314,11 +314,9 @@ class Ledgers(Rows):
         keys = blocks.keys[is_ours & (blocks.marks[UNSAVED, blocks.slots] > 0)]
         waiting = list(zip(keys.tolist(), blocks.cells[slots], blocks.marks[:, slots].T, strict=True))
         blocks.keep(~is_ours)
-        for index, row in enumerate(rows.tolist()):
-            if row >= 0:
-                staged.put(index, row, matrix)
-                self._of(row).is_loaded = True
-        staged.put_recent(rows, matrix)
+        staged.put(rows, matrix)
+        for row in rows[is_there].tolist():
+            self._of(row).is_loaded = True
         self._write_again([one for one in waiting if one[0] & 0xFFFFFFFF >= matrix.recent])
         return [one for one in waiting if one[0] & 0xFFFFFFFF < matrix.recent]
 
