@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class Telling:
                 logger.error("the state of objective %s was not passed on: %s", name, error.message)
             except Exception:  # a fault of the listener, which it would have again
                 logger.exception("the new state of objective %s was not passed on", name)
-            self._told[name] = found
+            self._told[name] = replace(found, alerts=(), burn=(), spark=())  # of thousands, what is small
             self._state[at] = verdicts.state[at]
             if elapsed_s() > limit_s:
                 return

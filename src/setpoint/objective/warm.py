@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from setpoint.objective import counting_kernels, ledger_codec, ledger_kernels, ledger_load
+from setpoint.objective import counting_kernels, ledger_codec, ledger_kernels, ledger_load, ledger_slices
 
 __all__ = ["warm"]
 
@@ -13,3 +13,4 @@ def warm() -> None:
     ledger_kernels.warm()
     ledger_codec.warm()
     ledger_load.warm()
+    ledger_slices.warm()
