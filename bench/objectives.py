@@ -288,7 +288,7 @@ def wait_counted(peer: Peer, names: list[str], timeout_s: float = 1200) -> None:
     waiting = set(names[:: max(1, len(names) // 7)] + names[-1:])
     while waiting and time.monotonic() - started < timeout_s:
         time.sleep(2)
-        waiting = {name for name in waiting if get(peer, f"/objectives/{name}")["status"]["backfilling"]}
+        waiting = {name for name in waiting if get(peer, f"/objectives/{name}")["backfilling"]}
     if waiting:
         print(f"  setpoint is not through with the history of {sorted(waiting)}", flush=True)
 

@@ -84,7 +84,7 @@ def run_alone(folder: Path, objectives: int, seconds: float) -> None:
         ready_s = peer.wait_ready(process)
         _wait_kept(peer, objectives)
         kept_s = time.monotonic() - started
-        history = get(peer, f"/objectives/{names[-1]}")["status"]
+        history = get(peer, f"/objectives/{names[-1]}")
         print(
             f"  killed: ready after {ready_s:.1f} s, all objectives known after {kept_s:.1f} s "
             f"({cpu_of(process):.1f} CPU-s); {history['covered_s'] / 86_400:.1f} days known of the last one",
