@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,7 @@ class Steps:
         self.news = True
         self.oldest: int | None = 0
         self.is_gone_before = 0
+        self.stopping: Callable[[], bool] = lambda: False
 
     def count(self, objectives: Sequence[Objective], first: int, end: int) -> list[Outcome]:
         self.asked.append((tuple(one.name for one in objectives), first, end))
@@ -274,3 +276,16 @@ def test_nothing_stored_is_no_history() -> None:
     polled, clock = make(shelf, counter)
     settle(polled, clock, 5)
     assert len(counter.asked) == 1
+
+
+def test_what_is_cut_off_by_the_end_is_no_fault() -> None:
+    class Cut(Steps):
+        def count(self, objectives: Sequence[Objective], first: int, end: int) -> list[Outcome]:
+            stop.set()
+            return [Outcome(None, Unavailable("Setpoint stops"))] * len(objectives)
+
+    stop = threading.Event()
+    shelf = Shelf([objective()])
+    polled, _ = make(shelf, Cut())
+    polled.run(stop)
+    assert shelf.notes.get("pay", (None, 0.0))[0] is None

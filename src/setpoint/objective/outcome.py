@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from setpoint.database import Limits, TelemetryDatabase
 from setpoint.errors import SetpointError
 from setpoint.objective.ledger import Slots
 
-__all__ = ["Outcome"]
+__all__ = ["Outcome", "limits_of", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,13 @@ class Outcome:
     error: SetpointError | None = None
     fault: str | None = None
     took_s: float = 0.0
+
+
+def limits_of(database: TelemetryDatabase) -> Limits:
+    """What one statement may take. In the engine of this process it must end before the server that stops gives up."""
+    return Limits(seconds=4.0 if database.is_embedded else 20.0)
+
+
+def never() -> bool:
+    """For who is not told to stop."""
+    return False

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -68,7 +68,9 @@ class Book(Protocol):
 
 
 class Counter(Protocol):
-    """`SpanCounter` or `SqlCounter`."""
+    """`SpanCounter` or `SqlCounter`. While `stopping` is true it begins no statement, and what it gives is not used."""
+
+    stopping: Callable[[], bool]
 
     def count(self, objectives: Sequence[Objective], first: int, end: int) -> list[Outcome]:
         """What there is of each objective in the minutes from `first` to before `end`."""
@@ -153,6 +155,7 @@ class Polled:
 
     def run(self, stop: threading.Event) -> None:
         """Count until `stop` is set: the body of a thread."""
+        self._counter.stopping = stop.is_set
         while not stop.is_set():
             try:
                 wait_s = self.step()
@@ -233,6 +236,8 @@ class Polled:
             by_low.setdefault(self._low(row, running), []).append(row)
         for low, some in by_low.items():
             outcomes = self._counter.count([row.objective for row in some], low, end)
+            if self._counter.stopping():
+                return
             for row, outcome in zip(some, outcomes, strict=True):
                 self._take_live(row, outcome, now_ms, running)
 
@@ -275,6 +280,8 @@ class Polled:
         chunks = [one for one in taken if one is not None]
         first, end = min(low for low, _ in chunks), max(high for _, high in chunks)
         outcomes = self._counter.count([row.objective for row in some], first, end)
+        if self._counter.stopping():
+            return None
         error: SetpointError | None = None
         for row, (low, high), outcome in zip(some, chunks, outcomes, strict=True):
             if outcome.slots is not None:

@@ -8,7 +8,8 @@ known (decision 0027).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,10 +18,10 @@ import numpy.typing as npt
 from setpoint.clock import stopwatch
 from setpoint.database import Limits, TelemetryDatabase, load_queries
 from setpoint.database.columns import Columns
-from setpoint.errors import InvalidInput, SetpointError
+from setpoint.errors import InvalidInput, SetpointError, Unavailable
 from setpoint.objective.model import Objective
 from setpoint.objective.numbers import Numbers, events_of
-from setpoint.objective.outcome import Outcome
+from setpoint.objective.outcome import Outcome, limits_of, never
 from setpoint.objective.spec.source import SpanSelection, read_spans
 
 __all__ = ["SpanCounter"]
@@ -41,7 +42,8 @@ class SpanCounter:
 
     def __init__(self, database: TelemetryDatabase, limits: Limits | None = None) -> None:
         self._database = database
-        self._limited = database.limited(limits or Limits(rows=5000, further=_FINAL))
+        self.stopping: Callable[[], bool] = never
+        self._limited = database.limited(replace(limits or limits_of(database), further=_FINAL))
         self._seen: int | None = None
 
     def count(self, objectives: Sequence[Objective], first: int, end: int) -> list[Outcome]:
@@ -51,6 +53,8 @@ class SpanCounter:
             some = objectives[start : start + _AT_ONCE]
             took_s = stopwatch()
             try:
+                if self.stopping():
+                    raise Unavailable("Setpoint stops")
                 outcomes += self._count(some, first, end, took_s)
             except InvalidInput as error:
                 fault = InvalidInput(f"the spans cannot be counted: {error.message}")

@@ -7,7 +7,7 @@ with one row at most for each minute; a row counts in the minute [begin, end) th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,10 +16,10 @@ import numpy.typing as npt
 from setpoint.clock import rfc3339, stopwatch
 from setpoint.database import Limits, TelemetryDatabase, load_queries
 from setpoint.database.columns import Columns
-from setpoint.errors import InvalidInput, SetpointError
+from setpoint.errors import InvalidInput, SetpointError, Unavailable
 from setpoint.objective.model import Objective
 from setpoint.objective.numbers import Numbers, events_of
-from setpoint.objective.outcome import Outcome
+from setpoint.objective.outcome import Outcome, limits_of, never
 from setpoint.objective.sql_check import computing, refuse_text, refuse_tree
 
 __all__ = ["SqlCounter"]
@@ -35,7 +35,8 @@ class SqlCounter:
 
     def __init__(self, database: TelemetryDatabase, limits: Limits | None = None) -> None:
         self._database = database
-        self._limited = database.limited(limits)
+        self.stopping: Callable[[], bool] = never
+        self._limited = database.limited(limits or limits_of(database))
         self._functions: frozenset[str] = frozenset()
         self._checked: dict[str, str] = {}
         """By a user's text the statement to run, once it was let through."""
@@ -76,6 +77,8 @@ class SqlCounter:
 
     def _ask(self, role: str, text: str, first: int, end: int) -> Numbers | SetpointError:
         try:
+            if self.stopping():
+                return Unavailable("Setpoint stops")
             return self.numbers(text, first, end)
         except InvalidInput as error:
             return InvalidInput(f"the {role} query: {error.message}")
