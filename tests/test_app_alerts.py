@@ -155,3 +155,20 @@ def test_from_a_sample_to_a_webhook_over_a_restart(
     assert server.events == ["alert.fired", "alert.resolved"]
     assert [one.payload["status"] for one in receiver.received] == ["firing", "resolved"]
     server.stop()
+
+
+def test_a_target_is_followed_before_its_objectives_are_there(
+    tmp_path: Path, sqlite_database: StateDatabase, telemetry_database: TelemetryDatabase, receiver: Receiver
+) -> None:
+    """An SLO for each group has no objective before samples come."""
+    server = Server(tmp_path / "data", sqlite_database, telemetry_database)
+    text = DOCUMENTS.replace("URL", receiver.url)
+    text = text.replace("  service: shop", "  service: shop\n  groupBy: [region]")
+    server.app.resources.apply(load_text([("slo.yaml", text)], server.app.registry), "ada")
+    assert server.app.objectives.overview().names == ()
+    server.deliver()
+    assert [status.name for status in server.app.webhooks.statuses()] == ["hook"]
+    server.stop()
+    server.start()
+    assert [status.name for status in server.app.webhooks.statuses()] == ["hook"]
+    server.stop()

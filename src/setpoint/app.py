@@ -26,6 +26,7 @@ from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, Stat
 from setpoint.objective.feed import Feed
 from setpoint.objective.overview import STATES
 from setpoint.objective.polled import Polled, polled_counts
+from setpoint.objective.targets import targets_of
 from setpoint.objective.warm import warm as warm_objectives
 from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
@@ -408,7 +409,7 @@ def _follow(
     # Before the objectives are evaluated: a webhook that comes with them hears of their first alerts.
     newest = webhooks.newest()
     objectives.apply(documents)
-    webhooks.follow(webhooks_of(objectives.overview().objectives), newest)
+    webhooks.follow(webhooks_of(targets_of(documents)), newest)
 
 
 def _record_eviction(timeline: Timeline, eviction: Eviction) -> None:

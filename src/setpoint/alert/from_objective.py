@@ -2,7 +2,7 @@
 
 from setpoint.objective.alerting import AlertChange, OpenAlert
 from setpoint.objective.duration import spoken_duration
-from setpoint.objective.model import Objective, Target
+from setpoint.objective.model import Target
 from setpoint.objective.scenario import check_scenarios
 
-__all__ = ["AlertChange", "Objective", "OpenAlert", "Target", "check_scenarios", "spoken_duration"]
+__all__ = ["AlertChange", "OpenAlert", "Target", "check_scenarios", "spoken_duration"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from setpoint.alert.from_objective import Objective, Target
+from setpoint.alert.from_objective import Target
 
 __all__ = ["means", "target_key", "webhooks_of"]
 
@@ -19,17 +19,9 @@ def target_key(target: Target) -> str:
     return f"{target.name} {hashlib.blake2b(target.url.encode(), digest_size=8).hexdigest()}"
 
 
-def webhooks_of(objectives: Iterable[Objective]) -> dict[str, Target]:
-    """By key, every webhook that some policy of these objectives names."""
-    seen: set[int] = set()
-    found: dict[str, Target] = {}
-    for objective in objectives:
-        if not objective.policies or id(objective.policies) in seen:
-            continue
-        seen.add(id(objective.policies))
-        for policy in objective.policies:
-            found |= {target_key(one): one for one in policy.targets if one.kind == "webhook" and one.url}
-    return found
+def webhooks_of(targets: Iterable[Target]) -> dict[str, Target]:
+    """The webhooks among `targets`, by key."""
+    return {target_key(one): one for one in targets if one.kind == "webhook" and one.url}
 
 
 def means(entry: Mapping[str, str], key: str, targets: Mapping[str, Target]) -> bool:
