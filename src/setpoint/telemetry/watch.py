@@ -98,7 +98,7 @@ class SeriesWatch:
         self._head, self._table = head, head.table
         self._selectors = tuple(selectors)
         self._labelled = frozenset(labelled)
-        self._index = SelectorIndex(self._selectors)
+        self._index: SelectorIndex | None = None
         self._lock = threading.RLock()
         self._labels: dict[int, tuple[_Refs, Sequence[Labels]]] = {}
         self._members = Members.of([])
@@ -217,7 +217,7 @@ class SeriesWatch:
         if len(numbers) <= _FEW_SELECTORS:
             return {number: self._table.match(self._selectors[number]) for number in numbers}
         selectors = [self._selectors[number] for number in numbers]
-        index = SelectorIndex(selectors)
+        index = self._indexed() if len(numbers) == len(self._selectors) else SelectorIndex(selectors)
         refs, owners = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
         candidates = self._candidates(selectors)
         for start in range(0, len(candidates), _LABELLED_AT_ONCE):
@@ -227,6 +227,11 @@ class SeriesWatch:
             owners.append(found)
         in_order = self._in_order(np.concatenate(refs), np.concatenate(owners), len(numbers))
         return dict(zip(numbers, in_order, strict=True))
+
+    def _indexed(self) -> SelectorIndex:
+        if self._index is None:
+            self._index = SelectorIndex(self._selectors)
+        return self._index
 
     def _candidates(self, selectors: Sequence[Selector]) -> _Refs:
         """The series that may satisfy one of `selectors`."""
@@ -283,7 +288,7 @@ class SeriesWatch:
             self._take([found[number] for number in range(len(self._selectors))], since.stays)
             return
         some, labels = self._labelled_refs(since.new)
-        places, owners = self._index.match(labels)
+        places, owners = self._indexed().match(labels)
         stays = since.stays[members.places]
         if stays.all() and not len(owners):
             self._added, self._removed = since.added, since.removed
