@@ -38,7 +38,6 @@ _EXPECT = ("at", "objective", *NAMES)
 _START = "2026-01-01T00:00:00Z"
 _MINUTE_MS = 60_000
 _LAST_INSTANT_S = 9e9
-_STALE_BITS = 0x7FF0000000000002
 _MOST_TICKS = 200_000
 _MOST_MINUTES = 1_100_000
 
@@ -209,17 +208,22 @@ def _start(fields: Fields) -> int:
     return round(seconds * 1000)
 
 
-def _numbers(fields: Fields, name: str) -> _Floats:
-    """Values in promtool's notation, NaN for none."""
-    found: list[float] = []
+def _values(fields: Fields, name: str) -> list[float | None]:
+    """Values in promtool's notation, None for no sample."""
+    found: list[float | None] = []
     try:
         for value in sequence(fields.text(name)):
             if isinstance(value, NativeHistogram):
                 raise InvalidInput("native histograms cannot be counted here; write numbers")
-            found.append(math.nan if value is None else value)
+            found.append(value)
     except InvalidInput as error:
         fields.report(error.message, name)
-    return np.array(found, np.float64)
+    return found
+
+
+def _numbers(fields: Fields, name: str) -> _Floats:
+    """Values in promtool's notation, NaN for none."""
+    return np.array([math.nan if value is None else value for value in _values(fields, name)], np.float64)
 
 
 def _series(fields: Fields, step_ms: int) -> InputSeries | None:
@@ -231,11 +235,10 @@ def _series(fields: Fields, step_ms: int) -> InputSeries | None:
     except InvalidInput as error:
         fields.report(error.message, "series")
         return None
-    values = _numbers(fields, "values")
-    # The value that ends a series is a NaN, too, but one with a meaning of its own.
-    is_sample = ~np.isnan(values) | (values.view(np.int64) == _STALE_BITS)
-    times = fields.duration("from") + np.flatnonzero(is_sample) * step_ms
-    return InputSeries(labels, times.astype(np.int64), values[is_sample], fields.duration("late"))
+    samples = [(index, value) for index, value in enumerate(_values(fields, "values")) if value is not None]
+    times = fields.duration("from") + np.array([index for index, _ in samples], np.int64) * step_ms
+    values = np.array([value for _, value in samples], np.float64)
+    return InputSeries(labels, times, values, fields.duration("late"))
 
 
 def _events(fields: Fields, start_ms: int) -> InputEvents | None:

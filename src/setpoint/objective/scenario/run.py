@@ -151,7 +151,8 @@ class _Run:
         self, documents: Iterable[Declared], discover: Discover, warn: Callable[[str], None]
     ) -> list[Objective]:
         """Objectives whose events are given are not counted by their queries."""
-        found = resolve(documents, discover, warn)
+        del warn  # an objective that is missing is told where it is asked for
+        found = resolve(documents, discover, lambda sentence: None)
         given = {one.objective for one in self._test.events}
         everyone = "" in given and not any(one.kind == "composite" for one in found)
         return [replace(one, engine="sql") if everyone or one.name in given else one for one in found]
