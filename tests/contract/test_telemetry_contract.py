@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from bench.server import free_port
 
 from setpoint.database import Limits, TelemetryDatabase
 from setpoint.errors import InvalidInput, StartupRefused, Unavailable
+from setpoint.objective.ledger_codec import HOUR, HourBlocks
+from setpoint.objective.store import MINUTE, LedgerStore, Stretch
 from setpoint.telemetry import MetricBatch
 from setpoint.telemetry.blocks import DAY_MS, Blocks, DayState
 from setpoint.telemetry.chunk_samples import encoded
@@ -261,6 +264,34 @@ def test_samples_and_what_comes_beside_them(database: TelemetryDatabase) -> None
     assert store.read_metadata() == [Metadata("m", "gauge", "", "Help.")]
     assert [service.series for service in store.services()] == [1]
     first.close()
+
+
+def test_ledgers_are_found_and_tidied(database: TelemetryDatabase) -> None:
+    store, day = LedgerStore(database), TODAY_MS // DAY_MS
+    hours = np.zeros(48, HOUR)
+    hours["ledger"], hours["hour"], hours["computed_ms"] = 2**64 - 5, (day - 400) * 24 + np.arange(48), 3
+    hours["present"] = hours["counted"] = 2**60 - 1
+    cells = np.random.default_rng(1).random((48, 60, 2))
+    store.write_hours(HourBlocks(hours, cells, np.ones(48, np.bool_)))
+    minutes = np.zeros(5, MINUTE)
+    minutes["ledger"], minutes["minute"], minutes["total"] = (
+        2**64 - 4,
+        day * 1440 - 2880 + np.arange(5),
+        np.nan,
+    )
+    minutes["computed_ms"] = 4
+    store.write_minutes(minutes)
+    store.name({2**64 - 5: "a/1", 2**64 - 4: "b/2"})
+    stretch = Stretch(2**64 - 5, 2**64 - 4, 0, 2**25, (2**64 - 5,))
+    assert (store.blocks(stretch).cells == cells).all()
+    assert store.minutes(replace(stretch, ids=())).tolist()[0][:2] == (2**64 - 4, day * 1440 - 2880)
+    store.tidy(day * 24, day * 1440, 1440)
+    left = store.blocks(replace(stretch, ids=()))
+    assert left.head["hour"].tolist() == [*range((day - 400) * 24, (day - 398) * 24), (day - 2) * 24]
+    assert left.is_whole.tolist() == [False] * 48 + [True]
+    assert store.newest() == (4, (day - 2) * 24 + 1)
+    for table in ("ledger_hours", "ledger_keys"):
+        database.command(f"TRUNCATE TABLE {table}")
 
 
 def test_migrating_again_changes_nothing(database: TelemetryDatabase) -> None:

@@ -14,7 +14,7 @@ from setpoint.database import TelemetryDatabase
 from setpoint.errors import Unavailable
 from setpoint.objective.ledger_codec import HOUR, HourBlocks, decode_rows, encode_rows
 from setpoint.objective.ledgers import Ledgers
-from setpoint.objective.store import MINUTE, LedgerRows, LedgerStore, Stretch, ledger_id
+from setpoint.objective.store import MINUTE, LedgerStore, Stretch, ledger_id
 from tests.objective.memory import MemoryLedger
 from tests.objective.test_ledgers_stored import slots
 
@@ -148,8 +148,8 @@ def test_old_minutes_go_and_their_hours_stay(telemetry_database: TelemetryDataba
 def test_rows_written_twice_count_once(telemetry_database: TelemetryDatabase) -> None:
     store = LedgerStore(telemetry_database)
     for version, total in ((5, 10.0), (9, 20.0), (7, 30.0)):
-        rows = LedgerRows("a/1", np.array([_NOW]), np.array([1.0]), np.array([total]))
-        store.write([rows], version)
+        minute = np.array([(ledger_id("a/1"), _NOW, 1.0, total, version)], MINUTE)
+        store.write_minutes(minute)
         store.write_hours(_hours(1, _HOUR - 50, ledger=ledger_id("a/1"), value=total, version=version))
     assert store.read("a/1", _NOW).total.tolist() == [20.0]
     ledgers = Ledgers(store)

@@ -37,7 +37,7 @@ Bools = npt.NDArray[np.bool_]
 _Waiting = tuple[int, Floats, npt.NDArray[np.uint64]]
 
 _FINAL_MINUTES = 10
-_LOADED_AT_ONCE = 1000
+_MONTH_HOURS, _HOURS_AT_ONCE = 800, 750_000
 _LOST = -2
 _BLOCKS_MOST = 50_000  # a save that leaves more drops those that are stored and no edge
 _EVERY_ID = (0, 2**64 - 1)
@@ -186,9 +186,7 @@ class Ledgers(Rows):
         first, last = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
         holes: list[list[tuple[int, int]]] = [[] for _ in rows]
         self._know_versions()
-        order = np.argsort(self._ids[rows])
-        for begin in range(0, len(rows), _LOADED_AT_ONCE):
-            batch = order[begin : begin + _LOADED_AT_ONCE]
+        for batch in self._batches(rows):
             with self._lock:
                 staged = self._stage(rows[batch])
             if self._store is not None:
@@ -276,10 +274,7 @@ class Ledgers(Rows):
     def _go_back(self, hour: int) -> None:
         with self._lock:
             rows = np.array([i for i, one in enumerate(self._rows) if one], np.int64)
-            order = np.argsort(self._ids[rows])
-            batches = [
-                rows[order[begin : begin + _LOADED_AT_ONCE]] for begin in range(0, len(rows), _LOADED_AT_ONCE)
-            ]
+            batches = [rows[batch] for batch in self._batches(rows)]
             staged = [self._stage(batch, hour) for batch in batches]
         for one in staged:
             assert self._store is not None
@@ -294,6 +289,18 @@ class Ledgers(Rows):
             late = [self._put(one, batch) for one, batch in zip(staged, batches, strict=True)]
         for waiting in late:
             self._write_again(waiting)
+
+    def _batches(self, rows: Ints) -> list[Ints]:
+        """Places in `rows`, ordered by the ledgers' numbers, in parts that are read at once: long windows apart."""
+        with self._lock:
+            sizes, numbers = self._matrix.places[rows, 1], self._ids[rows]
+        found = []
+        for is_chosen in (sizes <= _MONTH_HOURS, sizes > _MONTH_HOURS):
+            chosen = np.flatnonzero(is_chosen)
+            chosen = chosen[np.argsort(numbers[chosen])]
+            at_once = max(1, _HOURS_AT_ONCE // int(sizes[chosen].max(initial=1)))
+            found += [chosen[begin : begin + at_once] for begin in range(0, len(chosen), at_once)]
+        return found
 
     def _stage(self, rows: Ints, head: int | None = None) -> Staged:
         sizes = self._matrix.places[rows, 1]

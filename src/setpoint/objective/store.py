@@ -198,18 +198,6 @@ class LedgerStore:
         good, total = found.cells[:, :, 0], np.where(data > 0, found.cells[:, :, 1], np.nan)
         return LedgerRows(key, minutes[chosen], good[chosen], total[chosen])
 
-    def write(self, rows: Sequence[LedgerRows], computed_ms: int) -> None:
-        """Store minutes of several objectives, as of hours that are not finished."""
-        parts = []
-        for one in rows:
-            part = np.empty(len(one.minutes), MINUTE)
-            part["ledger"], part["minute"], part["computed_ms"] = ledger_id(one.key), one.minutes, computed_ms
-            part["good"], part["total"] = one.good, one.total
-            parts.append(part)
-        if parts:
-            self.name({ledger_id(one.key): one.key for one in rows})
-            self.write_minutes(np.concatenate(parts))
-
     def _minute_days(self) -> list[int]:
         return [int(day) for day in self._database.query(self._queries["ledger_minute_days"])["day"].tolist()]
 
