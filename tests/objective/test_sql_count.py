@@ -14,6 +14,7 @@ from setpoint.errors import InvalidInput, SetpointError
 from setpoint.objective.model import Objective
 from setpoint.objective.numbers import Numbers
 from setpoint.objective.outcome import Outcome
+from setpoint.objective.sql_check import refuse_tree
 from setpoint.objective.sql_count import SqlCounter
 from tests.objective.spans import Span, store_spans
 
@@ -133,6 +134,51 @@ def test_what_is_refused(telemetry_database: TelemetryDatabase, text: str, told:
     assert message.startswith("the ratio query: ")
     assert "Code:" not in message
     assert len(message) < 400
+
+
+def test_no_function_of_the_engine_leads_out(telemetry_database: TelemetryDatabase) -> None:
+    """Whatever this version of the engine has: tables come from tables, and functions only compute."""
+    names = telemetry_database.query("SELECT name FROM system.table_functions")["name"].tolist()
+    for name in names:
+        if name not in ("numbers", "zeros", "values", "generateSeries", "generate_series"):
+            with pytest.raises(InvalidInput):
+                refuse_tree(
+                    ["    TableExpression (children 1)", f"     Function {name} (children 1)"],
+                    {name.lower()},
+                    own_database=None,
+                )
+    rows = telemetry_database.query(
+        "SELECT lower(name) AS name, categories FROM system.functions WHERE NOT is_aggregate"
+    )
+    known = SqlCounter(telemetry_database)._known_functions()
+    closed = ("AI", "Dictionary", "Introspection", "Machine Learning", "Embedded Dictionary")
+    led_out = [
+        name
+        for name, kinds in zip(rows["name"].tolist(), rows["categories"].tolist(), strict=True)
+        if name in known and kinds.strip() in closed
+    ]
+    assert not led_out
+    outward = {
+        "file",
+        "sleep",
+        "sleepeachrow",
+        "getsetting",
+        "getmacro",
+        "hostname",
+        "filesystemavailable",
+        "joinget",
+    }
+    outward |= {
+        "getserversetting",
+        "dictget",
+        "aigenerate",
+        "currentuser",
+        "fullhostname",
+        "hascolumnintable",
+        "__getscalar",
+    }
+    assert not outward & known
+    assert {"count", "tostartofminute", "if", "date_trunc", "lower", "greatest"} <= known
 
 
 @pytest.mark.parametrize(
