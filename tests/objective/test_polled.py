@@ -219,6 +219,20 @@ def test_a_query_that_fails_is_tried_again_and_leaves_no_hole() -> None:
     assert shelf.ledger("pay").counts(now - 120, now).total == 120
 
 
+def test_a_hiccup_of_the_database_is_not_told() -> None:
+    shelf, counter = Shelf([objective(window_s=600)]), Steps()
+    polled, clock = make(shelf, counter)
+    settle(polled, clock, 5)
+    counter.error = Unavailable("not now")
+    settle(polled, clock, 45)
+    assert shelf.notes.get("pay", (None, 1.0))[0] is None
+    settle(polled, clock, 90)
+    assert shelf.notes["pay"][0] == "not now"
+    counter.error = None
+    settle(polled, clock, 90)
+    assert shelf.notes["pay"] == (None, 1.0)
+
+
 def test_history_waits_for_the_database() -> None:
     shelf, counter = Shelf([objective()]), Steps()
     polled, clock = make(shelf, counter)

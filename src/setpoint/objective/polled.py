@@ -36,6 +36,9 @@ _BUSY = 20.0
 """A query that takes t seconds is run every `_BUSY` × t seconds at most."""
 
 _LONGEST_S = 60.0
+_HICCUP_S = 60.0
+"""A database that does not answer for a shorter time is not told: the minutes are counted when it does."""
+
 _LIVE_MINUTES = 60
 """What was not counted for longer than that, because the database did not answer, is history."""
 
@@ -101,6 +104,7 @@ class _Row:
         self.told: tuple[str | None, float] = (None, 1.0)
         self.fault: str | None = None
         self.is_failing = True  # until it was counted once
+        self.unanswered_ms = 0  # since when there is no answer
         self.uncounted = ""
 
     @property
@@ -176,7 +180,7 @@ class Polled:
         now_ms = self._clock.now_ms()
         rows = self._current()
         if not rows:
-            return 1.0
+            return 2.0
         self._plan(rows, now_ms)
         due = [row for row in rows if row.is_planned and self._is_due(row, now_ms)]
         if due:
@@ -253,14 +257,19 @@ class Polled:
         name = row.objective.name
         if outcome.slots is None:
             assert outcome.error is not None
-            if row.fault != outcome.error.message:
-                log.warning("objective %s cannot be counted: %s", name, outcome.error.message)
-            row.fault, row.is_failing = outcome.error.message, True
+            row.is_failing = True
+            row.unanswered_ms = row.unanswered_ms or now_ms
+            lasts = now_ms - row.unanswered_ms >= _HICCUP_S * 1000
+            if isinstance(outcome.error, InvalidInput) or lasts:
+                if row.fault != outcome.error.message:
+                    log.warning("objective %s cannot be counted: %s", name, outcome.error.message)
+                row.fault = outcome.error.message
             row.due_ms = now_ms + round(row.patience_s * 1000)
             row.patience_s = min(_LONGEST_S, row.patience_s * 2)
             return
         self._book.put(name, outcome.slots)
         row.fault, row.is_failing, row.counted = outcome.fault, False, running
+        row.unanswered_ms = 0
         row.patience_s = _INTERVAL_S
         row.due_ms = now_ms + round(max(_INTERVAL_S, min(_LONGEST_S, _BUSY * outcome.took_s)) * 1000)
 
