@@ -111,7 +111,9 @@ class Sums:
                     self._sum_recent(chosen, places, window, found)
                 except SetpointError as error:
                     found.errors.update(dict.fromkeys(places.tolist(), error))
-            return found
+            if self.watch.covers(window):
+                return found
+            found = Summed.empty(len(chosen), window.slots)  # an eviction may have been quicker
         for places in self._questions(chosen, window):
             self._sum_stored(chosen, places, window, select, found)
         return found
