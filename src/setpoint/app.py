@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 from setpoint import objective
 from setpoint.alert.deliver import Delivery
@@ -168,10 +169,7 @@ def wire(
     protection = Protection(Limits.of(settings), clock, on_admitted=arrivals.note)
     table = SeriesTable(admit=protection.admit)
     signals = SignalStore(telemetry_database, table)
-    head = Head(settings.head_s * 1000, table)
-    protection.starting = True
-    rebuild_head(signals, head, clock.now_ms(), _log_of_progress())
-    protection.starting = False
+    head = _make_head(settings, clock, table, signals, protection)
     rollups = Rollups(telemetry_database)
     housekeeping = _make_housekeeping(
         settings, clock, timeline, folder, telemetry_database, signals=signals, rollups=rollups
@@ -180,26 +178,10 @@ def wire(
     secrets = settings.secrets or folder.path / "secrets"
     datasources = DataSources(clock, secrets, patience_ms=settings.no_data_after_s * 1000)
     alerts = AlertLog(state_database, timeline, clock)
-    objectives = _make_objectives(
-        settings,
-        clock,
-        timeline,
-        telemetry_database,
-        reader,
-        housekeeping,
-        head,
-        signals,
-        datasources,
-        alerts,
-        catalog := Catalog(head, telemetry_database),
-    )
-    webhooks = Delivery(
-        state_database,
-        timeline,
-        clock,
-        read_secret=partial(read_secret, secrets),
-        external_url=f"http://{settings.listen}",
-    )
+    catalog = Catalog(head, telemetry_database)
+    own = _own_feed(reader, head, signals, housekeeping, catalog)
+    objectives = _make_objectives(settings, clock, timeline, telemetry_database, own, datasources, alerts)
+    webhooks = _make_webhooks(settings, clock, timeline, state_database, secrets)
     resources.on_change = partial(_follow, datasources, objectives, housekeeping, webhooks)
     resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
@@ -238,6 +220,17 @@ def wire(
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
     )
+
+
+def _make_head(
+    settings: Settings, clock: Clock, table: SeriesTable, signals: SignalStore, protection: Protection
+) -> Head:
+    """The recent samples, read from the database."""
+    head = Head(settings.head_s * 1000, table)
+    protection.starting = True
+    rebuild_head(signals, head, clock.now_ms(), _log_of_progress())
+    protection.starting = False
+    return head
 
 
 def _make_queries(settings: Settings) -> Queries:
@@ -312,20 +305,11 @@ def _make_scraper(
     )
 
 
-def _make_objectives(  # noqa: PLR0917 — parts to wire
-    settings: Settings,
-    clock: Clock,
-    timeline: Timeline,
-    database: TelemetryDatabase,
-    reader: Reader,
-    housekeeping: Housekeeping,
-    head: Head,
-    signals: SignalStore,
-    datasources: DataSources,
-    alerts: AlertLog,
-    catalog: Catalog,
-) -> ObjectiveBook:
-    own = Feed(
+def _own_feed(
+    reader: Reader, head: Head, signals: SignalStore, housekeeping: Housekeeping, catalog: Catalog
+) -> Feed:
+    """What objectives on Setpoint's own telemetry are read from."""
+    return Feed(
         reader.select,
         head.take_oldest_write_ms,
         signals.oldest_sample_ms,
@@ -333,6 +317,29 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
         series=catalog.series,
         head=head,
     )
+
+
+def _make_webhooks(
+    settings: Settings, clock: Clock, timeline: Timeline, database: StateDatabase, secrets: Path
+) -> Delivery:
+    return Delivery(
+        database,
+        timeline,
+        clock,
+        read_secret=partial(read_secret, secrets),
+        external_url=f"http://{settings.listen}",
+    )
+
+
+def _make_objectives(  # noqa: PLR0917 — parts to wire
+    settings: Settings,
+    clock: Clock,
+    timeline: Timeline,
+    database: TelemetryDatabase,
+    own: Feed,
+    datasources: DataSources,
+    alerts: AlertLog,
+) -> ObjectiveBook:
     states = _StateLog(timeline)
     return ObjectiveBook(
         own.select,

@@ -18,7 +18,7 @@ from setpoint.errors import SetpointError
 from setpoint.objective.counting_sums import Sum, Summed, Sums
 from setpoint.objective.feed import Feed
 from setpoint.objective.from_promql import PREVIOUS_SAMPLE_MS, EventQuery, Expression, Formula, several_series
-from setpoint.objective.from_telemetry import NOTHING_MS, Select, Selector, last_values, rises
+from setpoint.objective.from_telemetry import NOTHING_MS, Select, Selector, can_match, last_values, rises
 
 if TYPE_CHECKING:
     from setpoint.objective.from_telemetry import Window
@@ -222,6 +222,8 @@ class _Run:
 
 def _run(key: Query) -> _Run:
     query = EventQuery(key.text, role=key.role, is_counter=key.is_counter)
+    if not all(map(can_match, query.selectors or ())):
+        return _Run(key, query, None, ())  # it fails when it is counted, and leaves the others alone
     return _Run(key, query, query.formula, query.selectors)
 
 

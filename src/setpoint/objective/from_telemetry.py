@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.errors import InvalidInput
 from setpoint.telemetry.datasource.spec import SecretFile
 from setpoint.telemetry.model import Labels, Matcher, SampleColumns, Select
 from setpoint.telemetry.selector_index import Selector, SelectorIndex
@@ -35,6 +36,7 @@ __all__ = [
     "SelectorIndex",
     "SeriesWatch",
     "Window",
+    "can_match",
     "grid_of",
     "last_values",
     "rises",
@@ -52,6 +54,19 @@ def watch(
     from setpoint.telemetry.watch import SeriesWatch
 
     return SeriesWatch(head, selectors, labelled, before)
+
+
+def can_match(selector: Selector) -> bool:
+    """Whether every expression of a selector is one."""
+    from setpoint.telemetry.match import value_test
+
+    try:
+        for matcher in selector:
+            if matcher.op in ("=~", "!~"):
+                value_test(matcher)
+    except InvalidInput:
+        return False
+    return True
 
 
 def rises(begin_ms: int, slot_ms: int, slots: int, previous_ms: int) -> Window:

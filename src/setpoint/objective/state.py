@@ -118,20 +118,7 @@ def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing)
     window_s = float(verdicts.windows.elapsed_s[at])
     covered_s = 0.0 if first is None else min(window_s, (now_ms - first * _MINUTE_MS) / 1000)
     alerts = table.alerts(at, covered_s)
-    ends_s = float(verdicts.windows.ends_s[at])
-    evidence = Evidence(
-        window=window,
-        burn=burn,
-        hour_burn=_known(verdicts.hour_burn[at]),
-        silent_s=_known(verdicts.silent_s[at]),
-        no_data_after_s=float(fleet.silent_after_s[at]),
-        error=verdicts.errors.get(at),
-        covered_s=covered_s,
-        exhausted_s=None if since_ms is None else (now_ms - since_ms) / 1000,
-        fault=fleet.feeds[objective.source].fault(),
-        ends_s=None if math.isinf(ends_s) else ends_s,
-        elapsed_s=window_s,
-    )
+    evidence = _evidence(verdicts, at, window, burn, covered_s, since_ms)
     _, reason, exhaustion_s = decide(objective, evidence)
     state = STATES[verdicts.state[at]]
     waiting = verdicts.waiting.get(at)
@@ -179,6 +166,30 @@ def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing)
         alerts=alerts,
         window_start_ms=min(start, end) * _MINUTE_MS,
         history_done=1.0 if waiting is None else waiting,
+    )
+
+
+def _evidence(  # noqa: PLR0917 — what is known of one objective
+    verdicts: Verdicts,
+    at: int,
+    window: Counts,
+    burn: Sequence[BurnRate],
+    covered_s: float,
+    since_ms: int | None,
+) -> Evidence:
+    fleet, ends_s = verdicts.fleet, float(verdicts.windows.ends_s[at])
+    return Evidence(
+        window=window,
+        burn=burn,
+        hour_burn=_known(verdicts.hour_burn[at]),
+        silent_s=_known(verdicts.silent_s[at]),
+        no_data_after_s=float(fleet.silent_after_s[at]),
+        error=verdicts.errors.get(at),
+        covered_s=covered_s,
+        exhausted_s=None if since_ms is None else (verdicts.at_ms - since_ms) / 1000,
+        fault=fleet.feeds[fleet.objectives[at].source].fault(),
+        ends_s=None if math.isinf(ends_s) else ends_s,
+        elapsed_s=float(verdicts.windows.elapsed_s[at]),
     )
 
 
