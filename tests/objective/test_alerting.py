@@ -285,6 +285,14 @@ def test_the_watch_row_moves_the_state_and_tells_nobody() -> None:
     assert not desk.table.burning[0]
 
 
+def test_the_watch_row_waits_for_four_failures() -> None:
+    desk = Desk(SLO)
+    desk.after(1, {15: (3.0, 3.0), 5: (3.0, 3.0)})
+    assert not desk.table.burning[0]
+    desk.after(1, {15: (4.0, 4.0), 5: (4.0, 4.0)})
+    assert desk.table.burning[0]
+
+
 def test_the_burn_that_lists_show() -> None:
     desk = Desk(SLO)
     desk.after(1, {**HOT, 6 * HOUR: (100, 10_000), 1800: (90, 10_000)})

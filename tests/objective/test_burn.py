@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from setpoint.objective.burn import BurnRule, burn_factor, measure, rules_for
-from setpoint.objective.model import Counts
+from setpoint.objective.burn import burn_factor, rules_for
+from tests.objective.alert_desk import SLO, Desk
 
 HOUR, DAY = 3600, 86_400
 
@@ -84,8 +86,11 @@ def test_every_default_can_fire(days: int, allowed_ratio: float) -> None:
     for rule in rules:
         assert rule.factor < 0.81 / allowed_ratio
         assert rule.short_s < rule.long_s < days * DAY
-        outage = Counts(good=0, total=1000)
-        assert measure(rule, outage, outage, allowed_ratio).firing
+    objective = replace(SLO, window_s=days * DAY, target=1 - allowed_ratio)
+    desk = Desk(objective)
+    outage = {int(each): (1000.0, 1000.0) for each in desk.table.windows.lookback_s}
+    assert len(desk.after(1, outage)) == len(rules) - 1  # the watch row tells nobody
+    assert all(row.firing and row.reachable for row in desk.table.burn(0))
 
 
 def test_a_row_that_could_not_fire_keeps_its_part_of_the_budget() -> None:
@@ -97,26 +102,3 @@ def test_a_row_that_could_not_fire_keeps_its_part_of_the_budget() -> None:
         (3 * DAY, 6 * HOUR, 1, "ticket"),
     ]
     assert _table(30 * DAY, 0.05)[0] == (HOUR, 300, 14.4, "page")
-
-
-def test_both_windows_must_burn() -> None:
-    rule = BurnRule(long_s=HOUR, short_s=300, factor=14.4, severity="page")
-    hot, cool = Counts(good=98, total=100), Counts(good=99, total=100)
-    assert measure(rule, hot, hot, 0.001).firing
-    assert not measure(rule, hot, cool, 0.001).firing
-    assert not measure(rule, cool, hot, 0.001).firing
-    assert not measure(rule, hot, Counts(), 0.001).firing
-
-
-def test_exactly_the_factor_does_not_fire() -> None:
-    rule = BurnRule(long_s=HOUR, short_s=300, factor=10, severity="page")
-    edge = Counts(good=990, total=1000)
-    assert measure(rule, edge, edge, 0.001).long_burn == pytest.approx(10)
-    assert not measure(rule, edge, edge, 0.001).firing
-
-
-def test_the_watch_row_waits_for_four_failures() -> None:
-    watch = next(rule for rule in rules_for(30 * DAY, 0.001) if rule.severity == "watch")
-    assert (watch.long_s, watch.short_s, watch.factor, watch.min_bad) == (15, 5, 6, 4)
-    assert not measure(watch, Counts(good=0, total=3), Counts(good=0, total=3), 0.001).firing
-    assert measure(watch, Counts(good=0, total=4), Counts(good=0, total=4), 0.001).firing

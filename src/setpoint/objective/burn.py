@@ -22,11 +22,10 @@ from typing import Any, cast
 
 from ruamel.yaml import YAML
 
-from setpoint.objective.budget import burn_rate
 from setpoint.objective.duration import parse_duration
-from setpoint.objective.model import BurnRate, Counts, Severity
+from setpoint.objective.model import Severity
 
-__all__ = ["BurnRule", "burn_factor", "measure", "rules_for", "watch_rules"]
+__all__ = ["BurnRule", "burn_factor", "rules_for", "watch_rules"]
 
 _SHORTEST_TABLE_S = 7 * 86_400
 _SHORTEST_LONG_S = 300
@@ -47,7 +46,6 @@ class BurnRule:
     factor: float
     severity: Severity
     min_bad: float = 0.0
-    reachable: bool = True
 
 
 def burn_factor(period_s: float, budget_percent: float, long_s: float) -> float:
@@ -92,28 +90,6 @@ def watch_rules(allowed_ratio: float) -> tuple[BurnRule, ...]:
     return tuple(
         _rule(parse_duration(row["long"]), parse_duration(row["short"]), min(row["factor"], most), row)
         for row in _load("watch.yaml")["rows"]
-    )
-
-
-def measure(rule: BurnRule, long: Counts, short: Counts, allowed_ratio: float) -> BurnRate:
-    """Compare one row with what was counted in its two windows."""
-    long_burn, short_burn = burn_rate(long, allowed_ratio), burn_rate(short, allowed_ratio)
-    firing = (
-        long_burn is not None
-        and short_burn is not None
-        and long_burn > rule.factor
-        and short_burn > rule.factor
-        and long.bad >= rule.min_bad
-    )
-    return BurnRate(
-        long_s=rule.long_s,
-        short_s=rule.short_s,
-        threshold=rule.factor,
-        long_burn=long_burn,
-        short_burn=short_burn,
-        firing=firing,
-        severity=rule.severity,
-        reachable=rule.reachable,
     )
 
 
