@@ -19,8 +19,8 @@ _EPILOG = """[bold]Examples[/]
   setpoint timeline --service checkout --since 6h
   setpoint timeline --kind deploy --kind objective.state --limit 20 -o json
 
-Kinds: objective.state, deploy, resource.applied, resource.deleted, server.started, server.restarted,
-demo.fault, demo.heal."""
+Kinds: objective.state, alert.fired, alert.resolved, alert.undelivered, deploy, resource.applied, resource.deleted,
+server.started, server.restarted, demo.fault, demo.heal."""
 _PAGE = 1000
 
 
