@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from setpoint.errors import SetpointError
+from setpoint.objective import counting_sums
 from setpoint.objective.count import EventCounter
 from setpoint.objective.counting import NEVER_MS, Counted, Counting, Plan
 from setpoint.objective.feed import Feed
@@ -197,6 +198,16 @@ def check(world: World, plan: Plan) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_equals_counting_one_by_one(seed: int) -> None:
+    follow(seed)
+
+
+def test_equals_it_in_small_pieces_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting_sums, "_CELLS_AT_ONCE", 7)
+    for seed in range(4):
+        follow(seed)
+
+
+def follow(seed: int) -> None:
     rng = random.Random(seed)
     world = World(rng)
     world.scrape()

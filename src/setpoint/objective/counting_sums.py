@@ -9,7 +9,7 @@ cut so that it reads some million samples, which bounds the memory that history 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +66,15 @@ class Summed:
             np.zeros(shape), np.zeros(shape, np.bool_), np.zeros(shape, np.bool_), np.zeros(count, np.int64)
         )
 
+    def slots(self, first: int, end: int) -> Summed:
+        """The slots from `first` to before `end`, as views."""
+        return replace(
+            self,
+            values=self.values[:, first:end],
+            present=self.present[:, first:end],
+            undefined=self.undefined[:, first:end],
+        )
+
 
 class Sums:
     """The sums of a plan. `also` are selectors whose series are watched as well, for what is new of them."""
@@ -108,7 +117,7 @@ class Sums:
             series = np.cumsum(self.series_counts(chosen))
             for places in _parts(np.arange(len(chosen)), series * window.slots, _CELLS_AT_ONCE):
                 try:
-                    self._sum_recent(chosen, places, window, found)
+                    self._sum_in_pieces(chosen, places, window, found)
                 except SetpointError as error:
                     found.errors.update(dict.fromkeys(places.tolist(), error))
             if self.watch.covers(window):
@@ -119,6 +128,19 @@ class Sums:
         return found
 
     # ---- from memory -------------------------------------------------------------------------------------
+
+    def _sum_in_pieces(self, chosen: _Ints, places: _Ints, window: Window, found: Summed) -> None:
+        """`_sum_recent`, some minutes at a time where one sum has too many series for all of them."""
+        minute = max(1, 60_000 // window.slot_ms)
+        series = max(1, int(self.series_counts(chosen[places]).sum()))
+        most = max(1, 2 * _CELLS_AT_ONCE // series // minute) * minute
+        # Pieces begin with minutes, because a minute's groups are counted together.
+        start = -(window.begin_ms // window.slot_ms % minute)
+        while start < window.slots:
+            first, end = max(0, start), min(start + most, window.slots)
+            piece = replace(window, begin_ms=window.begin_ms + first * window.slot_ms, slots=end - first)
+            self._sum_recent(chosen, places, piece, found.slots(first, end))
+            start += most
 
     def _sum_recent(self, chosen: _Ints, places: _Ints, window: Window, found: Summed) -> None:
         numbers = chosen[places]
@@ -154,7 +176,8 @@ class Sums:
             minutes - minutes[:1], some.values, some.present, some.undefined, some.most,
         )  # fmt: skip
         found.values[places], found.present[places] = some.values, some.present
-        found.undefined[places], found.most[places] = some.undefined, some.most
+        found.undefined[places] = some.undefined
+        found.most[places] = np.maximum(found.most[places], some.most)
 
     def _groups_of(self, number: int, labels: Sequence[Labels]) -> _Ints:
         """The group of each series of a sum, numbered in the order in which they appear."""
