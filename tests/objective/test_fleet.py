@@ -342,3 +342,20 @@ def indicator_of_all() -> dict[str, Any]:
     queries = {"good": 'sum(requests_total{code!~"5.."})', "total": "sum(requests_total)"}
     metrics = {role: {"metricSource": {"spec": {"query": query}}} for role, query in queries.items()}
     return {"spec": {"ratioMetric": {"counter": True, **metrics}}}
+
+
+def test_no_alert_fires_from_history_that_is_not_counted_yet() -> None:
+    """Ten bad minutes at the end of a good day: counted alone, they would burn every window."""
+    minutes: list[Minute] = [*[(100, 100)] * 240, *[(97, 100)] * 8]
+    shop = Shop({"a": minutes})
+    for number in range(len(minutes)):
+        shop.report(number)
+    shop.go_to(len(minutes))
+    heard: list[Any] = []
+    book = shop.book(on_alert=heard.extend)
+    book.apply([document("slo", target=0.99, window={"duration": "30d", "isRolling": True})])
+    assert book.status("slo").backfilling
+    settle(book)
+    assert [one.state for one in book.status("slo").alerts if one.state != "inactive"] == []
+    assert heard == []
+    assert book.status("slo").total == 24_800

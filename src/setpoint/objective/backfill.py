@@ -49,6 +49,7 @@ class Backfill:
         self._fleet, self._on_history = fleet, on_history
         self._told: dict[int, str] = {}
         self._silence_from: dict[int, int] = {}
+        self._unknown_to: dict[int, int] = {}
 
     def forget(self, row: int) -> None:
         """A row is given back."""
@@ -56,10 +57,42 @@ class Backfill:
         self.to_derive.forget(row)
         self._told.pop(row, None)
         self._silence_from.pop(row, None)
+        self._unknown_to.pop(row, None)
 
-    def count(self, fleet: Fleet, at: int, first: int, end: int) -> None:
-        """Count these minutes of objective `at` some time."""
-        self.waiting.add(int(fleet.raw[at]), first, end, is_fetched=bool(fleet.is_fetched[at]))
+    def count(self, fleet: Fleet, at: int, first: int, end: int, *, is_unknown: bool = False) -> None:
+        """Count these minutes of objective `at` some time. `is_unknown`: they never were."""
+        row = int(fleet.raw[at])
+        self.waiting.add(row, first, end, is_fetched=bool(fleet.is_fetched[at]))
+        if is_unknown and first < end:
+            self._unknown_to[row] = max(end, self._unknown_to.get(row, end))
+
+    def derive(self, row: int, first: int, end: int) -> None:
+        """Derive these minutes of a row some time, which never were."""
+        self.to_derive.add(row, first, end)
+        if first < end:
+            self._unknown_to[row] = max(end, self._unknown_to.get(row, end))
+
+    def unknown_to(self) -> _Ints:
+        """Up to which minute the history of each objective of the fleet has stretches that were never counted,
+        int64[n], -1: none. Nothing must be decided from windows that begin before it.
+        """
+        fleet = self._fleet()
+        found = np.full(len(fleet), -1, np.int64)
+        for row, minute in self._unknown_to.items():
+            at = fleet.of_row.get(row)
+            if at is not None:
+                found[at] = minute
+        return found
+
+    def _note_known(self, row: int, chunk: Chunk) -> None:
+        """A chunk of a row is counted, or left out: chunks are taken newest first."""
+        minute = self._unknown_to.get(row)
+        if minute is None:
+            return
+        if row not in self.waiting and row not in self.to_derive:
+            del self._unknown_to[row]
+        elif chunk.end >= minute:
+            self._unknown_to[row] = min(minute, chunk.first)
 
     def shares(self) -> dict[int, float]:
         """By index of the fleet, which part of the history is done, for those that wait."""
@@ -139,7 +172,7 @@ class Backfill:
             elif isinstance(error, InvalidInput):
                 self._refuse(fleet.objectives[fleet.of_row[row]].name, row, chunk, error)
             else:
-                self.waiting.done(row)
+                self._leave_out(row, chunk)
         if kept:
             try:
                 self._keep(fleet, chunk, kept, raw, now_ms)
@@ -149,6 +182,7 @@ class Backfill:
                 raise
         for at in kept:
             self.waiting.done(chunk.rows[at], took_s=took_s)
+            self._note_known(chunk.rows[at], chunk)
         self._fill_silence(fleet, chunk, now_ms)
 
     def _fill_silence(self, fleet: Fleet, chunk: Chunk, now_ms: int) -> None:
@@ -203,7 +237,11 @@ class Backfill:
         if self._told.get(row) != error.message:  # once, not for every quarter of an hour of the window
             logger.warning("objective %s: history not counted: %s", name, error.message)
         self._told[row] = error.message
+        self._leave_out(row, chunk)
+
+    def _leave_out(self, row: int, chunk: Chunk) -> None:
         self.waiting.done(row)
+        self._note_known(row, chunk)
 
     def _derive(self, fleet: Fleet, now_ms: int) -> bool:
         """Derive one chunk of what is counted already."""
@@ -221,6 +259,7 @@ class Backfill:
             raise
         for row in chunk.rows:
             self.to_derive.done(row, took_s=elapsed_s())
+            self._note_known(row, chunk)
         self._on_history(touched, chunk.first)
         return True
 

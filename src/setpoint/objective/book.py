@@ -366,7 +366,7 @@ class ObjectiveBook:
             # Older ones keep their counts: their samples are gone.
             kept = slot_of(fleet.feeds[fleet.objectives[one.index].source].kept_from_ms()) + 60
             first = max(one.first, running - fleet.keys[one.index].minutes, kept)
-            self._backfill.count(fleet, one.index, first, one.end)
+            self._backfill.count(fleet, one.index, first, one.end, is_unknown=one.is_unknown)
         for at, first, end in fleet.derivation.update(self._low, standing.done, standing.filled, now_ms):
             self._backfill.to_derive.add(int(fleet.raw[at]), first, end)
         verdicts = self._judge(now_ms)
@@ -378,7 +378,13 @@ class ObjectiveBook:
     def _judge(self, now_ms: int) -> Verdicts:
         fleet = self._fleet
         verdicts, changes = judge(
-            fleet, self._ledgers, self._slices, self._standing, now_ms, self._backfill.shares()
+            fleet,
+            self._ledgers,
+            self._slices,
+            self._standing,
+            now_ms,
+            self._backfill.shares(),
+            self._backfill.unknown_to(),
         )
         self._update_since(verdicts)
         low = np.minimum(self._low, self._history_low)

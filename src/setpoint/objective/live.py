@@ -44,6 +44,8 @@ class Late:
     index: int
     first: int
     end: int
+    is_unknown: bool
+    """They never were counted: there was no tick for longer."""
 
 
 class Live:
@@ -70,7 +72,8 @@ class Live:
         failed = np.isin(rows, list(standing.errors))
         active = plan.is_counted & standing.loaded[rows]
         late = [
-            Late(at, int(low[at]), live_from) for at in np.flatnonzero(active & (low < live_from)).tolist()
+            Late(at, int(low[at]), live_from, bool(since[at] < live_from))
+            for at in np.flatnonzero(active & (low < live_from)).tolist()
         ]
         due = active & (came | failed | plan.speaks_in_silence | (since < ends - 1))
         low = np.maximum(low, live_from)

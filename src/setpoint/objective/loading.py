@@ -119,7 +119,8 @@ class Loading:
                     if not fleet.is_fetched[at]:
                         self._backfill.count(fleet, at, max(low, live_from - _DOUBTED_MINUTES), live_from)
                 for start, end in holes:
-                    self._backfill.count(fleet, at, max(low, start), min(end, live_from))
+                    first, last = max(low, start), min(end, live_from)
+                    self._backfill.count(fleet, at, first, last, is_unknown=True)
                 if budget != raw and budget in place:
                     self._derive(raw, _without(found.holes[place[budget]], holes), low, live_from)
             elif fleet.derivation.is_composite[at]:
@@ -130,7 +131,7 @@ class Loading:
 
     def _derive(self, row: int, ranges: _Holes, low: int, end: int) -> None:
         for start, stop in ranges:
-            self._backfill.to_derive.add(row, max(low, start), min(stop, end))
+            self._backfill.derive(row, max(low, start), min(stop, end))
 
 
 def _without(ranges: object, counted: _Holes) -> _Holes:

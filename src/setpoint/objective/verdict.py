@@ -80,8 +80,11 @@ def judge(  # noqa: PLR0917 — the parts of the book
     standing: Standing,
     now_ms: int,
     waiting: Mapping[int, float],
+    unknown_to: _Ints,
 ) -> tuple[Verdicts, Sequence[AlertChange]]:
-    """Judge all objectives now; the second part is what changed of their alerts."""
+    """Judge all objectives now; the second part is what changed of their alerts. No alert is decided from windows that
+    begin before `unknown_to`: to that minute there are stretches which were never counted.
+    """
     windows = windows_at(fleet, now_ms)
     good, total = _events(ledgers, fleet.budget, windows.start, windows.end)
     left = _share(total, 1 - _ratio(total - good, total * fleet.allowed))
@@ -95,12 +98,16 @@ def judge(  # noqa: PLR0917 — the parts of the book
         np.maximum(left, 0) * fleet.window_s,
         np.maximum(left, 0) * windows.elapsed_s,
     )
-    policy_good, policy_total = _count_windows(fleet, ledgers, slices, windows, last_slice, now_ms)
+    policy_good, policy_total = _count_windows(
+        fleet, ledgers, slices, windows, last_slice, now_ms, unknown_to
+    )
     if errors:
         unknown = np.isin(fleet.table.windows.objective, list(errors))
         policy_good[unknown] = policy_total[unknown] = np.nan
+    young = windows.start < unknown_to
+    own = np.where(young, np.nan, good), np.where(young, np.nan, total)
     changes = fleet.table.judge(
-        now_ms, Measured(policy_good, policy_total, good, total, silent_s, lasts_s, windows.ends_s)
+        now_ms, Measured(policy_good, policy_total, *own, silent_s, lasts_s, windows.ends_s)
     )
     unknown = np.isnan(silent_s) | (silent_s > fleet.silent_after_s) | (total <= 0)
     unknown[list(errors)] = True
@@ -143,7 +150,13 @@ def _errors(fleet: Fleet, standing: Standing) -> dict[int, str]:
 
 
 def _count_windows(  # noqa: PLR0917 — the columns of a tick
-    fleet: Fleet, ledgers: Ledgers, slices: Slices, windows: Windows, last_slice: _Ints, now_ms: int
+    fleet: Fleet,
+    ledgers: Ledgers,
+    slices: Slices,
+    windows: Windows,
+    last_slice: _Ints,
+    now_ms: int,
+    unknown_to: _Ints,
 ) -> tuple[_Floats, _Floats]:
     """Good and total of the policies' windows: of short ones from slices where there are any, else from minutes."""
     asked = fleet.table.windows
@@ -166,6 +179,8 @@ def _count_windows(  # noqa: PLR0917 — the columns of a tick
         starts = ends + -asked.lookback_s[rest] // 60
         starts = np.where(asked.inside[rest], np.maximum(starts, windows.start[of]), starts)
         good[rest], total[rest] = _events(ledgers, fleet.budget[of], starts, ends)
+        unknown = rest[starts < unknown_to[of]]
+        good[unknown] = total[unknown] = np.nan
     return good, total
 
 
