@@ -17,6 +17,7 @@ from setpoint.objective.store import LedgerStore
 _START = 29_000_000
 _NUMBERS = itertools.count()
 _WINDOWS = (1800, 4320, 7333)
+_WATCHED = 1640  # its edge leaves the ring while time passes
 _EVENTS = st.one_of(st.integers(0, 1000), st.integers(0, 2**40))
 _CELLS = st.lists(st.none() | st.tuples(_EVENTS, st.integers(0, 1000)), min_size=1, max_size=130)
 
@@ -42,7 +43,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         number = next(_NUMBERS)
         self.keys = [f"o{number}-{index}/x" for index in range(len(_WINDOWS))]
-        self.now = _START
+        self.now, self.head = _START, _START // 60
         self.naive: list[dict[int, Cell]] = [{} for _ in _WINDOWS]
         self.doubtful: set[int] = set()
         self.computed_ms = 0
@@ -60,7 +61,7 @@ class Machine(RuleBasedStateMachine):
             inside = [minute for minute in counted if minute >= low]
             if inside:
                 assert loaded.last[index] == max(inside)
-        self.ledgers.watch(self.rows[:1], np.array([1700]))
+        self.ledgers.watch(self.rows[:1], np.array([_WATCHED]))
 
     @rule(index=st.integers(0, 2), back=st.integers(0, 7500), cells=_CELLS)
     def write(self, index: int, back: int, cells: list[Cell]) -> None:
@@ -94,6 +95,7 @@ class Machine(RuleBasedStateMachine):
     @rule(minutes=st.one_of(st.integers(1, 70), st.integers(1, 3000)))
     def wait(self, minutes: int) -> None:
         self.now += minutes
+        self.head = max(self.head, self.now // 60)
         self.ledgers.advance(self.now)
         passed = sorted(minute for minute in self.doubtful if minute <= self.now)
         for minute in passed:  # what was counted before the clock was set back is counted again
@@ -108,11 +110,12 @@ class Machine(RuleBasedStateMachine):
         self.save()
         self.now -= minutes
         self.ledgers.advance(self.now)
-        if minutes >= 120:
+        if self.now // 60 < self.head - 1:
             self.forget_the_future()
 
     def forget_the_future(self) -> None:
         """What was counted for later hours is not looked at, and counted again when they come."""
+        self.head = self.now // 60
         for naive in self.naive:
             gone = {minute for minute in naive if minute >= (self.now // 60 + 1) * 60}
             self.doubtful |= gone
@@ -157,9 +160,11 @@ class Machine(RuleBasedStateMachine):
         self.ledgers.upkeep(self.now)
         before = self.ledgers.rounded
         rows = np.append(self.rows, self.rows[0])
-        lengths = np.array([*_WINDOWS, 1700])
-        for later in (0, 1, 40):
-            ends = np.full(4, self.now + 1 + later)
+        lengths = np.array([*_WINDOWS, _WATCHED])
+        for minutes in (0, 1, 39):
+            if minutes:
+                self.wait(minutes)
+            ends = np.full(4, self.now + 1)
             found = self.ledgers.counts(rows, ends - lengths, ends)
             for i, index in enumerate((0, 1, 2, 0)):
                 assert found[:, i].tolist() == self.expected(index, ends[i] - lengths[i], ends[i])
