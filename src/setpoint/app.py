@@ -109,7 +109,7 @@ class App:
             **{f"counting-{one.engine}": partial(one.run, stop) for one in self.polled},
             "alerts": partial(self.alerts.run, stop),
             "webhooks": partial(self.webhooks.run, stop),
-            "usage": partial(self.usage.run, stop, self.sizes.refresh),
+            "usage": partial(self.usage.run, stop, self._refresh),
             "scraper": partial(self.scraper.run, stop),
             "housekeeping": partial(self.housekeeping.run, stop),
         }
@@ -117,6 +117,10 @@ class App:
         for thread in threads:
             thread.start()
         return threads
+
+    def _refresh(self) -> None:
+        self.held_samples.expire()
+        self.sizes.refresh()
 
     def close(self) -> None:
         """Store what waits, then close the databases and unlock the data folder."""

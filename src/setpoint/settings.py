@@ -80,7 +80,8 @@ class Settings(BaseSettings):
     telemetry_memory_mb: int = Field(
         256,
         ge=64,
-        description="Memory that the embedded telemetry engine may use for queries and merges, in megabytes.",
+        description="Memory that the embedded telemetry engine may use for queries and merges, in megabytes; samples "
+        "that queries read lately may stay decoded in as much again.",
     )
     body_limit_mb: int = Field(
         64,

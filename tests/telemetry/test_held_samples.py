@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -117,6 +119,27 @@ def test_holds_what_was_read_and_reads_what_is_new(telemetry_database: Telemetry
         engine.close()
 
 
+def test_what_nobody_may_be_answered_with_gives_its_memory_back(
+    telemetry_database: TelemetryDatabase,
+) -> None:
+    clear(telemetry_database)
+    engine = Engine(telemetry_database, NOW_MS, HORIZON_MS)
+    held, brief = held_of(engine, telemetry_database), held_of(engine, telemetry_database, life_s=0.0)
+    try:
+        engine.send(batch(labelled([("m", 0, -10, 1)], NOW_MS)))
+        for one in (held, brief):
+            one.select(MATCHERS[0], NOW_MS - 60_000, NOW_MS)
+            assert one.size_bytes > 0
+            one.expire()
+        assert held.size_bytes > 0
+        assert brief.size_bytes == 0
+        engine.flush()
+        held.expire()
+        assert held.size_bytes == 0
+    finally:
+        engine.close()
+
+
 def test_what_is_too_large_is_not_held_and_the_limit_of_a_query_counts(
     telemetry_database: TelemetryDatabase,
 ) -> None:
@@ -135,4 +158,44 @@ def test_what_is_too_large_is_not_held_and_the_limit_of_a_query_counts(
         assert told == [len(found.values)] == [30]
         assert not np.shares_memory(found.values, small.select(MATCHERS[0], NOW_MS - 150_000, NOW_MS).values)
     finally:
+        engine.close()
+
+
+def test_who_asks_alike_meanwhile_waits_for_what_is_read(
+    telemetry_database: TelemetryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear(telemetry_database)
+    engine = Engine(telemetry_database, NOW_MS, HORIZON_MS)
+    held = held_of(engine, telemetry_database)
+    begun, go = threading.Event(), threading.Event()
+    reads = []
+    select = engine.reader.select
+
+    def slow(*given: Any, **more: Any) -> SampleColumns:
+        reads.append(given)
+        begun.set()
+        assert go.wait(30)
+        return select(*given, **more)
+
+    try:
+        engine.send(batch(labelled([("m", 0, -10, 1)], NOW_MS)))
+        monkeypatch.setattr(engine.reader, "select", slow)
+        with ThreadPoolExecutor(4) as threads:
+            question = MATCHERS[0], NOW_MS - 60_000, NOW_MS
+            first = threads.submit(held.select, *question)
+            assert begun.wait(30)
+            others = [threads.submit(held.select, *question) for _ in range(2)]
+
+            def leave(samples: int) -> None:
+                raise TimeoutError
+
+            # Who waits is asked whether it still may.
+            with pytest.raises(TimeoutError):
+                threads.submit(held.select, *question, admit=leave).result(30)
+            go.set()
+            found = [one.result(30) for one in (first, *others)]
+        assert len(reads) == 1
+        assert [len(one.values) for one in found] == [1, 1, 1]
+    finally:
+        go.set()
         engine.close()

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -44,6 +45,8 @@ _MORE_PART = 8
 _AT_HAND_SAMPLES = 300_000
 _FRESH_PART = 4
 """At hand is what is held of so many samples at most, when no more than this part of the range is to be read."""
+
+_TURNS, _PATIENCE_S, _LOOK_S = 64, 10.0, 0.05
 
 _NOT_AT_HAND = "the samples are not held; ask again and let them be read"
 
@@ -122,6 +125,7 @@ class HeldSamples:
         self._limit_bytes = limit_bytes
         self._life_s = life_s
         self._lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
         self._entries: OrderedDict[Key, _Held] = OrderedDict()
         self.size_bytes = 0
         """About how much memory the samples take."""
@@ -147,6 +151,34 @@ class HeldSamples:
                 raise NotAtHand(_NOT_AT_HAND)
             return self._reader.select(matchers, start_ms, end_ms, admit=admit)
         key = tuple(matchers), (end_ms - start_ms).bit_length()
+        if at_hand or self._holds(key, start_ms, end_ms):
+            return self._select(key, (start_ms, end_ms), admit, at_hand)
+        with self._turn(key, admit):
+            return self._select(key, (start_ms, end_ms), admit, at_hand)
+
+    def _holds(self, key: Key, start_ms: int, end_ms: int) -> bool:
+        with self._lock:
+            held = self._entries.get(key)
+        return held is not None and held.start_ms <= start_ms and held.end_ms >= end_ms
+
+    @contextmanager
+    def _turn(self, key: Key, admit: Admit) -> Iterator[None]:
+        """Be the only one who reads a selection, so that who asks alike meanwhile finds it held; wait some seconds for
+        that at most, and no longer than the query may.
+        """
+        lock, waited_s = self._turns[hash(key) % _TURNS], stopwatch()
+        is_held = lock.acquire(blocking=False)
+        while not is_held and waited_s() < _PATIENCE_S:
+            admit(0)
+            is_held = lock.acquire(timeout=_LOOK_S)
+        try:
+            yield
+        finally:
+            if is_held:
+                lock.release()
+
+    def _select(self, key: Key, range_ms: tuple[int, int], admit: Admit, at_hand: bool) -> SampleColumns:
+        matchers, (start_ms, end_ms) = key[0], range_ms
         # In this order: what is written from here on counts as written since.
         state, mark = self._state(), self._writes.mark()
         held = self._find(key, state)
@@ -156,7 +188,7 @@ class HeldSamples:
                 self.hits += 1
                 return held.cut(start_ms, end_ms, admit)
             if until_ms > start_ms:
-                return self._extended(key, held, until_ms, (start_ms, end_ms), mark, admit, at_hand)
+                return self._extended(key, held, until_ms, range_ms, mark, admit, at_hand)
         if at_hand:
             raise NotAtHand(_NOT_AT_HAND)
         self.misses += 1
@@ -200,6 +232,14 @@ class HeldSamples:
         self.hits += 1
         self._keep(key, grown)
         return grown.cut(start_ms, end_ms, admit)
+
+    def expire(self) -> None:
+        """Give back the memory of what nobody may be answered with any more; whoever keeps the time calls it."""
+        state = self._state()
+        with self._lock:
+            for key, held in list(self._entries.items()):
+                if held.state != state or held.age_s() > self._life_s:
+                    self._drop(key)
 
     def _find(self, key: Key, state: Hashable) -> _Held | None:
         with self._lock:

@@ -216,6 +216,16 @@ def _queries(parts: App) -> Iterator[Metric]:
     ):
         yield _counter(f"setpoint_query_cache_{name}", told, count)
     yield _gauge("setpoint_query_cache_bytes", "Memory of kept results of range queries.", cache.size_bytes)
+    held = parts.held_samples
+    yield _counter(
+        "setpoint_held_samples_hits", "Selects of queries that read a short end at most.", held.hits
+    )
+    yield _counter(
+        "setpoint_held_samples_misses", "Selects of queries that were read as a whole.", held.misses
+    )
+    yield _gauge(
+        "setpoint_held_samples_bytes", "Memory of samples that queries read lately.", held.size_bytes
+    )
 
 
 def _evaluation(parts: App) -> Iterator[Metric]:
