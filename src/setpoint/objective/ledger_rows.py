@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,16 @@ from setpoint.objective.ledger_edges import Edges
 from setpoint.objective.ledger_matrix import Matrix
 from setpoint.objective.store import ledger_id
 
-__all__ = ["Row", "Rows"]
+__all__ = ["Row", "Rows", "plain"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+
+def plain(values: npt.ArrayLike, dtype: type) -> npt.NDArray[Any]:
+    """`values` as the kernels take them: another layout would be compiled on the spot."""
+    return np.require(values, dtype, ["C", "W"])
 
 
 @dataclass(slots=True)
@@ -108,7 +114,7 @@ class Rows:
         is taken to the full hour outside the window. What lies before the window of `add` counts nothing.
         """
         found = np.zeros((3, len(rows)))
-        rows, starts, ends = (np.ascontiguousarray(one, np.int64) for one in (rows, starts, ends))
+        rows, starts, ends = (plain(one, np.int64) for one in (rows, starts, ends))
         with self._lock:
             self._check(rows)
             m, b = self._matrix, self._blocks
@@ -125,7 +131,7 @@ class Rows:
         """
         found = np.empty(len(rows), np.int64)
         with self._lock:
-            m, rows = self._matrix, np.ascontiguousarray(rows, np.int64)
+            m, rows = self._matrix, plain(rows, np.int64)
             self._check(rows)
             kernels.last_with(rows, before_minute, events, m.head, m.cells, m.sums, m.bits, m.places, found)
         return found
@@ -136,7 +142,7 @@ class Rows:
         with self._lock:
             m = self._matrix
             self._check(rows)
-            rows, starts = np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(starts, np.int64)
+            rows, starts = plain(rows, np.int64), plain(starts, np.int64)
             kernels.first_with(rows, starts, m.head, m.bits, m.places, found)
         return found
 

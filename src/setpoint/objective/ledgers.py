@@ -24,7 +24,7 @@ from setpoint.objective import ledger_kernels as kernels
 from setpoint.objective.ledger import Slots
 from setpoint.objective.ledger_blocks import COUNTED, PRESENT, UNSAVED, key_of
 from setpoint.objective.ledger_load import Staged
-from setpoint.objective.ledger_rows import Rows
+from setpoint.objective.ledger_rows import Rows, plain
 from setpoint.objective.ledger_save import finish, take, tick_off
 from setpoint.objective.ledger_slices import Slices
 from setpoint.objective.store import LedgerStore, Stretch, lookup
@@ -103,9 +103,9 @@ class Ledgers(Rows):
         end = first_minute + present.shape[1]
         if not changed.size:
             return changed
-        present = np.ascontiguousarray(present & np.isfinite(good) & np.isfinite(total))
-        good, total = np.ascontiguousarray(good, np.float64), np.ascontiguousarray(total, np.float64)
-        rows = np.ascontiguousarray(rows, np.int64)
+        present = plain(present & np.isfinite(good) & np.isfinite(total), np.bool_)
+        good, total = plain(good, np.float64), plain(total, np.float64)
+        rows = plain(rows, np.int64)
         while True:
             with self._lock:
                 self._check(rows)
