@@ -19,7 +19,8 @@ import pytest
 from tests.conftest import require
 from tests.differential.test_scrape_prometheus import free_port, program
 from tests.objective.memory import Samples
-from tests.objective.test_book import MemoryLedger, slo
+from tests.objective.memory import MemoryLedger
+from tests.objective.test_book import slo
 from tests.telemetry.receive.remote_write_proto import WriteRequest, compressed
 
 from setpoint.clock import SystemClock, VirtualClock
