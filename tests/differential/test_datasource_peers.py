@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 from tests.conftest import require
 from tests.differential.test_scrape_prometheus import free_port, program
-from tests.objective.memory import Samples
-from tests.objective.memory import MemoryLedger
+from tests.objective.memory import MemoryLedger, Samples
 from tests.objective.test_book import slo
 from tests.telemetry.receive.remote_write_proto import WriteRequest, compressed
 
