@@ -6,8 +6,8 @@ import threading
 
 from setpoint.clock import VirtualClock
 from setpoint.objective import ObjectiveBook
-from tests.objective.memory import Samples
-from tests.objective.test_book import T0, MemoryLedger, slo
+from tests.objective.memory import MemoryLedger, Samples
+from tests.objective.test_book import T0, slo
 
 
 class _Passing(VirtualClock):

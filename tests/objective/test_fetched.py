@@ -14,8 +14,8 @@ from setpoint.objective import ObjectiveBook
 from setpoint.objective.feed import Feed
 from setpoint.objective.resolve import no_groups, resolve
 from setpoint.telemetry.model import Matcher, SampleColumns
-from tests.objective.memory import Samples
-from tests.objective.test_book import T0, MemoryLedger, slo
+from tests.objective.memory import MemoryLedger, Samples
+from tests.objective.test_book import T0, slo
 
 HOUR_MS = 3_600_000
 
