@@ -239,8 +239,19 @@ def test_groups_whose_names_look_alike_are_told_apart() -> None:
     found = objectives(text, groups=[("/pay",), ("pay",), ("PAY",), ("♥",), ("/look",)])
     names = [one.name for one in found]
     assert len(set(names)) == len(names) == 5
-    assert {"shop.pay", "shop.look", "shop.none"} <= set(names)
+    assert {"shop.pay", "shop.look"} <= set(names)
     assert all(re.fullmatch(r"shop\.[a-z0-9-]+", name) for name in names)
+
+
+def test_a_group_keeps_its_name_when_another_comes() -> None:
+    """Its history and its alerts hang on it."""
+    text = slo(RATIO + WINDOW + TARGET + "groupBy: [city]\n")
+    for value, other in (("東京", "大阪"), ("/", "*"), ("x" * 70, "x" * 71), ("köln", "kyln")):
+        alone = objectives(text, groups=[(value,)])
+        both = objectives(text, groups=[(value,), (other,)])
+        names = {one.group["city"]: one.name for one in both}
+        assert len(set(names.values())) == 2
+        assert names[value] == alone[0].name
 
 
 def test_several_objectives_and_groups() -> None:

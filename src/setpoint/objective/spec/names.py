@@ -25,9 +25,10 @@ def group_names(groups: Sequence[tuple[str, ...]]) -> list[str]:
     """The name of each group: the slugs of its values, joined by '.'.
 
     Values that give one name (`/a` and `a`) are told apart by a hash of theirs; a value that is its own slug keeps
-    the plain name.
+    the plain name. A value of which a slug says too little has its hash always, so that it keeps its name, and with
+    it its history and alerts, when another such value comes: one in other letters than a to z, or a long one.
     """
-    plain = [".".join(slug(value) or "none" for value in group) for group in groups]
+    plain = [".".join(_part(value) for value in group) for group in groups]
     taken: dict[str, int] = {}
     for name in plain:
         taken[name] = taken.get(name, 0) + 1
@@ -35,6 +36,14 @@ def group_names(groups: Sequence[tuple[str, ...]]) -> list[str]:
         name if taken[name] == 1 or name == ".".join(group) else f"{name}-{_hash(group)}"
         for name, group in zip(plain, groups, strict=True)
     ]
+
+
+def _part(value: str) -> str:
+    """The slug of a value, with its hash where letters or digits are missing in it."""
+    found = slug(value)
+    if found and sum(map(str.isalnum, value)) == sum(map(str.isalnum, found)):
+        return found
+    return f"{found or 'none'}-{_hash((value,))}"
 
 
 def _hash(group: tuple[str, ...]) -> str:
