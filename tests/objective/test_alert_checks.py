@@ -39,6 +39,12 @@ def test_what_cannot_fire_does_not(target: float = 0.93) -> None:
     assert not desk.table.burn(0)[0].reachable
 
 
+def test_what_two_windows_share_is_told_once() -> None:
+    both = (Condition("burnrate", "gt", 14.4, HOUR), Condition("burnrate", "gt", 14.4, 300))
+    policy = AlertPolicy("hot", "page", both)
+    assert len(faults(replace(QUIET, target=0.9, policies=(policy,)), policy)) == 1
+
+
 def test_no_default_is_warned_of() -> None:
     for target in (0.5, 0.9, 0.99, 0.9999):
         for window_s in (DAY, 7 * DAY, 30 * DAY, 90 * DAY):

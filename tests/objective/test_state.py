@@ -86,6 +86,20 @@ def test_no_data_stands_above_everything(changes: dict[str, Any], reason: str, b
     assert decide(OBJECTIVE, evidence) == ("no data", reason, None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "silent_s", "reason"),
+    [
+        ("composite", None, "no events yet: no minute in which every part had data; look at the parts"),
+        ("composite", 600, "no events for 10 min: no minute in which every part has data; look at the parts"),
+        ("threshold", 600, "no events for 10 min: the value query returns nothing"),
+        ("raw", None, "no events yet: the ratio query has not returned anything"),
+    ],
+)
+def test_what_is_silent_is_called_by_what_it_is(kind: Any, silent_s: float | None, reason: str) -> None:
+    objective = dataclasses.replace(OBJECTIVE, kind=kind)
+    assert decide(objective, dataclasses.replace(_evidence(), silent_s=silent_s))[1] == reason
+
+
 @given(
     good=st.integers(0, 10**6),
     bad=st.integers(0, 10**4),

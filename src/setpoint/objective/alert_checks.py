@@ -21,12 +21,8 @@ _LEAST_BAD_MOST = 50
 
 def faults(objective: Objective, policy: AlertPolicy) -> list[str]:
     """Why `policy` cannot fire for `objective`, or does not mean what it looks like, whatever the traffic."""
-    found = []
-    for condition in policy.conditions:
-        fault = _out_of_reach(objective, condition) or _too_long(objective, condition)
-        if fault:
-            found.append(f"{policy.name}: {fault}")
-    return found
+    told = (_out_of_reach(objective, one) or _too_long(objective, one) for one in policy.conditions)
+    return list(dict.fromkeys(f"{policy.name}: {fault}" for fault in told if fault))  # each once
 
 
 def noise(view: View, policy: AlertPolicy, covered_s: float) -> list[str]:

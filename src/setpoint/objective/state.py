@@ -97,13 +97,21 @@ def _silence(objective: Objective, evidence: Evidence) -> str | None:
     if evidence.error is not None:
         return evidence.error
     if evidence.silent_s is None:
-        return evidence.fault or "no events yet: the total query has not returned anything"
+        return evidence.fault or f"no events yet: {_asked(objective, 'has not returned anything', 'had')}"
     if evidence.silent_s > evidence.no_data_after_s:
-        told = f"no events for {spoken_duration(evidence.silent_s)}: the total query returns nothing"
-        return evidence.fault or told
+        told = _asked(objective, "returns nothing", "has")
+        return evidence.fault or f"no events for {spoken_duration(evidence.silent_s)}: {told}"
     if evidence.window.total <= 0:
         return f"no events in {spoken_duration(objective.window_s)}: samples arrive, but they count nothing"
     return None
+
+
+def _asked(objective: Objective, does: str, has: str) -> str:
+    """What gives nothing: a composite has no query."""
+    if objective.kind == "composite":
+        return f"no minute in which every part {has} data; look at the parts"
+    query = {"threshold": "value", "raw": "ratio"}.get(objective.kind, "total")
+    return f"the {query} query {does}"
 
 
 def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing) -> ObjectiveStatus:
