@@ -137,7 +137,8 @@ def test_what_is_not_setpoint_is_named(peer: Callable[..., Peer]) -> None:
 
 
 def test_a_read_waits_for_a_restart(peer: Callable[..., Peer]) -> None:
-    server = peer((503, error("unavailable", "starting")), (0, b""), (200, b'{"items": []}'))
+    listed = b'{"items": [], "next": null, "total": 0, "matching": 0, "counts": {}}'
+    server = peer((503, error("unavailable", "starting")), (0, b""), (200, listed))
     done = setpoint("slo", "list", "--server", server.url)
     assert done.returncode == 0
     assert done.stderr == ""

@@ -36,7 +36,13 @@ def test_resources_from_plan_to_deletion(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "advice"),
-    [("slo", "did you mean 'SLO'?"), ("Banana", "write one of DataSource, SLO, Service, Retention")],
+    [
+        ("slo", "did you mean 'SLO'?"),
+        (
+            "Banana",
+            "write one of AlertCondition, AlertNotificationTarget, AlertPolicy, DataSource, SLI, SLO, Service, Retention",
+        ),
+    ],
 )
 def test_a_list_of_an_unknown_kind_is_refused(client: httpx.Client, kind: str, advice: str) -> None:
     answer = client.get("/api/resources", params={"kind": kind})

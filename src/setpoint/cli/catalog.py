@@ -32,7 +32,7 @@ CATALOG = (
     CommandEntry("apply", "apply", "Create or change what the files declare.", _DECLARE),
     CommandEntry("diff", "diff", "Show what 'apply' would change; change nothing.", _DECLARE),
     CommandEntry("validate", "validate", "Check files without a server.", _DECLARE),
-    CommandEntry("test", "test", "Run unit tests of rules and queries, without a server.", _DECLARE),
+    CommandEntry("test", "test", "Test rules, queries and objectives, without a server.", _DECLARE),
     CommandEntry("get", "get", "List what is declared, or show one of it.", _DECLARE),
     CommandEntry("delete", "delete", "Delete what was declared.", _DECLARE),
     CommandEntry("status", "status", "Show every objective's state and the server's own.", _LOOK),
