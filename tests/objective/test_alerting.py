@@ -157,13 +157,17 @@ def test_time_to_exhaustion() -> None:
 
 
 def test_a_budget_that_lasts_beyond_its_calendar_window_is_not_exhausted() -> None:
+    """The budget of a calendar window grows with its events: at a burn of 16 half of it is gone in 30 days / 2 / 15."""
     condition = Condition("timeToExhaustion", "lte", DAY, lookback_s=HOUR)
     desk = Desk(with_policy(AlertPolicy("soon", "page", (condition,))))
-    measured = desk.measured({HOUR: (150, 10_000), 0: (500, 1e6)})
+    measured = desk.measured({HOUR: (160, 10_000), 0: (500, 1e6)})
     ends = replace(measured, ends_s=np.array([DAY / 2.0]))
     assert desk.table.judge(START_MS, ends) == []
     assert "the budget lasts" in desk.status.summary
     assert len(desk.table.judge(START_MS + 1, replace(measured, ends_s=np.array([2.0 * DAY])))) == 1
+    slower = desk.measured({HOUR: (159, 10_000), 0: (500, 1e6)})
+    calm = Desk(with_policy(AlertPolicy("soon", "page", (condition,))))
+    assert calm.table.judge(START_MS, replace(slower, ends_s=np.array([2.0 * DAY]))) == []
 
 
 def test_silence_fires_where_it_is_wanted() -> None:

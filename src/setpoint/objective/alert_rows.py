@@ -5,7 +5,8 @@ once, however many conditions look at it. Objectives with the same policies are 
 them take a fraction of a second to build.
 
     burn       = bad / (total × (1 − target))                       over the condition's window
-    exhaustion = seconds that the rest lasts at a burn of 1 / burn   (rolling: left × window)
+    exhaustion = seconds that the rest lasts at a burn of 1 / burn   (rolling: left × window; a calendar window's budget
+                 grows with its events: elapsed × left / (burn − 1))
     drop       = bad in the window / (total of the objective's window × (1 − target))
     remaining  = 1 − bad / (total × (1 − target))                   over the objective's window
 """
@@ -89,6 +90,8 @@ class View:
     window_good: float
     window_total: float
     lasts_s: float
+    rolls: bool
+    """The objective's window does."""
     holds: bool
     """All conditions are true, whatever the guard says."""
 
@@ -270,7 +273,8 @@ class Rows:
     @staticmethod
     def _exhaustion(burn: _Floats, lasts_s: _Floats, ends_s: _Floats | None) -> _Floats:
         seconds = np.full(len(burn), np.inf)
-        np.divide(lasts_s, burn, out=seconds, where=burn > 0)
+        spending = burn if ends_s is None else burn - np.isfinite(ends_s)
+        np.divide(lasts_s, spending, out=seconds, where=spending > 0)
         seconds[lasts_s <= 0] = 0
         seconds[np.isnan(burn) | np.isnan(lasts_s)] = np.nan
         if ends_s is not None:
@@ -359,6 +363,7 @@ class Rows:
             window_good=float(measured.window_good[index]),
             window_total=float(measured.window_total[index]),
             lasts_s=lasts_s,
+            rolls=measured.ends_s is None or bool(np.isinf(measured.ends_s[index])),
             holds=holds,
         )
 

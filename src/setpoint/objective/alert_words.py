@@ -68,7 +68,7 @@ def sentence(policy: AlertPolicy, view: View) -> str:
         return f"{told}; nothing of the budget is left"
     if not math.isnan(burn) and burn > 1 and left is not None:
         lasts_s = left * view.objective.window_s if math.isnan(view.lasts_s) else view.lasts_s
-        gone = spoken_duration(lasts_s / burn)
+        gone = spoken_duration(lasts_s / (burn if view.rolls else burn - 1))
         told += f"; at this rate the rest of the budget ({100 * left:.1f} %) is gone in {gone}"
     return told
 
