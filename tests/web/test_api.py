@@ -40,7 +40,8 @@ def test_resources_from_plan_to_deletion(client: httpx.Client) -> None:
         ("slo", "did you mean 'SLO'?"),
         (
             "Banana",
-            "write one of AlertCondition, AlertNotificationTarget, AlertPolicy, DataSource, SLI, SLO, Service, Retention",
+            "write one of AlertCondition, AlertNotificationTarget, AlertPolicy, DataSource, SLI, SLO, Service, "
+            "Retention",
         ),
     ],
 )
