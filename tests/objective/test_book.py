@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -388,6 +389,23 @@ def test_burn_down_of_a_partly_filled_window(world: World) -> None:
     assert history.budget_left[-20] == 1
     assert history.total.sum() == status.total
     assert history.burn[-1] > 1
+
+
+def test_a_burn_down_of_all_time_takes_no_more_than_what_there_is(world: World) -> None:
+    """An address with since=0 took 3.5 GB and 13 s."""
+    world.run(600, lambda: world.report(c200=90, c500=10), step_s=10)
+    now_ms = world.clock.now_ms()
+    tracemalloc.start()
+    try:
+        history = world.book.history("checkout", 0, now_ms, 120)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    status = world.book.status("checkout")
+    assert most < 10_000_000
+    assert history.total.sum() == status.total
+    assert history.budget_left[-1] == pytest.approx(status.budget_left)
+    assert np.isnan(history.budget_left[0])
 
 
 def test_a_failing_ledger_store_stops_nothing() -> None:

@@ -27,6 +27,7 @@ _Ints = npt.NDArray[np.int64]
 _MINUTE_MS = 60_000
 _BURN_MINUTES = (1, 5, 30, 60, 360, 1440)
 _BURN_SHARE = 30
+_LONG_MINUTES = 2 * 366 * 1440  # longer stretches are cut to what is stored: all time is 30 million minutes
 _LOOKED_AT = 512  # minutes looked at first when the instant of exhaustion is searched backwards
 
 
@@ -34,9 +35,12 @@ def minutes_for(ledgers: Ledgers, row: int, objective: Objective, start_ms: int,
     """The minutes that the windows which end in (start_ms, end_ms] hold. Raises Unavailable."""
     last = (end_ms - 1) // _MINUTE_MS + 1
     first = min((max(1, start_ms) - 1) // _MINUTE_MS, last - 2)
-    low = int(_starts(objective, np.array([first + 1]))[0])
+    low = min(int(_starts(objective, np.array([first + 1]))[0]), first - _BURN_MINUTES[-1])
+    if last - low > _LONG_MINUTES:
+        begin = ledgers.first_stored(row, max(0, low))
+        low = last - 2 if begin < 0 else min(max(low, begin), last - 2)
     found = Ledger(60)
-    found.write(ledgers.minutes(row, min(low, first - _BURN_MINUTES[-1]), last))
+    found.write(ledgers.minutes(row, low, last))
     return found
 
 
