@@ -284,6 +284,28 @@ def test_a_removed_target_is_left_alone(office: Office, receivers: Make) -> None
     assert len(receiver.received) == 1
 
 
+def test_a_target_that_goes_with_its_objective_hears_that_the_alert_ended(
+    office: Office, receivers: Make
+) -> None:
+    """Written inside of an SLO it is gone with it, and its receiver would show the alert for ever."""
+    receiver = receivers()
+    target = Target("ops", "webhook", receiver.url)
+    office.follow(target)
+    office.fire("one")
+    office.step()
+    office.follow()
+    office.fire("one", target, state="resolved")
+    office.fire("another", target)
+    office.step()
+    assert [one.payload["alerts"][0]["status"] for one in receiver.received] == ["firing", "resolved"]
+    assert _told(receiver) == ["one", "one"]
+    office.step(61)
+    office.fire("one", target, state="resolved")
+    office.step()
+    assert len(receiver.received) == 2
+    assert office.delivery.statuses() == []
+
+
 def test_a_payload_that_is_refused_holds_up_only_itself(office: Office, receivers: Make) -> None:
     receiver = receivers()
 

@@ -41,6 +41,8 @@ _LOOK_S = 1.0
 _LOOK_ANYWAY_MS = 30_000
 """How often it is looked for events that another server may have written."""
 _SEEN_MOST = 1000
+_LEAVING_MS = 60_000
+"""A target that went away together with its objective still hears that its alerts ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class Delivery:
         self._guard = threading.Lock()
         self._lines: dict[str, _Line] = {}
         self._wanted: tuple[dict[str, Target], int] | None = None
+        self._followed: dict[str, Target] = {}
+        self._leaving: dict[str, tuple[Target, int]] = {}
         self._newest = 0
         self._wake = threading.Event()
         self._is_late = False
@@ -113,9 +117,16 @@ class Delivery:
         return self._newest
 
     def follow(self, targets: Mapping[str, Target], since: int) -> None:
-        """Deliver to exactly these targets (`target.webhooks_of`); new ones hear of events after `since`."""
+        """Deliver to these targets (`target.webhooks_of`); new ones hear of events after `since`. Those that are gone
+        are told for a minute which of their alerts ended, unless another took their name.
+        """
         with self._guard:
-            self._wanted = (dict(targets), since)
+            until_ms, names = self._clock.now_ms() + _LEAVING_MS, {one.name for one in targets.values()}
+            gone = {key: (one, until_ms) for key, one in self._followed.items() if key not in targets}
+            kept = (gone | self._leaving).items()
+            self._leaving = {key: one for key, one in kept if key not in targets and one[0].name not in names}
+            self._followed = dict(targets)
+            self._wanted = (self._followed, since)
         self._wake.set()
 
     def statuses(self) -> list[TargetStatus]:
@@ -192,11 +203,18 @@ class Delivery:
 
     def _take_wanted(self) -> None:
         """Make the cursors what the targets are."""
+        now_ms = self._clock.now_ms()
         with self._guard:
+            left = [key for key, (_, at) in self._leaving.items() if not 0 < at - now_ms <= _LEAVING_MS]
+            for key in left:
+                del self._leaving[key]
+            if left and self._wanted is None:
+                self._wanted = self._followed, self._newest
             wanted = self._wanted
+            leaving = {key: target for key, (target, _) in self._leaving.items()}
         if wanted is None:
             return
-        targets, since = wanted
+        targets, since = wanted[0] | leaving, wanted[1]
         with self._database.begin() as transaction:
             transaction.lock(LOCK)
             stored = {row["target"]: row for row in transaction.rows(_SQL["cursors"])}
@@ -232,7 +250,8 @@ class Delivery:
                 )
             for row in rows:
                 row["data"] = json.loads(row["data"])
-                if any(means(entry, line.key, targets) for entry in row["data"].get("targets", ())):
+                told = line.key not in self._leaving or row["kind"] == "alert.resolved"
+                if told and any(means(one, line.key, targets) for one in row["data"].get("targets", ())):
                     found.append(row)
                     if len(found) >= (1 if line.alone else _SENT_AT_ONCE):
                         return found
