@@ -137,3 +137,19 @@ def test_every_page_and_history_of_them_is_drawn(declared: httpx.Client) -> None
         assert "<polyline" in page.text, name
         history = declared.get(f"/objectives/{name}/history?range=7200&points=40").json()
         assert any(left is not None for left in history["budget_left"]), name
+
+
+def test_a_bad_query_that_nothing_matches_does_not_pass_for_health(parts: App, client: httpx.Client) -> None:
+    send(parts, requests("catalog", NOW_MS, [0] * 120))
+    named = 'sum(requests_total{service_name="catalog", code="200"})'
+    good = slo("by-good", "catalog")
+    assert named in good
+    by_bad = good.replace("good:", "bad:").replace("by-good", "by-bad").replace('"200"', '"500"')
+    misspelt = by_bad.replace('"500"', '"5oo"').replace("by-bad", "misspelt")
+    apply(client, services("catalog"), good, by_bad, misspelt)
+    told = {
+        name: client.get(f"/objectives/{name}", headers=JSON).json()["warnings"]
+        for name in ("by-good", "by-bad", "misspelt")
+    }
+    assert told["by-good"] == told["by-bad"] == []
+    assert [one[:35] for one in told["misspelt"]] == ["no series matches the bad query: ri"]

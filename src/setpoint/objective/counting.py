@@ -177,6 +177,14 @@ class Plan:
         found.good[asked], found.total[asked], found.present[asked] = good, events_of, present
         return errors
 
+    def has_part(self, number: int) -> bool | None:
+        """Whether there are series for the good (or bad) query of an objective now; None where that is not known."""
+        rows = self._sources.get(self.objectives[number].source)
+        if rows is None or not self.is_counted[number]:
+            return None
+        part = int(rows.part[self._row_of[number]])
+        return None if part < 0 else rows.queries.has_series(part)
+
     def take_changes(self) -> _Ints:
         """Per objective the time of the oldest sample (ms) that came since this was last asked, int64[n]; `NEVER_MS`
         where none did. Of a new objective it tells what came since it was planned.

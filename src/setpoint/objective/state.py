@@ -14,6 +14,7 @@ import numpy as np
 
 from setpoint.objective import budget
 from setpoint.objective.duration import spoken_duration
+from setpoint.objective.fleet import Fleet
 from setpoint.objective.ledgers import Ledgers
 from setpoint.objective.live import slot_of
 from setpoint.objective.model import BurnRate, Counts, Objective, ObjectiveStatus, State
@@ -165,6 +166,7 @@ def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing)
         backfilling=waiting is not None,
         warnings=(
             *_warnings(fleet.objectives[at], standing.cut_minutes(int(fleet.raw[at]), start)),
+            *_unseen(fleet, at, window),
             *(told for alert in alerts for told in alert.warnings),
         ),
         source=objective.source,
@@ -279,6 +281,18 @@ def _warnings(objective: Objective, cut: int) -> tuple[str, ...]:
     return (
         f"in {minutes} the {part} query counted less than nothing or more than the total and "
         f"was cut to it; check that every event that {part} counts is in the total",
+    )
+
+
+def _unseen(fleet: Fleet, at: int, window: Counts) -> tuple[str, ...]:
+    """No failure, and nothing there that could count one: a misspelt name must not pass for health."""
+    if fleet.objectives[at].bad_query is None or window.bad > 0 or window.total <= 0:
+        return ()
+    if fleet.plan.has_part(at) is not False:
+        return ()
+    return (
+        "no series matches the bad query: right while nothing has failed, but a misspelt name looks the same; "
+        "check it once, or count good events instead",
     )
 
 
