@@ -92,3 +92,8 @@ def test_the_ledger_key_follows_the_queries_only() -> None:
     assert one.ledger_key.startswith("o/")
     bad = Objective("o", "s", 0.999, 60, "sum(t)", None, "sum(g)")
     assert bad.ledger_key != one.ledger_key
+
+
+def test_numbers_of_events_in_words() -> None:
+    spoken = [budget.spoken_events(events) for events in (0.0, 0.05, 0.123, 1.0, 2.34, 99.96, 1234.5)]
+    assert spoken == ["0", "0.05", "0.12", "1", "2.3", "100.0", "1,234"]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 
 from setpoint.objective.alert_rows import View
+from setpoint.objective.budget import spoken_events
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.model import AlertPolicy, Condition
 from setpoint.objective.policy import short_duration
@@ -84,7 +85,7 @@ def _condition(condition: Condition, value: float, good: float, total: float) ->
     limit = f"{_OP[condition.op]} {_quantity(condition, condition.threshold)}"
     if math.isnan(value):
         return f"no events{over} (fires {limit})"
-    events = f"{_count(total - good)} bad of {_count(total)}" if condition.lookback_s else ""
+    events = f"{spoken_events(total - good)} bad of {spoken_events(total)}" if condition.lookback_s else ""
     shown = _quantity(condition, value)
     match condition.kind:
         case "burnrate":
@@ -110,9 +111,9 @@ def _guard(view: View) -> str:
     over = f"in {short_duration(view.guard_s)}" if view.guard_s else "in the window"
     needs = []
     if view.guard.min_bad:
-        needs.append(f"{_count(view.guard.min_bad)} bad")
+        needs.append(f"{spoken_events(view.guard.min_bad)} bad")
     if view.guard.min_events:
-        needs.append(f"{_count(view.guard.min_events)} events")
+        needs.append(f"{spoken_events(view.guard.min_events)} events")
     return f"held back by low traffic: it needs {' and '.join(needs)} {over}"
 
 
@@ -123,7 +124,3 @@ def _left(view: View) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _count(events: float) -> str:
-    return f"{events:,.0f}" if events >= 100 or events == int(events) else f"{events:,.1f}"

@@ -24,6 +24,7 @@ __all__ = [
     "explain",
     "lefts",
     "sli",
+    "spoken_events",
     "time_to_exhaustion",
 ]
 
@@ -77,6 +78,13 @@ def explain(counts: Counts, allowed_ratio: float) -> str:
         return f"{formula}: no events in the window, so nothing can be said"
     values = f"1 − {_number(counts.bad)} / ({_number(counts.total)} × {allowed_ratio:.10g})"
     return f"{formula} = {values} = {_percent(left)}"
+
+
+def spoken_events(events: float) -> str:
+    """A number of events for a sentence: whole ones from a hundred on, two figures below one."""
+    if events >= 100 or events == int(events):
+        return f"{events:,.0f}"
+    return f"{events:.1f}" if events >= 1 else f"{events:.2g}"
 
 
 def _number(events: float) -> str:

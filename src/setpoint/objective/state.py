@@ -58,7 +58,9 @@ def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float 
         return "no data", silence or "", None
     allowed = budget.allowed_bad(evidence.window, objective.allowed_ratio)
     events = "event" if evidence.window.bad == 1 else "events"
-    spent = f"{_count(evidence.window.bad)} bad {events} of {_count(allowed)} allowed"
+    spent = (
+        f"{budget.spoken_events(evidence.window.bad)} bad {events} of {budget.spoken_events(allowed)} allowed"
+    )
     if left <= 0:
         age_s = evidence.exhausted_s or 0
         since = f" for {spoken_duration(age_s)}" if age_s >= 60 else ""
@@ -328,7 +330,3 @@ def _times(burn: float) -> str:
 
 def _percent(ratio: float) -> str:
     return f"{100 * ratio:.1f} %"
-
-
-def _count(events: float) -> str:
-    return f"{events:,.0f}" if events >= 100 or events == int(events) else f"{events:,.1f}"
