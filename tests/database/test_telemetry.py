@@ -62,7 +62,7 @@ def test_what_stands_for_a_dropped_journal_is_synced(tmp_path: Path) -> None:
     print(*tables["name"].tolist())
     database.close()
     """
-    assert run(program, tmp_path) == ["blocks blocks_staged flushes rollups series"]
+    assert run(program, tmp_path) == ["blocks blocks_staged flushes ledger_hours rollups series"]
 
 
 def test_the_memory_limit_is_set(tmp_path: Path) -> None:

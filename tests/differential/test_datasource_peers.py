@@ -193,7 +193,12 @@ def feed(sources: DataSources, name: str) -> Feed:
     source = sources.get(name)
     kept_from_ms = source.counted_from_ms
     return Feed(
-        source.select, source.take_oldest_write_ms, source.counted_from_ms, kept_from_ms, source.fetch
+        source.select,
+        source.take_oldest_write_ms,
+        source.counted_from_ms,
+        kept_from_ms,
+        source.fetch,
+        fault=lambda: sources.fault(name),
     )
 
 
