@@ -184,8 +184,8 @@ class TelemetryDatabase:
 
 
 def _open_embedded(path: Path, memory_bytes: int) -> Any:
-    # chdb and its client import pyarrow and pandas where they find them, for formats that Setpoint does not use; without
-    # them the process is 70 MB smaller. None in sys.modules makes an import fail.
+    # chdb and its client import pyarrow and pandas where they find them, for formats that Setpoint does not use;
+    # without them the process is 70 MB smaller. None in sys.modules makes an import fail.
     sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     import chdb
