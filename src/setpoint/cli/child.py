@@ -5,12 +5,16 @@ of connected sockets on which nothing is ever sent: when either process dies, ho
 closes its end and the other one sees it. On Linux the kernel is also asked to kill this process with its
 parent, which works while Python is stuck. Imports nothing of Setpoint, so that the tie is there before
 anything heavy starts.
+
+It also keeps Python from looking for garbage while the server starts: that makes millions of objects, which stay, and
+going over them again and again is a quarter of its time. `web.serve` turns it on again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import runpy
 import signal
@@ -33,6 +37,7 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     threading.Thread(target=_die_with_parent, args=(link,), name="parent-watch", daemon=True).start()
+    gc.disable()
     name = sys.argv[1]
     del sys.argv[0]
     if name.endswith(".py"):

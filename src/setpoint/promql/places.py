@@ -30,8 +30,9 @@ class Cursor:
 
     def __init__(self, query: str) -> None:
         self._query = query
-        found = [match for match in TOKEN.finditer(query) if match["skip"] is None]
+        found = [match for match in TOKEN.finditer(query) if match.lastgroup is None]
         self._tokens = [match[0] for match in found]
+        self._lowered = [token.lower() for token in self._tokens]
         self._starts = [match.start() for match in found]
         self._at = 0
 
@@ -68,11 +69,11 @@ class Cursor:
     @property
     def peek(self) -> str:
         """The next token in lower case, or the empty string."""
-        return self._tokens[self._at].lower() if self._at < len(self._tokens) else ""
+        return self._lowered[self._at] if self._at < len(self._lowered) else ""
 
     def first_of(self, words: Iterable[str]) -> str | None:
         """The first token that is one of `words`, in lower case."""
-        return next((token.lower() for token in self._tokens if token.lower() in words), None)
+        return next((token for token in self._lowered if token in words), None)
 
     @property
     def text(self) -> str:
@@ -97,8 +98,9 @@ class Cursor:
         """Go past a bracket and all up to its partner."""
         depth = 0
         while self._at < len(self._tokens):
-            depth += (self.peek in _OPENING) - (self.peek in _CLOSING)
-            self.take()
+            token = self._tokens[self._at]
+            depth += (token in _OPENING) - (token in _CLOSING)
+            self._at += 1
             if depth <= 0:
                 return
 

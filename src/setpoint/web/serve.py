@@ -9,6 +9,7 @@ refused (docs/decisions/0008). Settings come from the environment alone.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -124,6 +125,9 @@ async def _serve(settings: Settings) -> int:
         gate.inner = create_app(app)
         stop = threading.Event()
         workers = app.start(stop)
+        # What the start made stays: it is never gone over again. `cli.child` had turned this off.
+        gc.freeze()
+        gc.enable()
         _say_ready()
     except SetpointError as error:
         refused = error
