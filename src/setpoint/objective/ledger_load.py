@@ -119,21 +119,13 @@ class Staged:
         missing = np.empty(count, np.int64)
         _known(self.bases, self.offsets, self.counted, starts, end, first, last, missing)
         holes: list[list[tuple[int, int]]] = [[] for _ in range(count)]
-        for index in np.flatnonzero(missing).tolist():
-            holes[index] = self._holes(index, int(starts[index]), end)
+        places = np.flatnonzero(missing)
+        span = places, self.bases, self.offsets, self.counted, starts, end
+        runs = np.empty((_runs(*span, np.empty((0, 3), np.int64)), 3), np.int64)
+        _runs(*span, runs)
+        for index, begin, stop in runs.tolist():
+            holes[index].append((begin, stop))
         return first, last, holes
-
-    def _holes(self, index: int, start: int, end: int) -> list[tuple[int, int]]:
-        counted = self.counted[int(self.offsets[index]) : int(self.offsets[index + 1])]
-        bits = ((counted[:, None] >> np.arange(60, dtype=np.uint64)) & np.uint64(1)).ravel()
-        flat = np.zeros(end - start + 2, np.bool_)
-        flat[1:-1] = True
-        begin = int(self.bases[index]) * 60
-        low, high = max(start, begin), min(end, begin + len(bits))
-        if low < high:
-            flat[1 + low - start : 1 + high - start] = bits[low - begin : high - begin] == 0
-        edges = np.flatnonzero(flat[1:] != flat[:-1]) + start
-        return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 @compiled
@@ -231,6 +223,34 @@ def _known(
                         missing[i] -= 1
 
 
+@compiled
+def _runs(
+    places: Ints, bases: Ints, offsets: Ints, counted: _Words, starts: Ints, end: int, out: Ints
+) -> int:
+    """How many runs of minutes of the ledgers `places`, from `starts` to before `end`, were not counted; as many as
+    there is room for are put into `out` int64[r, 3]: ledger, first minute, minute after the last.
+    """
+    one, none = np.uint64(1), np.uint64(0)
+    whole = (one << np.uint64(60)) - one
+    found = 0
+    for i in places:
+        hours = offsets[i + 1] - offsets[i]
+        minute, begin = starts[i], np.int64(-1)
+        while minute <= end:
+            at, stop = minute // 60 - bases[i], min((minute // 60 + 1) * 60, end)
+            bits = counted[offsets[i] + at] if 0 <= at < hours else none
+            is_counted = minute == end or (bits >> np.uint64(minute % 60)) & one == one
+            if is_counted and begin >= 0:
+                if found < len(out):
+                    out[found, 0], out[found, 1], out[found, 2] = i, begin, minute
+                found += 1
+                begin = np.int64(-1)
+            elif not is_counted and begin < 0:
+                begin = minute
+            minute = stop if minute < end and bits in (none, whole) else minute + 1
+    return found
+
+
 def warm() -> None:
     """Compile the kernel, or load it from numba's cache."""
     one, words = np.zeros(1, np.int64), np.zeros(1, np.uint64)
@@ -238,3 +258,4 @@ def warm() -> None:
     _place(one, one, np.zeros(1), np.zeros(1), words, words, one.copy(), sums, words, words)
     _put(one, places, sums, tally, np.zeros(4, np.uint64), 0, one, np.array([0, 1]), sums, words, words)
     _known(one, np.array([0, 1]), words, one, 1, one.copy(), one.copy(), one.copy())
+    _runs(one, one, np.array([0, 1]), words, one, 1, np.empty((0, 3), np.int64))
