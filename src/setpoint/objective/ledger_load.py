@@ -51,7 +51,8 @@ class Staged:
             self._place_minutes(store, minutes)
         recent = store.blocks(Stretch(low, high, begin, self.head + 1, chosen))
         self._place(recent.head)
-        self.recent = recent.take(np.flatnonzero(np.isin(recent.head["ledger"], self.ids)))
+        is_wanted = np.isin(recent.head["ledger"], self.ids)
+        self.recent = recent if is_wanted.all() else recent.take(np.flatnonzero(is_wanted))
 
     def _place_minutes(self, store: LedgerStore, minutes: npt.NDArray[np.void]) -> None:
         """Hours of which minutes are newer than what was read of them: mostly those that nobody finished."""
@@ -63,7 +64,7 @@ class Staged:
             self._place(store.blocks(Stretch(ledger, ledger, hour, hour + 1)).head)
 
     def _place(self, head: npt.NDArray[np.void]) -> None:
-        at = self._where(head["ledger"], head["hour"].astype(np.int64))
+        at = self._where(np.ascontiguousarray(head["ledger"]), head["hour"].astype(np.int64))
         computed_ms, good, total, present, counted = (
             np.ascontiguousarray(head[name])
             for name in ("computed_ms", "good", "total", "present", "counted")
@@ -81,11 +82,20 @@ class Staged:
             self.counted,
         )
 
+    def _index(self, ledgers: _Words) -> Ints:
+        """Where `ids` has or would have these, int64[n]. They come in runs of a ledger's hours, each looked up once."""
+        ledgers = np.ascontiguousarray(ledgers)
+        begins = np.ones(len(ledgers), np.bool_)
+        begins[1:] = ledgers[1:] != ledgers[:-1]
+        starts = np.flatnonzero(begins)
+        found: Ints = np.searchsorted(self.ids, ledgers[starts])
+        return np.repeat(found, np.diff(starts, append=len(ledgers)))
+
     def _where(self, ledgers: _Words, hours: Ints) -> Ints:
         """Where hours of ledgers are in the columns: int64[n], -1 for those that are not wanted."""
         if not len(self.ids):
             return np.full(len(ledgers), -1, np.int64)
-        index = np.minimum(np.searchsorted(self.ids, ledgers), len(self.ids) - 1)
+        index = np.minimum(self._index(ledgers), len(self.ids) - 1)
         is_wanted = (self.ids[index] == ledgers) & (hours >= self.bases[index]) & (hours <= self.head)
         found: Ints = np.where(is_wanted, self.offsets[index] + hours - self.bases[index], -1)
         return found
@@ -104,7 +114,7 @@ class Staged:
 
     def _put_recent(self, rows: Ints, matrix: Matrix) -> None:
         head = self.recent.head
-        row = rows[np.searchsorted(self.ids, head["ledger"])]
+        row = rows[self._index(head["ledger"])]
         at = np.flatnonzero(row >= 0)
         hours = head["hour"][at].astype(np.int64) % RECENT_HOURS
         matrix.cells[row[at], hours] = self.recent.cells[at]

@@ -245,13 +245,16 @@ def merged(finished: HourBlocks, minutes: npt.NDArray[np.void]) -> HourBlocks:
     head["good"], head["total"] = cells[:, :, 0].sum(axis=1), cells[:, :, 1].sum(axis=1)
     stays = np.ones(len(finished.head), np.bool_)
     stays[old[there]] = False
-    rest = finished.take(np.flatnonzero(stays))
-    joined = HourBlocks(
-        np.concatenate((rest.head, head)),
-        np.concatenate((rest.cells, cells)),
-        np.concatenate((rest.is_whole, np.ones(len(head), np.bool_))),
-    )
-    return joined.take(np.lexsort((joined.head["hour"], joined.head["ledger"])))
+    rest = np.flatnonzero(stays)
+    heads = np.concatenate((finished.head[rest], head))
+    order = np.lexsort((heads["hour"], heads["ledger"]))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    # Most of it are minutes, which are copied only once.
+    joined, is_whole = np.empty((len(order), 60, 2)), np.ones(len(order), np.bool_)
+    joined[place[: len(rest)]], joined[place[len(rest) :]] = finished.cells[rest], cells
+    is_whole[place[: len(rest)]] = finished.is_whole[rest]
+    return HourBlocks(heads[order], joined, is_whole)
 
 
 def lookup(head: npt.NDArray[np.void], ledgers: Words, hours: npt.NDArray[np.uint32]) -> Ints:
