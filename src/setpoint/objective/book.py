@@ -59,6 +59,9 @@ _MISSED_TICKS = 30
 _TEND_S = 60.0
 _SINCE_PER_TICK = 4
 _SMALL_MINUTES = 60
+_APPLY_TELLS_S = (
+    0.5  # who applies, or waits for a start, does not wait for thousands of states on the timeline
+)
 
 _Ints = npt.NDArray[np.int64]
 
@@ -149,7 +152,7 @@ class ObjectiveBook:
         with self._evaluation:
             self._replace(wanted)
             self._documents = documents
-            self._evaluate(self._clock.now_ms())
+            self._evaluate(self._clock.now_ms(), min(self.interval_s / 2, _APPLY_TELLS_S))
 
     def regroup(self) -> None:
         """Look for new groups of the objectives that are declared once for many; `tend` calls it every minute."""
@@ -355,7 +358,7 @@ class ObjectiveBook:
         self._since_ms = np.full(size, -1, np.int64)
         self._sparks = Sparks(self._fleet.budget, self._fleet.allowed)
 
-    def _evaluate(self, now_ms: int) -> None:
+    def _evaluate(self, now_ms: int, tells_s: float | None = None) -> None:
         fleet, standing = self._fleet, self._standing
         running = slot_of(now_ms)
         self._ledgers.advance(running)
@@ -373,7 +376,8 @@ class ObjectiveBook:
         self._verdicts = verdicts
         self._low[:] = NEVER_MS
         self._history_low[:] = NEVER_MS
-        self._telling.states(verdicts, lambda name: self._status(verdicts, name), self.interval_s / 2)
+        tells_s = self.interval_s / 2 if tells_s is None else tells_s
+        self._telling.states(verdicts, lambda name: self._status(verdicts, name), tells_s)
 
     def _judge(self, now_ms: int) -> Verdicts:
         fleet = self._fleet

@@ -23,6 +23,8 @@ _Words = npt.NDArray[np.uint64]
 _Floats = npt.NDArray[np.float64]
 
 _CHOSEN_MOST = 200  # more than these are read with what lies between them
+_SPARSE_MOST, _SPARSE = 5000, 2**63
+"""So many are named one by one where they lie far apart: there may be many times as many between them."""
 
 
 class Staged:
@@ -44,7 +46,8 @@ class Staged:
         """Fill it. Raises Unavailable."""
         low, high, first = int(self.ids[0]), int(self.ids[-1]), int(self.bases.min())
         begin = max(first, self.head - RECENT_HOURS + 1)
-        chosen = tuple(self.ids.tolist()) if len(self.ids) <= _CHOSEN_MOST else ()
+        most = _SPARSE_MOST if high - low > _SPARSE else _CHOSEN_MOST
+        chosen = tuple(self.ids.tolist()) if len(self.ids) <= most else ()
         self._place(store.hours(Stretch(low, high, first, begin, chosen)))
         minutes = store.minutes(Stretch(low, high, first, begin, chosen))
         if len(minutes):
