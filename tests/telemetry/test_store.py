@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from setpoint.telemetry import (
     SignalCounts,
     SignalStore,
     SpanBatch,
+    blocks,
     stored_samples,
 )
 from setpoint.telemetry.model import ExemplarColumns, HistogramColumns, Metadata
@@ -193,6 +195,40 @@ def test_however_many_series_are_decoded_at_once_the_answer_is_the_same(
         for start_ms, end_ms in ((0, NOW_MS + 99), (NOW_MS + 15, NOW_MS + 45), (NOW_MS + 69, NOW_MS + 99)):
             expected = naive.select(query, start_ms, end_ms)
             assert answer(store.read_samples(query, start_ms, end_ms)) == expected
+
+
+@pytest.mark.parametrize(("at_once", "statements"), [(1, 60), (7, 8), (30, 2), (10**6, 1)])
+def test_in_however_many_pieces_chunks_are_read_the_answer_is_the_same(
+    telemetry_database: TelemetryDatabase, monkeypatch: pytest.MonkeyPatch, at_once: int, statements: int
+) -> None:
+    """Five series over twelve days are 60 chunks: a piece is some days, or a part of the series of one."""
+    naive, parts = Naive(), []
+    noon_ms = NOW_MS // (24 * HOUR_MS) * 24 * HOUR_MS - 12 * HOUR_MS
+    for day in range(12):
+        samples = [
+            ({**LABELS, "pod": str(pod)}, noon_ms - day * 24 * HOUR_MS + at, float(day + pod))
+            for pod in range(5)
+            for at in range(4)
+        ]
+        naive.write(samples)
+        parts.append(batch(samples))
+    store = stored(telemetry_database, NOW_MS, parts)
+    monkeypatch.setattr(blocks, "_CHUNKS_AT_ONCE", at_once)
+    asked = 0
+    read = store.blocks.read
+
+    def counted(statement: str, parameters: Mapping[str, Any]) -> blocks.StoredChunks:
+        nonlocal asked
+        asked += 1
+        return read(statement, parameters)
+
+    monkeypatch.setattr(store.blocks, "read", counted)
+    start_ms = noon_ms - 20 * 24 * HOUR_MS
+    assert answer(store.read_samples([], start_ms, NOW_MS)) == naive.select([], start_ms, NOW_MS)
+    assert asked >= statements
+    query = [Matcher("pod", "=~", "1|4")]
+    start_ms = noon_ms - 9 * 24 * HOUR_MS + 1
+    assert answer(store.read_samples(query, start_ms, noon_ms)) == naive.select(query, start_ms, noon_ms)
 
 
 @pytest.mark.parametrize("expression", ["(", "a(?=b)", "[z-a]"])

@@ -30,6 +30,7 @@ DAY_MS = 86_400_000
 _QUERIES = load_queries("setpoint.telemetry")
 _COLUMNS = ("fingerprint", "first_ms", "last_ms", "samples", "generation", "payload")
 _MATCHERS = "/* matchers */"
+_CHUNKS_AT_ONCE = 200_000
 _DAYS_PER_INSERT = 50
 """ClickHouse refuses a block that falls into more than 100 partitions."""
 
@@ -75,6 +76,15 @@ class DayState(NamedTuple):
 
     chunks: int
     newest_generation: int
+
+
+class Extent(NamedTuple):
+    """About how many samples a range has, in how many chunks, and when the first and last of these begin."""
+
+    samples: float
+    chunks: int
+    oldest_ms: int
+    newest_ms: int
 
 
 class Blocks:
@@ -169,24 +179,37 @@ class Blocks:
         return int(self._db.query(_QUERIES["newest_marked"])["generation"][0])
 
     def select(
-        self, condition: str, parameters: Mapping[str, Any], start_ms: int, end_ms: int
+        self,
+        condition: str,
+        parameters: Mapping[str, Any],
+        start_ms: int,
+        end_ms: int,
+        extent: Extent | None = None,
     ) -> StoredChunks:
-        """The chunks with samples in (start_ms, end_ms] of the series that satisfy an SQL condition on `series`."""
-        return self.read(
-            _QUERIES["read_chunks"].replace(_MATCHERS, condition),
-            {
-                **parameters,
-                "start_ms": start_ms,
-                "end_ms": end_ms,
-                "day_ms": day_start_ms(start_ms),
-            },
+        """The chunks with samples in (start_ms, end_ms] of the series that satisfy an SQL condition on `series`.
+
+        `extent` is what `estimate` told: many chunks are read in pieces, because the engine holds an answer in memory.
+        """
+        statement = _QUERIES["read_chunks"].replace(_MATCHERS, condition)
+        low_ms = day_start_ms(start_ms)
+        return _joined(
+            [
+                self.read(statement, {**parameters, "start_ms": start_ms, **piece})
+                for piece in _pieces(extent, low_ms, end_ms)
+            ]
         )
 
-    def estimate(self, condition: str, parameters: Mapping[str, Any], start_ms: int, end_ms: int) -> float:
-        """About how many samples in (start_ms, end_ms] `select` would find: chunks count by how far they lie within."""
-        statement = _QUERIES["estimate_samples"].replace(_MATCHERS, condition)
+    def estimate(self, condition: str, parameters: Mapping[str, Any], start_ms: int, end_ms: int) -> Extent:
+        """How much `select` would find in (start_ms, end_ms]."""
+        statement = _QUERIES["estimate_chunks"].replace(_MATCHERS, condition)
         range_ms = {"start_ms": start_ms, "end_ms": end_ms, "day_ms": day_start_ms(start_ms)}
-        return float(self._db.query(statement, **parameters, **range_ms)["samples"][0])
+        found = self._db.query(statement, **parameters, **range_ms)
+        return Extent(
+            float(found["samples"][0]),
+            int(found["chunks"][0]),
+            int(found["oldest_ms"][0]),
+            int(found["newest_ms"][0]),
+        )
 
     def recent(
         self, since_ms: int, chunks_per_slice: int = 200_000
@@ -236,6 +259,50 @@ class Blocks:
             ends[order],
             data,
         )
+
+
+def _pieces(extent: Extent | None, low_ms: int, high_ms: int) -> Iterator[dict[str, int]]:
+    """What `read_chunks` is asked for: whole days, some at a time, and where days are too large parts of their series.
+
+    Fingerprints are hashes, so equal ranges of them hold about equally many series.
+    """
+    wanted = 1 if extent is None else max(1, -(-extent.chunks // _CHUNKS_AT_ONCE))
+    edges: list[int] = []
+    if extent is not None and wanted > 1:
+        first, last = extent.oldest_ms // DAY_MS, extent.newest_ms // DAY_MS
+        each = max(1, (last - first + 1) // wanted)
+        edges = [day * DAY_MS for day in range(first + each, last + 1, each)]
+    parts = -(-wanted // (len(edges) + 1))
+    for low, high in zip([low_ms, *edges], [*(edge - 1 for edge in edges), high_ms], strict=True):
+        for number in range(parts):
+            yield {
+                "low_ms": low,
+                "high_ms": high,
+                "first": (number << 64) // parts,
+                "last": ((number + 1) << 64) // parts - 1,
+            }
+
+
+def _joined(pieces: Sequence[StoredChunks]) -> StoredChunks:
+    """The chunks of all pieces, sorted."""
+    if len(pieces) == 1:
+        return pieces[0]
+    sizes = [len(one.payload) for one in pieces]
+    shifts = np.repeat(np.cumsum([0, *sizes[:-1]]), [len(one.counts) for one in pieces])
+    fingerprints, first_ms, last_ms, counts, generations, starts, ends, payload = (
+        np.concatenate(column) for column in zip(*pieces, strict=True)
+    )
+    order = np.lexsort((generations, first_ms, fingerprints))
+    return StoredChunks(
+        fingerprints[order],
+        first_ms[order],
+        last_ms[order],
+        counts[order],
+        generations[order],
+        (starts + shifts)[order],
+        (ends + shifts)[order],
+        payload,
+    )
 
 
 def warm() -> None:

@@ -1,15 +1,18 @@
 -- name: read_chunks
--- Chunks of the series that satisfy the matchers with samples in a range; a chunk never leaves its day.
+-- Chunks of the series that satisfy the matchers with samples in a range; a chunk never leaves its day. `low_ms` to
+-- `high_ms` and the fingerprints from `first` to `last` cut the answer into pieces.
 SELECT fingerprint, first_ms, last_ms, samples, generation, payload
 FROM blocks
 WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)
-  AND first_ms >= {day_ms:Int64} AND first_ms <= {end_ms:Int64} AND last_ms > {start_ms:Int64};
+  AND fingerprint BETWEEN {first:UInt64} AND {last:UInt64}
+  AND first_ms >= {low_ms:Int64} AND first_ms <= {high_ms:Int64} AND last_ms > {start_ms:Int64};
 
--- name: estimate_samples
--- About how many samples of a range `read_chunks` finds: chunks count by how far they lie within.
-SELECT sum(
-    samples * (toFloat64(least(last_ms, {end_ms:Int64})) - greatest(first_ms - 1, {start_ms:Int64}))
-    / (last_ms - first_ms + 1)
+-- name: estimate_chunks
+-- How many chunks of a range `read_chunks` finds, when the first and last of them begin, and about how many samples
+-- that is: chunks count by how far they lie within.
+SELECT count() AS chunks, min(first_ms) AS oldest_ms, max(first_ms) AS newest_ms, sum(
+    samples * (toFloat64(least(blocks.last_ms, {end_ms:Int64})) - greatest(first_ms - 1, {start_ms:Int64}))
+    / (blocks.last_ms - first_ms + 1)
 ) AS samples
 FROM blocks
 WHERE fingerprint IN (SELECT fingerprint FROM series WHERE /* matchers */)

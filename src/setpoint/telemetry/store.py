@@ -274,9 +274,10 @@ class SignalStore:
     ) -> Kept:
         """The chunks of the hours around a range, which are kept for the next question."""
         revision = self._db.revision("blocks")
-        refuse_excess(self.blocks.estimate(condition, parameters, start_ms, end_ms))
+        extent = self.blocks.estimate(condition, parameters, start_ms, end_ms)
+        refuse_excess(extent.samples)
         start_ms, end_ms = map(_as_int64, whole_hours(start_ms, end_ms))
-        stored = self.blocks.select(condition, parameters, start_ms, end_ms)
+        stored = self.blocks.select(condition, parameters, start_ms, end_ms, extent)
         # Labels after samples: series are written first, so every fingerprint that was just read is found.
         labels = self._live_labels(key, stored.fingerprints)
         is_ordered = labels is not None
