@@ -27,8 +27,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, url: str) -> Iterator[Page]:
     """A page that fails the test on any error of scripts or of the content security policy."""
+    del url  # the page closes before the server does, which turns it away when it stops
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened, errors = context.new_page(), []
     opened.on("pageerror", lambda error: errors.append(str(error)))
