@@ -45,21 +45,20 @@ def test_customers_browse_and_buy(shop: Shop) -> None:
 def test_one_trace_crosses_the_services_and_the_logs_carry_it(shop: Shop) -> None:
     assert buy(shop, "bob") == 200
 
-    def crossed() -> dict[bytes, dict[str, set[str]]]:
-        traces: dict[bytes, dict[str, set[str]]] = {}
-        for service, span in shop.receiver.spans():
-            traces.setdefault(span.trace_id, {}).setdefault(service, set()).add(span.name)
-        return {
-            trace: services
-            for trace, services in traces.items()
-            if {"storefront", "checkout", "payment", "inventory"} <= set(services)
-        }
+    path = {
+        ("storefront", "POST /checkout"),
+        ("checkout", "POST /orders"),
+        ("payment", "POST /charges"),
+        ("inventory", "POST /reservations"),
+    }
 
-    trace, services = next(iter(eventually(crossed).items()))
-    assert "POST /checkout" in services["storefront"]
-    assert "POST /orders" in services["checkout"]
-    assert "POST /charges" in services["payment"]
-    assert "POST /reservations" in services["inventory"]
+    def crossed() -> list[bytes]:
+        seen: dict[bytes, set[tuple[str, str]]] = {}
+        for service, span in shop.receiver.spans():
+            seen.setdefault(span.trace_id, set()).add((service, span.name))
+        return [trace for trace, spans in seen.items() if path <= spans]
+
+    trace = eventually(crossed)[0]
 
     def sql() -> bool:
         return any(
