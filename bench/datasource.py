@@ -25,7 +25,7 @@ from bench.server import machine
 from setpoint.clock import SystemClock
 from setpoint.database import TelemetryDatabase
 from setpoint.objective import LedgerStore, ObjectiveBook, Slo
-from setpoint.objective.feed import Feed
+from setpoint.objective.counting.feed import Feed
 from setpoint.telemetry.datasource import DataSource, DataSources, SourceStatus
 from setpoint.telemetry.model import SampleColumns
 

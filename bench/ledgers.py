@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from setpoint.database import TelemetryDatabase
-from setpoint.objective.ledger_codec import HOUR, HourBlocks
-from setpoint.objective.ledgers import Ledgers
+from setpoint.objective.ledger.codec import HOUR, HourBlocks
+from setpoint.objective.ledger.ledgers import Ledgers
 from setpoint.objective.store import MINUTE, LedgerStore, ledger_id
 from setpoint.objective.warm import warm
 

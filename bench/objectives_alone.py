@@ -124,7 +124,7 @@ def fill(folder: Path, objectives: int) -> None:
     from setpoint.app import default_registry
     from setpoint.database import DataFolder, TelemetryDatabase
     from setpoint.objective import LedgerStore
-    from setpoint.objective.ledger_codec import HOUR, HourBlocks
+    from setpoint.objective.ledger.codec import HOUR, HourBlocks
     from setpoint.objective.resolve import resolve
     from setpoint.objective.store import ledger_id
     from setpoint.resource import load_text

@@ -24,9 +24,9 @@ from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, State
-from setpoint.objective.feed import Feed
+from setpoint.objective.counting.feed import Feed
 from setpoint.objective.overview import STATES
-from setpoint.objective.polled import Polled, polled_counts
+from setpoint.objective.source.polled import Polled, polled_counts
 from setpoint.objective.targets import targets_of
 from setpoint.objective.warm import warm as warm_objectives
 from setpoint.promql import kernels

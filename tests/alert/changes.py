@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from setpoint.objective.alerting import AlertChange
+from setpoint.objective.alerting.table import AlertChange
 
 NOW_MS = 1_800_000_000_000
 

@@ -12,7 +12,7 @@ from setpoint.alert.log import AlertLog
 from setpoint.clock import SystemClock, VirtualClock
 from setpoint.database import StateDatabase, Transaction
 from setpoint.errors import Unavailable
-from setpoint.objective.alerting import AlertChange
+from setpoint.objective.alerting.table import AlertChange
 from setpoint.objective.model import Target
 from setpoint.timeline import Timeline
 from tests.alert.changes import NOW_MS, change

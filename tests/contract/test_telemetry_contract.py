@@ -16,7 +16,7 @@ from bench.server import free_port
 
 from setpoint.database import Limits, TelemetryDatabase
 from setpoint.errors import InvalidInput, StartupRefused, Unavailable
-from setpoint.objective.ledger_codec import HOUR, HourBlocks
+from setpoint.objective.ledger.codec import HOUR, HourBlocks
 from setpoint.objective.store import MINUTE, LedgerStore, Stretch
 from setpoint.telemetry import MetricBatch
 from setpoint.telemetry.blocks import DAY_MS, Blocks, DayState

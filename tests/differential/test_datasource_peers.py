@@ -24,7 +24,7 @@ from tests.telemetry.receive.remote_write_proto import WriteRequest, compressed
 
 from setpoint.clock import SystemClock, VirtualClock
 from setpoint.objective import ObjectiveBook
-from setpoint.objective.feed import Feed
+from setpoint.objective.counting.feed import Feed
 from setpoint.telemetry.datasource import DataSource, DataSources
 
 Reported = dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]

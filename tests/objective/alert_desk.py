@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from setpoint.objective.alerting import AlertChange, Measured, PolicyTable
+from setpoint.objective.alerting.table import AlertChange, Measured, PolicyTable
 from setpoint.objective.model import AlertPolicy, AlertStatus, Condition, Objective
 
 START_MS = 1_800_000_000_000

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.errors import Unavailable
-from setpoint.objective.ledger_codec import HOUR, HourBlocks
+from setpoint.objective.ledger.codec import HOUR, HourBlocks
 from setpoint.objective.store import MINUTE, LedgerStore, Stretch, ledger_id, merged
 from setpoint.telemetry.columns import Piece, gather
 from setpoint.telemetry.model import Matcher, SampleColumns

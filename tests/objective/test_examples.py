@@ -11,7 +11,7 @@ from setpoint.clock import VirtualClock
 from setpoint.database import StateDatabase, TelemetryDatabase
 from setpoint.objective.model import Objective
 from setpoint.objective.resolve import resolve
-from setpoint.objective.sql_count import SqlCounter
+from setpoint.objective.source.sql_count import SqlCounter
 from setpoint.resource import ResourceStore, load_paths, load_text
 from setpoint.timeline import Timeline
 

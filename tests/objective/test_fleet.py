@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from setpoint.clock import VirtualClock
 from setpoint.database import TelemetryDatabase
 from setpoint.objective import LedgerStore, ObjectiveBook
-from setpoint.objective.feed import Feed
+from setpoint.objective.counting.feed import Feed
 from setpoint.objective.overview import STATES
 from tests.objective.documents import composite, document
 from tests.objective.memory import MemoryLedger, Samples

@@ -2,7 +2,7 @@
 
 `TelemetryDatabase.limited` makes one. Its clients have settings of their own for as long as they live: `readonly`,
 and limits of time, memory and rows, which no query can change then. What readonly does not forbid (files by the
-function `file`, the system tables) its caller must refuse before, as `objective.sql_check` does.
+function `file`, the system tables) its caller must refuse before, as `objective.source.sql_check` does.
 """
 
 from __future__ import annotations

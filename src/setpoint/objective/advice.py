@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from setpoint.errors import InvalidInput, Problem
-from setpoint.objective.alert_checks import faults
+from setpoint.objective.alerting.checks import faults
 from setpoint.objective.model import Objective
 from setpoint.objective.resolve import References, objectives_of
 from setpoint.objective.spec.alert import AlertCondition, AlertPolicy, ConditionSpec

@@ -21,20 +21,20 @@ import numpy.typing as npt
 from setpoint.clock import Clock, stopwatch
 from setpoint.errors import NotFound, SetpointError
 from setpoint.measure import Durations
-from setpoint.objective.alerting import AlertChange, OpenAlert
-from setpoint.objective.backfill import Backfill
-from setpoint.objective.counting import NEVER_MS, Counted, Counting, settled
+from setpoint.objective.alerting.table import AlertChange, OpenAlert
+from setpoint.objective.backfill.backfill import Backfill
+from setpoint.objective.backfill.fetched import FetchedHistory
+from setpoint.objective.backfill.loading import Loading
+from setpoint.objective.burn_down import gone_since, history, minutes_for
+from setpoint.objective.counting.feed import Feed, no_feed
+from setpoint.objective.counting.plan import NEVER_MS, Counted, Counting, settled
 from setpoint.objective.duration import spoken_duration
-from setpoint.objective.feed import Feed, no_feed
-from setpoint.objective.fetched import FetchedHistory
 from setpoint.objective.fleet import Fleet, ledger_keys
 from setpoint.objective.from_telemetry import Select
 from setpoint.objective.groups import Groups
-from setpoint.objective.history import gone_since, history, minutes_for
-from setpoint.objective.ledger import Slots
-from setpoint.objective.ledgers import Ledgers, Slices
+from setpoint.objective.ledger.ledger import Slots
+from setpoint.objective.ledger.ledgers import Ledgers, Slices
 from setpoint.objective.live import SLICE_S, slot_of
-from setpoint.objective.loading import Loading
 from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus, State
 from setpoint.objective.overview import Overview
 from setpoint.objective.resolve import Declared, Discover, resolve

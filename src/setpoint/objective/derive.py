@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.ledgers import Ledgers
+from setpoint.objective.ledger.ledgers import Ledgers
 from setpoint.objective.model import Objective
 
 __all__ = ["Derivation", "budget_key"]

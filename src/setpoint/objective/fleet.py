@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.alerting import PolicyTable
+from setpoint.objective.alerting.table import PolicyTable
 from setpoint.objective.calendar_window import window_at
-from setpoint.objective.counting import Plan
+from setpoint.objective.counting.feed import Feed
+from setpoint.objective.counting.plan import Plan
 from setpoint.objective.derive import Derivation, budget_key
-from setpoint.objective.feed import Feed
-from setpoint.objective.ledgers import Ledgers, Slices
+from setpoint.objective.ledger.ledgers import Ledgers, Slices
 from setpoint.objective.live import Live
 from setpoint.objective.model import Calendar, Objective
 from setpoint.objective.standing import Standing

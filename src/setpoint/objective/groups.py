@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from setpoint.clock import Clock
 from setpoint.errors import SetpointError
-from setpoint.objective.feed import Feed
+from setpoint.objective.counting.feed import Feed
 from setpoint.objective.from_promql import selectors_of
 from setpoint.objective.model import Objective
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.errors import SetpointError
-from setpoint.objective.counting import NEVER_MS, Counted, Plan, settled, summed
-from setpoint.objective.ledgers import Ledgers, Slices
+from setpoint.objective.counting.plan import NEVER_MS, Counted, Plan, settled, summed
+from setpoint.objective.ledger.ledgers import Ledgers, Slices
 from setpoint.objective.standing import Standing
 
 __all__ = ["LIVE_MINUTES", "SLICE_S", "Live", "slot_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.ledgers import Ledgers
+from setpoint.objective.ledger.ledgers import Ledgers
 from setpoint.objective.overview import SPARK_BUCKETS
 
 __all__ = ["Sparks"]

@@ -15,7 +15,7 @@ import numpy as np
 from setpoint.objective import budget
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.fleet import Fleet
-from setpoint.objective.ledgers import Ledgers
+from setpoint.objective.ledger.ledgers import Ledgers
 from setpoint.objective.live import slot_of
 from setpoint.objective.model import BurnRate, Counts, Objective, ObjectiveStatus, State
 from setpoint.objective.overview import STATES, Overview

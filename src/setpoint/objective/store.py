@@ -2,7 +2,7 @@
 long as a window may need them.
 
 `Ledgers` writes to it and reads from it. An hour that is finished is one row of `ledger_hours`: its sums, and its
-minutes packed (`ledger_codec`), so that what is known of an hour changes as a whole. Minutes of hours that are not
+minutes packed (`ledger.codec`), so that what is known of an hour changes as a whole. Minutes of hours that are not
 finished are rows of `ledger_minutes`, and become part of an hour's row later (`fold`). Of rows that are written again
 the newest `computed_ms` counts; reading puts minutes that are newer than their hour on top of it.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.database import TelemetryDatabase, load_queries
-from setpoint.objective.ledger_codec import HOUR, HourBlocks, decode_rows, encode_rows
+from setpoint.objective.ledger.codec import HOUR, HourBlocks, decode_rows, encode_rows
 
 __all__ = ["MINUTE", "LedgerRows", "LedgerStore", "Stretch", "ledger_id", "lookup", "merged"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from setpoint.clock import stopwatch
 from setpoint.errors import SetpointError
-from setpoint.objective.alerting import AlertChange
+from setpoint.objective.alerting.table import AlertChange
 from setpoint.objective.fleet import Fleet
 from setpoint.objective.model import ObjectiveStatus, State
 from setpoint.objective.overview import STATES

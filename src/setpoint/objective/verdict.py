@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.alerting import AlertChange, Measured
+from setpoint.objective.alerting.table import AlertChange, Measured
 from setpoint.objective.fleet import Fleet, Windows, windows_at
-from setpoint.objective.ledgers import Ledgers, Slices
+from setpoint.objective.ledger.ledgers import Ledgers, Slices
 from setpoint.objective.live import LIVE_MINUTES, SLICE_S, slot_of
 from setpoint.objective.model import ObjectiveStatus
 from setpoint.objective.overview import STATES

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from setpoint.objective import counting_kernels, ledger_codec, ledger_kernels, ledger_load, ledger_slices
+from setpoint.objective.counting import kernels as counting_kernels
+from setpoint.objective.ledger import codec as ledger_codec
+from setpoint.objective.ledger import kernels as ledger_kernels
+from setpoint.objective.ledger import load as ledger_load
+from setpoint.objective.ledger import slices as ledger_slices
 
 __all__ = ["warm"]
 

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from setpoint.objective import BurnRate, Objective, ObjectiveStatus, State
+from setpoint.objective.alerting.policy import short_duration
 from setpoint.objective.calendar_window import window_at
 from setpoint.objective.model import AlertStatus, Calendar
 from setpoint.objective.overview import STATES, Overview
-from setpoint.objective.policy import short_duration
 from setpoint.web import format
 from setpoint.web.page import query_string
 

@@ -18,10 +18,10 @@ from fastapi.responses import RedirectResponse, Response
 from setpoint.app import App
 from setpoint.errors import InvalidInput, NotFound
 from setpoint.objective import Objective, ObjectiveStatus
+from setpoint.objective.alerting.policy import policies_of
 from setpoint.objective.calendar_window import begins
 from setpoint.objective.model import AlertPolicy, AlertStatus
 from setpoint.objective.overview import Overview
-from setpoint.objective.policy import policies_of
 from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
 from setpoint.web.explanation import Explanation, counted_as, explain

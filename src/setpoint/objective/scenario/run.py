@@ -15,10 +15,10 @@ import numpy as np
 
 from setpoint.clock import VirtualClock
 from setpoint.errors import InvalidInput, NotFound, SetpointError
-from setpoint.objective.alerting import AlertChange, OpenAlert
+from setpoint.objective.alerting.table import AlertChange, OpenAlert
 from setpoint.objective.book import ObjectiveBook
-from setpoint.objective.feed import Feed
-from setpoint.objective.ledger import Slots
+from setpoint.objective.counting.feed import Feed
+from setpoint.objective.ledger.ledger import Slots
 from setpoint.objective.model import Objective, ObjectiveStatus, State
 from setpoint.objective.register import register
 from setpoint.objective.resolve import Declared, Discover, resolve

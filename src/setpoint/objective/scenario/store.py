@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.ledger_codec import HOUR, HourBlocks
+from setpoint.objective.ledger.codec import HOUR, HourBlocks
 from setpoint.objective.store import MINUTE, LedgerStore, Stretch
 
 __all__ = ["MemoryLedgerStore"]

@@ -19,8 +19,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from setpoint.errors import InvalidInput
 from setpoint.objective.from_promql import refuse_unparsable
+from setpoint.objective.source.sql_check import refuse_text
 from setpoint.objective.spec.fields import Name, error_at
-from setpoint.objective.sql_check import refuse_text
 from setpoint.resource import Part
 
 __all__ = ["Engine", "Metric", "MetricSource", "MetricSpec", "SpanSelection", "read_spans"]
