@@ -172,7 +172,8 @@ class Side:
             assert there.state == here.state
             end_ms = self.clock.now_ms()
             drawn = [
-                book.history(name, end_ms - HISTORY_S * 1000, end_ms, 500) for book in (self.remote, self.own)
+                book.past.history(name, end_ms - HISTORY_S * 1000, end_ms, 500)
+                for book in (self.remote, self.own)
             ]
             assert drawn[0].good.tolist() == drawn[1].good.tolist()
             assert drawn[0].total.tolist() == drawn[1].total.tolist()

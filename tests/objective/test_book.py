@@ -370,7 +370,7 @@ def test_history_before_the_objective_is_counted(world: World) -> None:
     assert 1 < ticks < 60
     status = world.book.status("late")
     assert status.total == pytest.approx(7 * 24 * 60 * 99.5, abs=200)
-    history = world.book.history("late", T0 - 7 * DAY * 1000, T0, 100)
+    history = world.book.past.history("late", T0 - 7 * DAY * 1000, T0, 100)
     assert history.has_data.all()
     assert history.total.sum() == pytest.approx(status.total, rel=0.01)
 
@@ -379,7 +379,7 @@ def test_burn_down_of_a_partly_filled_window(world: World) -> None:
     world.run(3600, lambda: world.report(c200=100), step_s=10)
     world.run(600, lambda: world.report(c200=90, c500=10), step_s=10)
     now_ms = world.clock.now_ms()
-    history = world.book.history("checkout", now_ms - 2 * 3600_000, now_ms + 3600_000, 120)
+    history = world.book.past.history("checkout", now_ms - 2 * 3600_000, now_ms + 3600_000, 120)
     assert history.times_ms[-1] == now_ms
     assert np.isnan(history.budget_left[0])
     assert not history.has_data[0]
@@ -397,7 +397,7 @@ def test_a_burn_down_of_all_time_takes_no_more_than_what_there_is(world: World) 
     now_ms = world.clock.now_ms()
     tracemalloc.start()
     try:
-        history = world.book.history("checkout", 0, now_ms, 120)
+        history = world.book.past.history("checkout", 0, now_ms, 120)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -484,7 +484,7 @@ def test_apply_adds_changes_and_removes(world: World) -> None:
     with pytest.raises(NotFound, match="setpoint status"):
         world.book.status("checkout")
     with pytest.raises(NotFound):
-        world.book.history("checkout", T0, T0 + 1)
+        world.book.past.history("checkout", T0, T0 + 1)
 
 
 def test_the_loop_stops_and_saves() -> None:

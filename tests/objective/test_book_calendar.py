@@ -87,7 +87,7 @@ def test_the_burn_down_begins_anew_at_midnight() -> None:
     midnight = instant("2026-11-02", zone)
     steady = Steady(midnight - DAY_MS, midnight + 2 * HOUR_MS, midnight + 2 * HOUR_MS)
     book = steady.book(document("daily", target=0.9, window=calendar("d", zone)))
-    seen = book.history("daily", midnight - 2 * HOUR_MS, midnight + 2 * HOUR_MS, 240)
+    seen = book.past.history("daily", midnight - 2 * HOUR_MS, midnight + 2 * HOUR_MS, 240)
     before, after = seen.times_ms <= midnight, seen.times_ms > midnight
     # An hour with one bad minute of sixty spends a sixth of what 90 % allow.
     assert seen.budget_left[before][-1] == pytest.approx(5 / 6, abs=0.01)

@@ -133,6 +133,11 @@ class BigBook:
             raise NotFound(f"there is no objective '{name}'")
         return self._status(self._overview.names.index(name))
 
+    @property
+    def past(self) -> BigBook:
+        """Itself."""
+        return self
+
     def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
         """A line that falls evenly."""
         del name

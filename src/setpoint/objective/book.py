@@ -1,7 +1,7 @@
 """The objective book: keeps every declared objective counted, judged and saved.
 
 `app` makes one, hands it documents when resources change (`apply`), and runs `run` and `tend` in threads; pages and
-commands read `overview`, `statuses`, `status` and `history` from any thread. Every `evaluation_interval_s` a tick
+commands read `overview`, `statuses`, `status` and `past` from any thread. Every `evaluation_interval_s` a tick
 counts what changed for all objectives at once (`live`), derives what follows (`derive`), judges all in columns
 (`verdict`), and calls `on_change` where a state is new and `on_alert` with what changed of alerts; some history is
 counted after the live state is out (`backfill`). One objective that fails has state "no data" with the reason; the
@@ -25,7 +25,7 @@ from setpoint.objective.alerting.table import AlertChange, OpenAlert
 from setpoint.objective.backfill.backfill import Backfill
 from setpoint.objective.backfill.fetched import FetchedHistory
 from setpoint.objective.backfill.loading import Loading
-from setpoint.objective.burn_down import gone_since, history, minutes_for
+from setpoint.objective.burn_down import gone_since
 from setpoint.objective.counting.feed import Feed, no_feed
 from setpoint.objective.counting.plan import NEVER_MS, Counted, Counting, settled
 from setpoint.objective.duration import spoken_duration
@@ -35,8 +35,9 @@ from setpoint.objective.groups import Groups
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.objective.ledger.ledgers import Ledgers, Slices
 from setpoint.objective.live import SLICE_S, slot_of
-from setpoint.objective.model import BudgetHistory, Objective, ObjectiveStatus, State
+from setpoint.objective.model import Objective, ObjectiveStatus, State
 from setpoint.objective.overview import Overview
+from setpoint.objective.past import Past
 from setpoint.objective.resolve import Declared, Discover, resolve
 from setpoint.objective.spark import Sparks
 from setpoint.objective.standing import Standing
@@ -130,6 +131,8 @@ class ObjectiveBook:
         self._saved_ms: int | None = None
         self._computed_ms = 0
         self._history_waits = False
+        self.past = Past(self._ledgers, clock, lambda: self._fleet)
+        """What the ledgers have of any objective, for pages and reports."""
         self.fetched = FetchedHistory(self._backfill, lambda: self._fleet, self._evaluation, clock)
         """Counts history that is read from other servers; `app` runs it in a thread."""
         self.durations = Durations()
@@ -235,21 +238,6 @@ class ObjectiveBook:
         if self._is_stale(now_ms - found.evaluated_at_ms):
             return replace(found, state=np.zeros_like(found.state), burn_now=np.full(len(found), np.nan))
         return found
-
-    def history(self, name: str, start_ms: int, end_ms: int, points: int = 240) -> BudgetHistory:
-        """The burn-down over (start_ms, end_ms], not beyond now. Raises NotFound, and Unavailable when minutes that
-        are on disk cannot be read.
-        """
-        self.status(name)
-        fleet = self._fleet
-        at = fleet.index.get(name)
-        if at is None:  # removed this moment
-            raise NotFound(f"there is no objective '{name}' any more; `setpoint status` lists the others")
-        objective, row = fleet.objectives[at], int(fleet.budget[at])
-        end_ms = min(end_ms, self._clock.now_ms())
-        start_ms = min(start_ms, end_ms)
-        minutes = minutes_for(self._ledgers, row, objective, start_ms, end_ms)
-        return history(minutes, objective, start_ms, end_ms, points)
 
     def polled(self) -> list[Objective]:
         """The objectives whose events are counted elsewhere (SQL, spans) and handed over with `put`."""

@@ -86,7 +86,7 @@ def show_objective(
     covered_s = min(status.covered_s, status.window_s)
     shown_s = range_s or next((choice for choice in choices if choice >= covered_s), choices[-1])
     since_ms = now_ms - shown_s * 1000
-    history = parts.objectives.history(name, since_ms, now_ms, _FALLBACK_POINTS)
+    history = parts.objectives.past.history(name, since_ms, now_ms, _FALLBACK_POINTS)
     marks = _marks(parts, status.service, since_ms, now_ms)
     changes = parts.timeline.query(kinds=_CHANGES, since_ms=now_ms - _CHANGE_S * 1000, limit=_MARKS_MAX)
     own = next((event for event in changes if event.service == status.service), None)
@@ -180,7 +180,7 @@ def show_history(
     start_ms = end_ms - int(range_s or status.window_s) * 1000 if since is None else since
     if start_ms >= end_ms:
         raise InvalidInput(f"since ({start_ms}) is not before until ({end_ms}); both are Unix milliseconds")
-    history = plain(parts.objectives.history(name, start_ms, end_ms, points))
+    history = plain(parts.objectives.past.history(name, start_ms, end_ms, points))
     marks = [
         {
             "id": event.id,
