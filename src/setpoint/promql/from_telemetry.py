@@ -1,9 +1,10 @@
-"""The only door to `telemetry`: what a stored sample looks like, the functions that fetch samples, and what a matcher
-accepts.
+"""The only door to `telemetry`: what a stored sample looks like, the functions that fetch samples, what a matcher
+accepts, and the kernel that finds where counters were reset.
 """
 
 from __future__ import annotations
 
+from setpoint.telemetry.held_kernels import resets
 from setpoint.telemetry.match import compile_expression, full_match, predicate
 from setpoint.telemetry.model import (
     HistogramColumns,
@@ -44,4 +45,5 @@ __all__ = [
     "compile_expression",
     "full_match",
     "predicate",
+    "resets",
 ]

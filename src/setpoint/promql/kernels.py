@@ -21,6 +21,7 @@ import numpy.typing as npt
 from setpoint.promql import group_kernels, number_kernels, sliding_kernels, uncut_kernels
 from setpoint.promql.compensated import add
 from setpoint.promql.compiled import compiled
+from setpoint.promql.from_telemetry import resets
 
 __all__ = ["STALE_BITS", "drop_stale", "exact_increase", "extrapolated", "fold", "last_sample", "warm"]
 
@@ -74,87 +75,30 @@ def drop_stale(offsets: Any, timestamps: Any, values: Any, bits: Any) -> Any:
     return kept_offsets, kept_timestamps[:count], kept_values[:count]
 
 
-@compiled
-def _extrapolate(
-    rise: Any,
-    first: Any,
-    first_ms: Any,
-    last_ms: Any,
-    intervals: Any,
-    start_ms: Any,
-    end_ms: Any,
-    counter: Any,
-) -> Any:
-    """The factor from what the samples rose by to what the window rose by (Prometheus's extrapolatedRate)."""
-    to_start = (first_ms - start_ms) / 1000.0
-    to_end = (end_ms - last_ms) / 1000.0
-    sampled = (last_ms - first_ms) / 1000.0
-    average = sampled / intervals
-    threshold = average * 1.1
-    if to_start >= threshold:
-        to_start = average / 2
-    if counter:
-        to_zero = to_start
-        if rise > 0 and first >= 0:
-            to_zero = sampled * (first / rise)
-        to_start = min(to_start, to_zero)
-    if to_end >= threshold:
-        to_end = average / 2
-    return (sampled + to_start + to_end) / sampled
-
-
-@compiled
 def extrapolated(
-    offsets: Any, timestamps: Any, values: Any, ends: Any, range_ms: Any, counter: Any, per_second: Any
-) -> Any:
-    """rate (`counter`, `per_second`), increase (`counter`) and delta, as Prometheus 3 computes them.
-
-    The positions of a series' resets are listed once, so a window costs as much as it has resets, not
-    samples; a prefix sum of them would cost less, but lets one infinite sample spoil every later window.
-    """
-    series, steps = len(offsets) - 1, len(ends)
-    out = np.zeros((series, steps))
-    present = np.zeros((series, steps), np.bool_)
-    resets = np.empty(np.diff(offsets).max() if series else 0, np.int64)
-    for i in range(series):
-        start, stop = offsets[i], offsets[i + 1]
-        count = 0
-        if counter:
-            for k in range(start + 1, stop):
-                if values[k] < values[k - 1]:
-                    resets[count] = k
-                    count += 1
-        low, high, reset_low, reset_high = start, start, 0, 0
-        for j in range(steps):
-            end_ms = ends[j]
-            while high < stop and timestamps[high] <= end_ms:
-                high += 1
-            while low < high and timestamps[low] <= end_ms - range_ms:
-                low += 1
-            if high - low < 2:
-                continue
-            while reset_low < count and resets[reset_low] <= low:
-                reset_low += 1
-            reset_high = max(reset_high, reset_low)
-            while reset_high < count and resets[reset_high] < high:
-                reset_high += 1
-            rise = values[high - 1] - values[low]
-            for r in range(reset_low, reset_high):
-                rise += values[resets[r] - 1]
-            factor = _extrapolate(
-                rise,
-                values[low],
-                timestamps[low],
-                timestamps[high - 1],
-                high - low - 1,
-                end_ms - range_ms,
-                end_ms,
-                counter,
-            )
-            if per_second:
-                factor /= range_ms / 1000.0
-            out[i, j] = rise * factor
-            present[i, j] = True
+    offsets: npt.NDArray[np.int64],
+    timestamps: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    ends: npt.NDArray[np.int64],
+    range_ms: int,
+    counter: bool,
+    per_second: bool,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """`uncut_kernels.extrapolated` of columns whose resets nobody has listed yet."""
+    positions, of_series = resets(offsets, values) if counter else (offsets[:0], offsets[:0])
+    out, present = uncut_kernels.extrapolated(
+        np.arange(len(offsets) - 1),
+        offsets,
+        offsets,
+        timestamps,
+        values,
+        positions,
+        of_series,
+        ends,
+        range_ms,
+        counter,
+        per_second,
+    )
     return out, present
 
 

@@ -1,9 +1,8 @@
 # ruff: noqa: PLR0917 - kernels take flat arrays
-"""rate, increase and delta over samples that lie in larger columns: what a window costs does not grow with its length.
+"""rate, increase and delta over samples that may lie in larger columns: a window costs the same whatever its length.
 
-`ranges` calls it. The next edge of a window is searched for in steps that double, and the resets of a counter come as
-a list; so a window of a month costs what one of a minute does, and the result is the same to the bit as that of
-`kernels.extrapolated`.
+`ranges` calls it where samples were not cut out, and `kernels.extrapolated` where they were. The next edge of a window
+is searched for in steps that double, and the resets of a counter come as a list.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ _NEAR = 4
 @compiled
 def _after(times: Any, here: Any, stop: Any, instant_ms: Any) -> Any:
     """The first position in here:stop whose time is later than `instant_ms`."""
-    for _ in range(_NEAR):
-        if here >= stop or times[here] > instant_ms:
-            return here
+    near = min(here + _NEAR, stop)
+    while here < near and times[here] <= instant_ms:
         here += 1
+    if here < near or here == stop or times[here] > instant_ms:
+        return here
     stride = 1
     while here + stride <= stop and times[here + stride - 1] <= instant_ms:
         here += stride
@@ -52,7 +52,7 @@ def _extrapolate(
     end_ms: Any,
     counter: Any,
 ) -> Any:
-    """As in `kernels`."""
+    """The factor from what the samples rose by to what the window rose by (Prometheus's extrapolatedRate)."""
     to_start = (first_ms - start_ms) / 1000.0
     to_end = (end_ms - last_ms) / 1000.0
     sampled = (last_ms - first_ms) / 1000.0
@@ -84,7 +84,11 @@ def extrapolated(
     counter: Any,
     per_second: Any,
 ) -> Any:
-    """rate (`counter`, `per_second`), increase (`counter`) and delta: (values float64[n, s], present bool[n, s]).
+    """rate (`counter`, `per_second`), increase (`counter`) and delta, as Prometheus 3 computes them: (values
+    float64[n, s], present bool[n, s]).
+
+    A window adds up its resets one by one: a prefix sum of them would cost less, but lets one infinite sample spoil
+    every later window.
 
     Series i has `offsets[i + 1] - offsets[i]` samples from position `firsts[i]` on; its resets, if it is a counter, are
     among `resets[resets_of[r]:resets_of[r + 1]]`, r = `rows[i]`, ascending. `ends` int64[s] never descend.

@@ -88,19 +88,29 @@ def put(
 @compiled
 def resets(offsets: Any, values: Any) -> Any:
     """The positions of values that are below the one before them in their series, and offsets int64[n + 1] of these."""
-    count = 0
+    longest = 0
     for i in range(len(offsets) - 1):
-        for k in range(offsets[i] + 1, offsets[i + 1]):
-            count += values[k] < values[k - 1]
-    positions, ends = np.empty(count, np.int64), np.zeros(len(offsets), np.int64)
-    count = 0
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    # A loop that wrote to an array which may grow would take ten times as long as this one.
+    here, positions, ends = (
+        np.empty(longest, np.int64),
+        np.empty(64, np.int64),
+        np.zeros(len(offsets), np.int64),
+    )
     for i in range(len(offsets) - 1):
+        count, before = 0, ends[i]
         for k in range(offsets[i] + 1, offsets[i + 1]):
             if values[k] < values[k - 1]:
-                positions[count] = k
+                here[count] = k
                 count += 1
-        ends[i + 1] = count
-    return positions, ends
+        if count:
+            if before + count > len(positions):
+                grown = np.empty(2 * (before + count), np.int64)
+                grown[:before] = positions[:before]
+                positions = grown
+            positions[before : before + count] = here[:count]
+        ends[i + 1] = before + count
+    return positions[: ends[-1]], ends
 
 
 def warm() -> None:
