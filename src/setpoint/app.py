@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,10 @@ from setpoint.alert.target import webhooks_of
 from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
-from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, State
+from setpoint.objective import LedgerStore, ObjectiveBook
 from setpoint.objective.counting.feed import Feed
-from setpoint.objective.overview import STATES
 from setpoint.objective.source.polled import Polled, polled_counts
+from setpoint.objective.state_log import StateLog
 from setpoint.objective.targets import targets_of
 from setpoint.objective.warm import warm as warm_objectives
 from setpoint.promql import kernels
@@ -52,13 +52,12 @@ from setpoint.telemetry.series_table import SeriesTable
 from setpoint.telemetry.sizes import SizeMeter
 from setpoint.telemetry.usage import Arrivals, UsageMeter
 from setpoint.telemetry.warm import warm as warm_telemetry
-from setpoint.timeline import SUMMARY_MAX, Timeline
+from setpoint.timeline import Timeline
 
 __all__ = ["App", "build", "default_registry", "wire"]
 
 log = logging.getLogger(__name__)
 
-_STATE_PAGES, _STATES_READ = 50, 1000
 _QUERIES_MOST = 20
 _OWN_LIFE_S, _SHARED_LIFE_S = 600.0, 60.0
 
@@ -344,7 +343,7 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
     datasources: DataSources,
     alerts: AlertLog,
 ) -> ObjectiveBook:
-    states = _StateLog(timeline)
+    states = StateLog(timeline)
     return ObjectiveBook(
         own.select,
         own.take_oldest_write_ms,
@@ -452,49 +451,3 @@ def _log_of_progress() -> Callable[[int, int], None]:
             log.info("recent samples in memory: %s of %s", f"{done:,}", f"{total:,}")
 
     return tell
-
-
-class _StateLog:
-    """Puts changes of states on the timeline; after a restart only those that differ from what stands there."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
-        self._states: dict[str, State] = {}
-
-    def read(self) -> Mapping[str, State]:
-        """The last state of each objective that the timeline tells."""
-        before_id: int | None = None
-        for _ in range(_STATE_PAGES):
-            events = self._timeline.query(kinds=["objective.state"], before_id=before_id, limit=_STATES_READ)
-            for event in events:
-                if event.data.get("state") in STATES:
-                    self._states.setdefault(str(event.data.get("objective")), event.data["state"])
-            if len(events) < _STATES_READ:
-                break
-            before_id = events[-1].id
-        return dict(self._states)
-
-    def record(self, status: ObjectiveStatus, previous: ObjectiveStatus | None) -> None:
-        """Append a change of state."""
-        before = previous.state if previous else self._states.get(status.name)
-        told = status.reason if status.reason.startswith(status.state) else f"{status.state}: {status.reason}"
-        summary = f"{status.name} is {told}"
-        self._timeline.append(
-            "objective.state",
-            summary if len(summary) <= SUMMARY_MAX else summary[: SUMMARY_MAX - 1] + "…",
-            service=status.service,
-            at_ms=status.evaluated_at_ms,
-            data={
-                "objective": status.name,
-                "state": status.state,
-                "before": before,
-                "budget_left": status.budget_left,
-                "good": status.good,
-                "total": status.total,
-                "target": status.target,
-                "burn": [asdict(burn) for burn in status.burn],
-                "explanation": status.explanation,
-                "reason": status.reason,
-            },
-        )
-        self._states[status.name] = status.state
