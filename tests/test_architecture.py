@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "setpoint"
-FLOOR = {"timeline", "resource", "database", "settings", "measure", "clock", "errors"}
+FLOOR = {"timeline", "resource", "database", "settings", "measure", "cache", "clock", "errors"}
 DOMAIN = {"telemetry", "promql", "objective", "alert", "demo"}
 LINES_MAX = 500
 FUNCTION_LINES_MAX = 70

@@ -11,13 +11,13 @@ Thread-safe: entries are never changed, only replaced.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
+from setpoint.cache import Cache
 from setpoint.clock import stopwatch
 from setpoint.promql.budget import Budget
 from setpoint.promql.context import Options
@@ -138,19 +138,20 @@ class RangeCache:
         self._writes = writes
         self._state = state
         self._kept_from_ms = kept_from_ms
-        self._limit_bytes = limit_bytes
         self._worth_s = worth_s
-        self._life_s = life_s
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
-        self.size_bytes = 0
-        """About how much memory the results take."""
+        self._entries: Cache[Key, _Entry] = Cache(limit_bytes, _ENTRY_PART, life_s)
+        self._counting = threading.Lock()
         self.hits = 0
         """Queries of which some steps were kept."""
         self.misses = 0
         """Queries that could have been kept, and were not."""
         self.steps_kept = 0
         """Steps that were not computed again."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory the results take."""
+        return self._entries.size_bytes
 
     def evaluate(
         self,
@@ -170,7 +171,7 @@ class RangeCache:
         if reach is None:
             return asked.evaluated(start_ms)
         state, mark = self._state(), self._writes.mark()
-        entry = self._find(asked.key, state)
+        entry = self._entries.find(asked.key, state)
         if entry is not None:
             held = budget.held
             found = self._continued(asked, entry, reach)
@@ -181,7 +182,7 @@ class RangeCache:
                 return matrix
             budget.settle(held, 0)
             asked = _Asked(text, node, grid, select, options, budget, histograms)
-        with self._lock:
+        with self._counting:
             self.misses += 1
         matrix = asked.evaluated(start_ms)
         if asked.elapsed_s() >= self._worth_s:
@@ -200,17 +201,6 @@ class RangeCache:
         if reach is None or step_ms > reach.window_ms or start_ms - reach.back_ms < self._kept_from_ms():
             return None
         return reach
-
-    def _find(self, key: Key, state: Hashable) -> _Entry | None:
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                return None
-            if entry.state != state or entry.age_s() > self._life_s:
-                self._drop(key)
-                return None
-            self._entries.move_to_end(key)
-            return entry
 
     def _continued(self, asked: _Asked, entry: _Entry, reach: Reach) -> tuple[Matrix, Matrix] | None:
         """What was asked for and what to keep: kept steps that are still true, and after them those that had to be
@@ -245,7 +235,7 @@ class RangeCache:
         return _cut(whole, before, len(whole.times_ms)), whole
 
     def _count(self, steps: int) -> None:
-        with self._lock:
+        with self._counting:
             self.hits += 1
             self.steps_kept += steps
 
@@ -258,20 +248,11 @@ class RangeCache:
         usable = not asked.has_histograms and matrix.histograms is None and matrix.kind == "vector"
         usable &= max(len(matrix.warnings), len(matrix.infos)) < _FEWER_NOTES
         usable &= not any(_COUNTED in said for said in matrix.infos)
-        usable &= size <= self._limit_bytes // _ENTRY_PART and are_different(matrix.labels)
-        with self._lock:
-            self._drop(asked.key)
-            if not usable:
-                return
-            self._entries[asked.key] = _Entry(matrix, mark, state, age_s, size)
-            self.size_bytes += size
-            while self.size_bytes > self._limit_bytes:
-                self._drop(next(iter(self._entries)))
-
-    def _drop(self, key: Key) -> None:
-        gone = self._entries.pop(key, None)
-        if gone is not None:
-            self.size_bytes -= gone.size_bytes
+        usable &= size <= self._entries.entry_bytes and are_different(matrix.labels)
+        if usable:
+            self._entries.keep(asked.key, _Entry(matrix, mark, state, age_s, size))
+        else:
+            self._entries.drop(asked.key)
 
 
 def _identity(labels: Labels) -> frozenset[tuple[str, str]]:

@@ -11,16 +11,14 @@ Thread-safe: what is held is never changed, only replaced.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.cache import Cache, Turns
 from setpoint.clock import stopwatch
 from setpoint.errors import Unavailable
 from setpoint.telemetry import held_kernels as kernels
@@ -46,7 +44,7 @@ _AT_HAND_SAMPLES = 300_000
 _FRESH_PART = 4
 """At hand is what is held of so many samples at most, when no more than this part of the range is to be read."""
 
-_TURNS, _PATIENCE_S, _LOOK_S = 64, 10.0, 0.05
+_PATIENCE_S = 10.0
 
 _NOT_AT_HAND = "the samples are not held; ask again and let them be read"
 
@@ -122,17 +120,21 @@ class HeldSamples:
         self._writes = writes
         self._state = state
         self._kept_from_ms = kept_from_ms
-        self._limit_bytes = limit_bytes
-        self._life_s = life_s
-        self._lock = threading.Lock()
-        self._turns = [threading.Lock() for _ in range(_TURNS)]
-        self._entries: OrderedDict[Key, _Held] = OrderedDict()
-        self.size_bytes = 0
-        """About how much memory the samples take."""
+        self._held: Cache[Key, _Held] = Cache(limit_bytes, _ENTRY_PART, life_s)
+        self._turns = Turns(_PATIENCE_S)
         self.hits = 0
         """Selects that were answered from what was held, all of it or but for its end."""
         self.misses = 0
         """Selects that were read."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory the samples take."""
+        return self._held.size_bytes
+
+    def expire(self) -> None:
+        """Give back the memory of what nobody may be answered with any more; whoever keeps the time calls it."""
+        self._held.expire(self._state())
 
     def select(
         self,
@@ -153,35 +155,19 @@ class HeldSamples:
         key = tuple(matchers), (end_ms - start_ms).bit_length()
         if at_hand or self._holds(key, start_ms, end_ms):
             return self._select(key, (start_ms, end_ms), admit, at_hand)
-        with self._turn(key, admit):
+        # Who waits does so no longer than the query may.
+        with self._turns.turn(key, lambda: admit(0)):
             return self._select(key, (start_ms, end_ms), admit, at_hand)
 
     def _holds(self, key: Key, start_ms: int, end_ms: int) -> bool:
-        with self._lock:
-            held = self._entries.get(key)
+        held = self._held.peek(key)
         return held is not None and held.start_ms <= start_ms and held.end_ms >= end_ms
-
-    @contextmanager
-    def _turn(self, key: Key, admit: Admit) -> Iterator[None]:
-        """Be the only one who reads a selection, so that who asks alike meanwhile finds it held; wait some seconds for
-        that at most, and no longer than the query may.
-        """
-        lock, waited_s = self._turns[hash(key) % _TURNS], stopwatch()
-        is_held = lock.acquire(blocking=False)
-        while not is_held and waited_s() < _PATIENCE_S:
-            admit(0)
-            is_held = lock.acquire(timeout=_LOOK_S)
-        try:
-            yield
-        finally:
-            if is_held:
-                lock.release()
 
     def _select(self, key: Key, range_ms: tuple[int, int], admit: Admit, at_hand: bool) -> SampleColumns:
         matchers, (start_ms, end_ms) = key[0], range_ms
         # In this order: what is written from here on counts as written since.
         state, mark = self._state(), self._writes.mark()
-        held = self._find(key, state)
+        held = self._held.find(key, state)
         if held is not None and held.start_ms <= start_ms:
             until_ms = min(held.end_ms, self._writes.oldest_since_ms(held.mark) - 1)
             if until_ms >= end_ms:
@@ -194,14 +180,14 @@ class HeldSamples:
         self.misses += 1
         if held is None or len(held.columns.values) > _AT_HAND_SAMPLES:
             columns = self._reader.select(matchers, start_ms, end_ms, admit=admit)
-            self._keep(key, _Held(start_ms, end_ms, Source(columns), mark, state, stopwatch()))
+            self._held.keep(key, _Held(start_ms, end_ms, Source(columns), mark, state, stopwatch()))
             return columns
         # Somebody goes back in time.
         more_ms = max((end_ms - start_ms) // _MORE_PART, _MORE_MS)
         first_ms, last_ms = max(start_ms - more_ms, self._kept_from_ms()), end_ms + more_ms
         columns = self._reader.select(matchers, first_ms, last_ms)
         wider = _Held(first_ms, last_ms, Source(columns), mark, state, stopwatch())
-        self._keep(key, wider)
+        self._held.keep(key, wider)
         return wider.cut(start_ms, end_ms, admit)
 
     def _extended(  # noqa: PLR0917 - a select on its way
@@ -230,43 +216,8 @@ class HeldSamples:
         whole = _appended(held.cut(first_ms, until_ms, lambda samples: None), fresh)
         grown = _Held(first_ms, end_ms + more_ms, Source(whole), mark, held.state, held.age_s)
         self.hits += 1
-        self._keep(key, grown)
+        self._held.keep(key, grown)
         return grown.cut(start_ms, end_ms, admit)
-
-    def expire(self) -> None:
-        """Give back the memory of what nobody may be answered with any more; whoever keeps the time calls it."""
-        state = self._state()
-        with self._lock:
-            for key, held in list(self._entries.items()):
-                if held.state != state or held.age_s() > self._life_s:
-                    self._drop(key)
-
-    def _find(self, key: Key, state: Hashable) -> _Held | None:
-        with self._lock:
-            held = self._entries.get(key)
-            if held is None:
-                return None
-            if held.state != state or held.age_s() > self._life_s:
-                self._drop(key)
-                return None
-            self._entries.move_to_end(key)
-            return held
-
-    def _keep(self, key: Key, held: _Held) -> None:
-        size = held.size_bytes
-        with self._lock:
-            self._drop(key)
-            if size > self._limit_bytes // _ENTRY_PART:
-                return
-            self._entries[key] = held
-            self.size_bytes += size
-            while self.size_bytes > self._limit_bytes:
-                self._drop(next(iter(self._entries)))
-
-    def _drop(self, key: Key) -> None:
-        gone = self._entries.pop(key, None)
-        if gone is not None:
-            self.size_bytes -= gone.size_bytes
 
 
 def _appended(older: SampleColumns, recent: SampleColumns) -> SampleColumns:

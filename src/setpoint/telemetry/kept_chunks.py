@@ -7,14 +7,13 @@ as soon as this process changes anything in the database, and after a minute bec
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from setpoint.cache import Cache, Turns
 from setpoint.clock import stopwatch
 from setpoint.telemetry.blocks import StoredChunks
 from setpoint.telemetry.model import Labels, Matcher
@@ -27,7 +26,6 @@ _ENTRY_PART = 4
 """Nothing is kept that is larger than this part of the limit."""
 
 _LIFE_S = 60.0
-_TURNS = 64
 _PATIENCE_S = 1.0
 _ROW_BYTES, _LABELS_BYTES = 56, 500
 
@@ -45,14 +43,14 @@ def whole_hours(start_ms: int, end_ms: int) -> tuple[int, int]:
 class Kept:
     """The chunks with samples in (start_ms, end_ms] of a selection, and labels by fingerprint of their series.
 
-    `revision` is that of the database before they were read.
+    `state` is the revision of the database before they were read.
     """
 
     start_ms: int
     end_ms: int
     chunks: StoredChunks
     labels: Mapping[int, Labels]
-    revision: int
+    state: int
     is_ordered: bool = False
     """Whether `labels` are in the order of labels."""
     age_s: Callable[[], float] = field(default_factory=stopwatch)
@@ -79,56 +77,25 @@ class KeptChunks:
     def __init__(self, revision: Callable[[], int], limit_bytes: int = _LIMIT_BYTES) -> None:
         """`revision` tells a number that is another one after every change of the database."""
         self._revision = revision
-        self._limit_bytes = limit_bytes
-        self._lock = threading.Lock()
-        self._turns = [threading.Lock() for _ in range(_TURNS)]
-        self._kept: OrderedDict[Key, Kept] = OrderedDict()
-        self._bytes = 0
+        self._kept: Cache[Key, Kept] = Cache(limit_bytes, _ENTRY_PART, _LIFE_S)
+        self._turns = Turns(_PATIENCE_S)
 
-    @contextmanager
-    def turn(self, key: Key) -> Iterator[None]:
+    def turn(self, key: Key) -> AbstractContextManager[None]:
         """Be the only one who reads a selection, so that who asks the same meanwhile finds it kept; wait a second for
         that at most.
         """
-        lock = self._turns[hash(key) % _TURNS]
-        is_held = lock.acquire(timeout=_PATIENCE_S)
-        try:
-            yield
-        finally:
-            if is_held:
-                lock.release()
+        return self._turns.turn(key)
 
     @property
     def size_bytes(self) -> int:
         """About how much memory all of it takes."""
-        return self._bytes
+        return self._kept.size_bytes
 
     def find(self, key: Key, start_ms: int, end_ms: int) -> Kept | None:
         """What holds the whole range and is as the database is now."""
-        revision = self._revision()
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is None or kept.start_ms > start_ms or kept.end_ms < end_ms:
-                return None
-            if kept.revision != revision or kept.age_s() > _LIFE_S:
-                self._drop(key)
-                return None
-            self._kept.move_to_end(key)
-            return kept
+        kept = self._kept.find(key, self._revision())
+        return kept if kept and kept.start_ms <= start_ms and kept.end_ms >= end_ms else None
 
     def keep(self, key: Key, kept: Kept) -> None:
         """Remember what was read, in the place of what was known of the selection, if it is not too large."""
-        size = kept.size_bytes
-        if size > self._limit_bytes // _ENTRY_PART:
-            return
-        with self._lock:
-            self._drop(key)
-            self._kept[key] = kept
-            self._bytes += size
-            while self._bytes > self._limit_bytes:
-                self._drop(next(iter(self._kept)))
-
-    def _drop(self, key: Key) -> None:
-        gone = self._kept.pop(key, None)
-        if gone is not None:
-            self._bytes -= gone.size_bytes
+        self._kept.keep(key, kept)
