@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from setpoint.errors import InvalidInput, Problem
 from setpoint.objective.alerting.checks import faults
+from setpoint.objective.dependencies import Dependencies
 from setpoint.objective.model import Objective
 from setpoint.objective.resolve import References, objectives_of
 from setpoint.objective.spec.alert import AlertCondition, AlertPolicy, ConditionSpec
+from setpoint.objective.spec.service import Service
 from setpoint.objective.spec.slo import Slo
 from setpoint.resource import Document
 from setpoint.resource.registry import Catalogue
@@ -30,6 +32,8 @@ def advise(document: Document, catalogue: Catalogue) -> Iterator[Problem]:
     match document.spec:
         case Slo():
             yield from _slo(document, document.spec, catalogue)
+        case Service():
+            yield from _service(document, document.spec, catalogue)
         case AlertCondition():
             yield from _condition(document, document.spec.spec, ("spec",))
         case AlertPolicy():
@@ -39,6 +43,24 @@ def advise(document: Document, catalogue: Catalogue) -> Iterator[Problem]:
             yield from _for_others(document, document.spec, catalogue)
         case _:
             return
+
+
+def _service(document: Document, service: Service, catalogue: Catalogue) -> Iterator[Problem]:
+    """Dependencies that nobody declares, and circles of them: both may be so, and mostly are mistakes."""
+    for number, name in enumerate(service.spec.depends_on):
+        if ("Service", name) not in catalogue:
+            message = (
+                f"there is no Service '{name}'; add one, or correct the name: until then it explains nothing"
+            )
+            yield document.problem(message, "spec", "dependsOn", number)
+    if service.spec.depends_on:
+        others = Dependencies.behind(
+            service, lambda name: getattr(catalogue.get(("Service", name)), "spec", None)
+        )
+        circle = others.cycle(service.metadata.name)
+        if circle:
+            message = f"services depend on each other in a circle ({' → '.join(circle)}); each counts once"
+            yield document.problem(message, "spec", "dependsOn")
 
 
 def _slo(document: Document, slo: Slo, catalogue: Catalogue) -> Iterator[Problem]:
