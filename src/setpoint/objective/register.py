@@ -28,7 +28,7 @@ __all__ = ["register"]
 
 def register(registry: Registry) -> None:
     """Add the kinds of openslo/v1 but for DataSource, which is telemetry's; all are read from older versions, too."""
-    registry.register(API_VERSION, "Service", Service)
+    registry.register(API_VERSION, "Service", Service, advice=advise)
     registry.register(API_VERSION, "SLI", Sli, references=refer)
     registry.register(API_VERSION, "SLO", Slo, references=refer, advice=advise)
     registry.register(API_VERSION, "AlertPolicy", AlertPolicy, references=refer, advice=advise)
