@@ -16,6 +16,7 @@ from setpoint.resource import ResourceStore, load_paths, load_text
 from setpoint.timeline import Timeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "objectives"
+ALONE = [*EXAMPLES.glob("*.yaml"), *EXAMPLES.with_name("teams").glob("*.yaml")]
 NOW_MS = 1_800_000_000_000
 
 
@@ -24,7 +25,7 @@ def _objectives(name: str = "") -> list[Objective]:
     return resolve(documents, lambda objective, labels: [("eu", "gold"), ("us", "gold")])
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(ALONE), ids=lambda path: path.stem)
 def test_each_can_be_applied_alone_without_a_warning(path: Path, sqlite_database: StateDatabase) -> None:
     registry, clock = default_registry(), VirtualClock(NOW_MS)
     store = ResourceStore(sqlite_database, Timeline(sqlite_database, clock), clock, registry)

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from setpoint.app import App
+from setpoint.app import App, default_registry
 from tests.web.conftest import HTML, JSON, NOW_MS, requests, send, services, slo
 
 
@@ -38,11 +38,7 @@ def test_resources_from_plan_to_deletion(client: httpx.Client) -> None:
     ("kind", "advice"),
     [
         ("slo", "did you mean 'SLO'?"),
-        (
-            "Banana",
-            "write one of AlertCondition, AlertNotificationTarget, AlertPolicy, DataSource, SLI, SLO, Service, "
-            "Retention",
-        ),
+        ("Banana", f"write one of {', '.join(kind for _, kind in default_registry().kinds)}"),
     ],
 )
 def test_a_list_of_an_unknown_kind_is_refused(client: httpx.Client, kind: str, advice: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from setpoint.objective.advice import advise
+from setpoint.objective.ownership import advise_team, refer_team
 from setpoint.objective.references import refer
 from setpoint.objective.spec import (
     API_VERSION,
@@ -21,18 +22,20 @@ from setpoint.objective.spec.older import (
     from_v1alpha,
     from_v2alpha,
 )
+from setpoint.objective.spec.team import TEAM_VERSION, Team
 from setpoint.resource import Registry
 
 __all__ = ["register"]
 
 
 def register(registry: Registry) -> None:
-    """Add the kinds of openslo/v1 but for DataSource, which is telemetry's; all are read from older versions, too."""
+    """Add the kinds of openslo/v1 but for DataSource, which is telemetry's, also from older versions; and our own."""
     registry.register(API_VERSION, "Service", Service, advice=advise)
     registry.register(API_VERSION, "SLI", Sli, references=refer)
     registry.register(API_VERSION, "SLO", Slo, references=refer, advice=advise)
     registry.register(API_VERSION, "AlertPolicy", AlertPolicy, references=refer, advice=advise)
     registry.register(API_VERSION, "AlertCondition", AlertCondition, advice=advise)
     registry.register(API_VERSION, "AlertNotificationTarget", AlertNotificationTarget)
+    registry.register(TEAM_VERSION, "Team", Team, references=refer_team, advice=advise_team)
     registry.register_older(V1ALPHA, V1ALPHA_KINDS, from_v1alpha)
     registry.register_older(V2ALPHA, V2ALPHA_KINDS, from_v2alpha)

@@ -18,6 +18,7 @@ from setpoint.objective.duration import parse_duration
 from setpoint.objective.from_promql import of_group
 from setpoint.objective.model import AlertPolicy as Policy
 from setpoint.objective.model import Condition, LowTraffic, NoData, Objective, Part, Target
+from setpoint.objective.ownership import Ownership
 from setpoint.objective.spec.alert import (
     AlertCondition,
     AlertNotificationTarget,
@@ -89,14 +90,24 @@ def resolve(
         (spec.kind, spec.metadata.name): spec for spec in specs if isinstance(spec, _REFERRED)
     }
     references = References(lambda kind, name: by_name.get((kind, name)))
+    owners = Ownership.of(specs).owners
     found: list[Objective] = []
     for spec in specs:
         if isinstance(spec, Slo):
             try:
-                found.extend(objectives_of(spec, references, discover, warn))
+                objectives = objectives_of(spec, references, discover, warn)
+                found.extend(_of_team(one, owners) for one in objectives)
             except InvalidInput as error:
                 warn(f"the SLO '{spec.metadata.name}' is not kept: {error.message}")
     return found
+
+
+def _of_team(objective: Objective, owners: Mapping[str, str]) -> Objective:
+    """With the owner of its service as the label `team`, where its document does not say another."""
+    owner = owners.get(objective.service)
+    if owner is None or "team" in objective.labels:
+        return objective
+    return replace(objective, labels={**objective.labels, "team": (owner,)})
 
 
 def objectives_of(

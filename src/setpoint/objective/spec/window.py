@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
 from setpoint.objective.duration import parse_duration
 from setpoint.objective.model import Calendar
-from setpoint.objective.spec.fields import duration_field, error_at
+from setpoint.objective.spec.fields import duration_field, error_at, zone
 from setpoint.resource import Part
 
 __all__ = ["TimeWindow"]
 
 _SHORTEST_S, _LONGEST_S = 300, 366 * 86_400
 _START = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})", re.ASCII)
-_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,64}(/[A-Za-z0-9_+-]{1,64}){0,3}", re.ASCII)
-_OF_THE_MACHINE = frozenset({"localtime", "posixrules", "Factory"})
 _HOUR_S, _DAY_S = 3600, 86_400
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 
@@ -39,24 +36,12 @@ def _start(value: str) -> str:
     return value
 
 
-def _zone(value: str) -> str:
-    try:
-        if not _ZONE.fullmatch(value) or value in _OF_THE_MACHINE:
-            raise ValueError(value)
-        ZoneInfo(value)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"'{value[:80]}' is no time zone of the IANA database; write one such as UTC or Europe/Berlin"
-        ) from error
-    return value
-
-
 class CalendarStart(Part):
     start_time: Annotated[str, AfterValidator(_start)] = Field(
         description="When a window began, such as 2026-01-01 00:00:00, on the clock of timeZone; every duration from "
         "there on a new one begins."
     )
-    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+    time_zone: Annotated[str, AfterValidator(zone)] = Field(
         description="A name of the IANA database, such as Europe/Berlin."
     )
 
