@@ -65,7 +65,7 @@ def test_a_team_has_its_services_and_those_of_its_parts(store: ResourceStore) ->
     [
         (
             [_team("a", services="[till]"), _team("b", services="[till]")],
-            14,
+            13,
             "belongs to the team 'a' already",
         ),
         ([_team("a", services="[till, till]")], 6, "'till' stands here twice"),
