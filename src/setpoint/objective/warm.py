@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from setpoint.objective.alerting import kernels as alerting_kernels
 from setpoint.objective.counting import kernels as counting_kernels
 from setpoint.objective.ledger import codec as ledger_codec
 from setpoint.objective.ledger import kernels as ledger_kernels
@@ -13,6 +14,7 @@ __all__ = ["warm"]
 
 def warm() -> None:
     """Compile them, or load them from numba's cache."""
+    alerting_kernels.warm()
     counting_kernels.warm()
     ledger_kernels.warm()
     ledger_codec.warm()

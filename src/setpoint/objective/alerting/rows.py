@@ -15,25 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.objective.alerting.kernels import FALSE, TRUE, UNKNOWN
 from setpoint.objective.alerting.policy import policies_of, watch_of
 from setpoint.objective.model import AlertPolicy, BurnRate, Condition, LowTraffic, Objective, Severity
 
-__all__ = ["FALSE", "HELD", "NEVER", "TRUE", "UNKNOWN", "Measured", "Rows", "View", "Windows", "rows_of"]
+__all__ = ["Measured", "Rows", "View", "Windows", "rows_of"]
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
 _Levels = npt.NDArray[np.int8]
-
-FALSE, UNKNOWN, TRUE, HELD = 0, 1, 2, 3
-"""How true a condition is: HELD once it was true for its `after_s`. A policy is as true as its least."""
-
-NEVER: Final = -(2**62)
 
 _KINDS = {"burnrate": 0, "timeToExhaustion": 1, "budgetDrop": 2, "remainingBudget": 3}
 _SILENCE = 4
@@ -164,7 +160,7 @@ class Rows:
     ) -> None:
         spans = of_policies.fill([each.spans for each in layouts], np.int64)
         self.first = np.concatenate(([0], np.cumsum(spans)[:-1])) if self.count else np.zeros(0, np.int64)
-        self._ends = self.first + spans
+        self.ends = self.first + spans
         self.is_hidden = of_policies.fill([each.is_hidden for each in layouts], np.bool_)
         guard = of_policies.fill([each.guard_window for each in layouts], np.int64)
         self._guard_window = np.where(guard >= 0, guard + of_windows.offsets[self.objective], -1)
@@ -234,7 +230,7 @@ class Rows:
 
     def span(self, row: int) -> tuple[int, int]:
         """The conditions of a policy, as a half-open range."""
-        return int(self.first[row]), int(self._ends[row])
+        return int(self.first[row]), int(self.ends[row])
 
     def of_objective(self, index: int) -> range:
         """The policies of an objective."""

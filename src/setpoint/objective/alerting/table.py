@@ -26,18 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.objective.alerting.checks import faults, noise
-from setpoint.objective.alerting.rows import (
-    FALSE,
-    HELD,
-    NEVER,
-    TRUE,
-    UNKNOWN,
-    Measured,
-    Rows,
-    View,
-    Windows,
-    rows_of,
-)
+from setpoint.objective.alerting.kernels import FIRED, FIRING, NEVER, RESOLVED, TRUE, UNKNOWN, advance
+from setpoint.objective.alerting.rows import Measured, Rows, View, Windows, rows_of
 from setpoint.objective.alerting.words import no_data_sentence, sentence, values_of
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.model import AlertPolicy, AlertState, AlertStatus, BurnRate, Objective, Target
@@ -48,7 +38,6 @@ _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
 
-_INACTIVE, _PENDING, _FIRING = 0, 1, 2
 _STATES: tuple[AlertState, ...] = ("inactive", "pending", "firing")
 _LONGEST_STEP_MS = 60_000
 """Between two evaluations further apart than this, nothing is known to have lasted."""
@@ -159,19 +148,10 @@ class PolicyTable:
         silent_s = self._silence(now_ms, measured.silent_s)
         self._silent = silent_s >= rows.no_data_after_s
         self._value = rows.values(measured, silent_s)
-        levels = self._levels(now_ms)
-        level = np.minimum.reduceat(levels, rows.first) if rows.count else levels
         silenced = self._silenced = self._silent[rows.objective] & rows.when_no_data
-        level[silenced] = HELD
-        self._allowed_in = rows.guard_met(measured) | silenced
-        level[rows.is_hidden & (~self._allowed_in | (level == UNKNOWN))] = (
-            FALSE  # it must not linger on a page
-        )
-        frozen = (self._state == _FIRING) & (level == FALSE) & self._silent[rows.objective] & ~rows.is_hidden
-        level[frozen] = UNKNOWN
-        self._level = level
-        fired, resolved = self._move(now_ms, level)
-        self._by_silence[fired] = silenced[fired]
+        met = rows.guard_met(measured)
+        self._allowed_in = met | silenced
+        fired, resolved = self._advance(now_ms, met)
         self._publish()
         chosen = np.flatnonzero((fired | resolved) & ~rows.is_hidden)
         changes = [self._change(int(row), now_ms, is_fired=bool(fired[row])) for row in chosen]
@@ -189,7 +169,7 @@ class PolicyTable:
         """Whether an alert of objective `index` (of that severity) fires; the hidden row does not count."""
         rows = self._rows
         return any(
-            self._state[row] == _FIRING and severity in (None, rows.policies[row].severity)
+            self._state[row] == FIRING and severity in (None, rows.policies[row].severity)
             for row in rows.of_objective(index)
             if not rows.is_hidden[row]
         )
@@ -219,7 +199,7 @@ class PolicyTable:
             if name in before_of:
                 self._born_ms[index] = old._born_ms[before_of[name]]
         self._now_ms = old._now_ms
-        gone = [row for row in theirs.values() if old._state[row] == _FIRING and not old._rows.is_hidden[row]]
+        gone = [row for row in theirs.values() if old._state[row] == FIRING and not old._rows.is_hidden[row]]
         ended = "its policy or its objective was removed"
         return [old._change(row, max(0, old._now_ms), is_fired=False, why=ended) for row in gone]
 
@@ -234,7 +214,7 @@ class PolicyTable:
             if row is None:
                 changes.append(_ended(alert, now_ms))
                 continue
-            self._state[row] = _FIRING
+            self._state[row] = FIRING
             self._since_ms[row] = min(alert.since_ms, now_ms)
             self._by_silence[row] = alert.is_no_data
             first, end = self._rows.span(row)
@@ -271,52 +251,46 @@ class PolicyTable:
         looked_s = (now_ms - self._born_ms) / 1000
         return np.fmin(np.where(np.isnan(silent_s), np.inf, silent_s), looked_s)
 
-    def _levels(self, now_ms: int) -> npt.NDArray[np.int8]:
-        """How true each condition is; notes since when."""
-        rows = self._rows
-        level = rows.compare(self._value)
-        true_ms = self._true_ms
-        true_ms[level == FALSE] = NEVER
-        started = (level == TRUE) & (true_ms == NEVER)
-        true_ms[started] = now_ms
-        waits = (level == UNKNOWN) & (true_ms != NEVER)
-        true_ms[waits] = np.minimum(true_ms[waits] + self._step_ms(now_ms), now_ms)
-        level[(level == TRUE) & (now_ms - true_ms >= rows.after_ms)] = HELD
+    def _advance(self, now_ms: int, met: _Bools) -> tuple[_Bools, _Bools]:
+        """Bring every policy to now; which fired, and which resolved."""
+        rows, moves = self._rows, np.zeros((1, self._rows.count), np.int8)
+        advance(
+            np.array([now_ms]),
+            np.array([self._step_ms(now_ms)]),
+            rows.compare(self._value)[None],
+            rows.after_ms,
+            self._true_ms,
+            rows.first,
+            rows.ends,
+            rows.is_hidden,
+            rows.hold_ms,
+            met[None],
+            self._silenced[None],
+            self._silent[rows.objective][None],
+            self._state,
+            self._since_ms,
+            self._false_ms,
+            self._by_silence,
+            self._level[None],
+            moves,
+        )
         self._stepped_ms = now_ms
-        return level
+        return moves[0] == FIRED, moves[0] == RESOLVED
 
     def _step_ms(self, now_ms: int) -> int:
         """How long ago the last evaluation was."""
         return 0 if self._stepped_ms == NEVER else min(_LONGEST_STEP_MS, max(0, now_ms - self._stepped_ms))
 
-    def _move(self, now_ms: int, level: npt.NDArray[np.int8]) -> tuple[_Bools, _Bools]:
-        """Change the states; which policies fired, and which resolved."""
-        state, rows = self._state, self._rows
-        was_firing = state == _FIRING
-        fired = ~was_firing & (level == HELD) & self._allowed_in
-        waits = ~was_firing & ~fired & (level == TRUE) & self._allowed_in
-        began = waits & (state != _PENDING)
-        calmed = ~was_firing & ~fired & (level == FALSE) & (state == _PENDING)
-        self._false_ms[level >= TRUE] = NEVER
-        begins = was_firing & (level == FALSE) & (self._false_ms == NEVER)
-        self._false_ms[begins] = now_ms
-        resolved = was_firing & (level == FALSE) & (now_ms - self._false_ms >= rows.hold_ms)
-        state[fired], state[began] = _FIRING, _PENDING
-        state[resolved | calmed] = _INACTIVE
-        self._since_ms[fired | began | calmed] = now_ms
-        self._false_ms[resolved] = NEVER
-        return fired, resolved
-
     def _publish(self) -> None:
         rows = self._rows
         burning = rows.is_burn & np.where(
-            rows.is_hidden, self._state == _FIRING, (self._level >= TRUE) & self._allowed_in
+            rows.is_hidden, self._state == FIRING, (self._level >= TRUE) & self._allowed_in
         )
         self._burning_rows = burning
         self.burning, self.told_burn, self.told_s = rows.told(
             burning, burning & (self._level >= TRUE), self._value
         )
-        firing = (self._state == _FIRING) & ~rows.is_hidden
+        firing = (self._state == FIRING) & ~rows.is_hidden
         self.firing_count = np.bincount(rows.objective[firing], minlength=rows.objectives)
 
     def _summary(self, row: int, *, why: str = "") -> str:
@@ -327,7 +301,7 @@ class PolicyTable:
         told = sentence(policy, self._view(row))
         if self._silenced[row]:
             told = no_data_sentence(self._seconds_silent(index), float(rows.no_data_after_s[index]))
-        elif self._silent[index] and self._state[row] == _FIRING:
+        elif self._silent[index] and self._state[row] == FIRING:
             seconds = self._seconds_silent(index)
             told = f"{told}; no data for {spoken_duration(seconds)}, so nobody knows whether it is over"
         return f"{told}; {why}" if why else told
