@@ -20,7 +20,7 @@ from setpoint.objective.ledger.ledger import Ledger
 from setpoint.objective.ledger.ledgers import Ledgers
 from setpoint.objective.model import BudgetHistory, Objective
 
-__all__ = ["gone_since", "history", "minutes_for"]
+__all__ = ["gone_since", "history", "minutes_for", "starts_of"]
 
 _Ints = npt.NDArray[np.int64]
 
@@ -35,7 +35,7 @@ def minutes_for(ledgers: Ledgers, row: int, objective: Objective, start_ms: int,
     """The minutes that the windows which end in (start_ms, end_ms] hold. Raises Unavailable."""
     last = (end_ms - 1) // _MINUTE_MS + 1
     first = min((max(1, start_ms) - 1) // _MINUTE_MS, last - 2)
-    low = min(int(_starts(objective, np.array([first + 1]))[0]), first - _BURN_MINUTES[-1])
+    low = min(int(starts_of(objective, np.array([first + 1]))[0]), first - _BURN_MINUTES[-1])
     if last - low > _LONG_MINUTES:
         begin = ledgers.first_stored(row, max(0, low))
         low = last - 2 if begin < 0 else min(max(low, begin), last - 2)
@@ -54,7 +54,7 @@ def history(minutes: Ledger, objective: Objective, start_ms: int, end_ms: int, p
         edges = np.append(edges, begin)
     edges = np.unique(edges)
     ends = edges[1:]
-    starts = _starts(objective, ends)
+    starts = starts_of(objective, ends)
     good, total, _ = minutes.counts_of(starts, ends)
     burn_minutes = _burn_minutes(last - first)
     burn_good, burn_total, _ = minutes.counts_of(ends - burn_minutes, ends)
@@ -86,7 +86,7 @@ def gone_since(ledgers: Ledgers, row: int, objective: Objective, end: int, now_m
     while 0 <= begin < last:
         low = max(begin, last - most)
         ends = np.arange(low + 1, last + 1)
-        starts = _starts(objective, ends)
+        starts = starts_of(objective, ends)
         minutes = Ledger(60)
         minutes.write(ledgers.minutes(row, max(begin, int(starts[0])), last))
         good, total, _ = minutes.counts_of(starts, ends)
@@ -99,7 +99,7 @@ def gone_since(ledgers: Ledgers, row: int, objective: Objective, end: int, now_m
     return None if since is None else min(now_ms, since * _MINUTE_MS)
 
 
-def _starts(objective: Objective, ends: _Ints) -> _Ints:
+def starts_of(objective: Objective, ends: _Ints) -> _Ints:
     """Where the windows that end before these minutes begin."""
     if objective.is_rolling or objective.calendar is None:
         return ends - -(-objective.window_s // 60)
