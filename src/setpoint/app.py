@@ -26,6 +26,7 @@ from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook
 from setpoint.objective.counting.feed import Feed
 from setpoint.objective.source.polled import Polled, polled_counts
+from setpoint.objective.source.stored_groups import StoredGroups
 from setpoint.objective.state_log import StateLog
 from setpoint.objective.targets import targets_of
 from setpoint.objective.warm import warm as warm_objectives
@@ -358,6 +359,7 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
         feeds=partial(_feed_of, datasources),
         told_states=states.read,
         open_alerts=alerts.open,
+        stored_groups=StoredGroups(database).look,
     )
 
 

@@ -30,6 +30,7 @@ class Span:
     kind: str = "server"
     status: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
+    resource: Mapping[str, str] = field(default_factory=dict)
     number: int = field(default_factory=lambda: next(_NUMBERS))
 
 
@@ -39,6 +40,8 @@ def store_spans(database: TelemetryDatabase, spans: Iterable[Span], now_ms: int)
     for span in spans:
         resource = request.resource_spans.add()
         resource.resource.attributes.add(key="service.name").value.string_value = span.service
+        for key, value in span.resource.items():
+            resource.resource.attributes.add(key=key).value.string_value = value
         one = resource.scope_spans.add().spans.add()
         one.trace_id, one.span_id = span.number.to_bytes(16, "big"), span.number.to_bytes(8, "big")
         one.name, one.kind = span.name, KINDS.index(span.kind)

@@ -31,7 +31,7 @@ from setpoint.objective.counting.plan import NEVER_MS, Counted, Counting, settle
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.fleet import Fleet, ledger_keys
 from setpoint.objective.from_telemetry import Select
-from setpoint.objective.groups import Groups
+from setpoint.objective.groups import Groups, Look, nothing_stored
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.objective.ledger.ledgers import Ledgers, Slices
 from setpoint.objective.live import SLICE_S, slot_of
@@ -97,6 +97,7 @@ class ObjectiveBook:
         told_states: Callable[[], Mapping[str, State]] = dict,
         open_alerts: Callable[[], Iterable[OpenAlert]] = tuple,
         resolver: Resolver = resolve,
+        stored_groups: Look = nothing_stored,
     ) -> None:
         """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
 
@@ -107,7 +108,8 @@ class ObjectiveBook:
         nothing (after start, or when it is new). When it raises an error that may pass (`retryable`), it is told again
         on the next tick. `on_alert` is called with the changes of alerts, likewise. `told_states` gives the states
         that were told by the process before this one, `open_alerts` the alerts that fired then; each is asked once.
-        `feeds` gives what an objective of a data source is read from; `resolver` makes objectives of documents.
+        `feeds` gives what an objective of a data source is read from; `resolver` makes objectives of documents;
+        `stored_groups` looks for the groups of those over spans and SQL.
         """
         kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
         self._own = own or Feed(select, take_oldest_write_ms, oldest_sample_ms, kept_from_ms)
@@ -119,7 +121,7 @@ class ObjectiveBook:
         self._evaluation = threading.RLock()
         self._ledgers, self._slices, self._standing = Ledgers(store), Slices(), Standing()
         self._counting = Counting(self._feed_of)
-        self._groups = Groups(self._feed_of, clock)
+        self._groups = Groups(self._feed_of, clock, stored_groups)
         self._documents: Sequence[Declared] = ()
         self._fleet = self._fleet_of(())
         self._backfill = Backfill(self._ledgers, self._standing, lambda: self._fleet, self._note_history)
@@ -241,7 +243,8 @@ class ObjectiveBook:
 
     def polled(self) -> list[Objective]:
         """The objectives whose events are counted elsewhere (SQL, spans) and handed over with `put`."""
-        return [one for one in self._fleet.objectives if one.engine != "promql" and one.kind != "composite"]
+        stored = [one for one in self._fleet.objectives if one.engine != "promql" and not one.awaits]
+        return [one for one in stored if one.kind != "composite"]
 
     def put(self, name: str, raw: Slots) -> None:
         """Take over minutes that were counted elsewhere; an objective that is gone meanwhile is passed over."""

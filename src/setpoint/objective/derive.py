@@ -375,7 +375,9 @@ def _missing(objectives: Sequence[Objective]) -> dict[int, str]:
     names = {one.name for one in objectives}
     found = {}
     for at, one in enumerate(objectives):
-        if one.kind != "composite":
+        if one.awaits:
+            found[at] = one.awaits
+        if one.awaits or one.kind != "composite":
             continue
         gone = [part.objective for part in one.parts if part.objective not in names]
         if gone or not one.parts:

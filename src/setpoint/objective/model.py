@@ -196,7 +196,10 @@ class Objective:
     slo: str = ""
     """The document that declares it; `name` differs where one document declares several."""
     group: Mapping[str, str] = field(default_factory=dict)
-    """The labels that tell it from the other objectives of its document."""
+    """The labels that tell it from the other objectives of its document. PromQL has them in its queries; of what SQL
+    and selections of spans give, those rows or spans count that have them."""
+    awaits: str = ""
+    """Set where it stands for groups of which none is known yet: why so. It is not counted then."""
 
     @property
     def allowed_ratio(self) -> float:
@@ -212,6 +215,8 @@ class Objective:
         parts += [self.source] if self.source else []
         if (self.kind, self.engine) != ("ratio", "promql"):
             parts += [self.kind, self.engine, str(self.raw_is_failure), str(self.op), str(self.value)]
+        if self.engine != "promql":
+            parts += [text for label in self.group.items() for text in label]
         if self.kind == "composite":
             parts += [str(self.all_of), *(f"{part.objective} {part.weight!r}" for part in self.parts)]
         counted = "\0".join(parts)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from setpoint.errors import InvalidInput
 from setpoint.objective.duration import parse_duration
-from setpoint.objective.from_promql import of_group
+from setpoint.objective.grouping import GROUPS_MAX, Discover, in_groups
 from setpoint.objective.model import AlertPolicy as Policy
 from setpoint.objective.model import Condition, LowTraffic, NoData, Objective, Part, Target
 from setpoint.objective.ownership import Ownership
@@ -33,7 +33,7 @@ from setpoint.objective.spec.alert import (
 )
 from setpoint.objective.spec.fields import ratio_of
 from setpoint.objective.spec.indicator import IndicatorSpec, Sli
-from setpoint.objective.spec.names import entry_names, group_names
+from setpoint.objective.spec.names import entry_names
 from setpoint.objective.spec.slo import ObjectiveEntry, Slo, SloSpec
 from setpoint.resource import Metadata
 
@@ -52,16 +52,6 @@ logger = logging.getLogger(__name__)
 
 _REFERRED = (Sli, AlertPolicy, AlertCondition, AlertNotificationTarget)
 _Kind = TypeVar("_Kind", Sli, AlertPolicy, AlertCondition, AlertNotificationTarget)
-
-GROUPS_MAX = 1000
-"""How many groups a document makes at most; of more, the first ones by their values."""
-
-Discover = Callable[[Objective, Sequence[str]], Iterable[tuple[str, ...]]]
-"""The values of these labels among the series of the objective's total query, one tuple for each group.
-
-Groups whose series ended within the objective's window belong to them: an objective must not go away because its
-service fell silent.
-"""
 
 
 class Declared(Protocol):
@@ -275,7 +265,7 @@ class _Resolver:
         )
         if spec.budgeting_method == "Timeslices":
             slices["slice_target"] = 1.0
-        yield Objective(
+        whole = Objective(
             **own,
             **slices,
             target=composite_target(spec),
@@ -284,24 +274,14 @@ class _Resolver:
             parts=tuple(Part(part.name, weight) for part, weight in zip(parts, weights, strict=True)),
             all_of=spec.is_all_of,
         )
-        yield from parts
+        yield from self._groups(whole, *parts)
 
-    def _groups(self, objective: Objective) -> Iterator[Objective]:
+    def _groups(self, *declared: Objective) -> Iterator[Objective]:
         labels = self._slo.spec.group_by
         if labels is None:
-            yield objective
-            return
-        found = sorted({tuple(group) for group in self._discover(objective, labels) if all(group)})
-        if not found:
-            self._warn(f"{objective.name}: no series of its total query has {_listed(labels)} yet")
-        if len(found) > GROUPS_MAX:
-            self._warn(
-                f"{objective.name}: {len(found):,} groups by {_listed(labels)}, of which the first {GROUPS_MAX:,} are "
-                "kept; group by labels with fewer values, or narrow the queries"
-            )
-        kept = found[:GROUPS_MAX]
-        for group, name in zip(kept, group_names(kept), strict=True):
-            yield _of_group(objective, name, dict(zip(labels, group, strict=True)))
+            yield from declared
+        else:
+            yield from in_groups(declared, labels, self._discover, self._warn)
 
 
 def composite_target(spec: SloSpec) -> float:
@@ -315,18 +295,6 @@ def composite_target(spec: SloSpec) -> float:
     weights = [float(entry.composite_weight or 1) for entry in spec.objectives]
     mean = sum(weight * target for weight, target in zip(weights, targets, strict=True)) / sum(weights)
     return round(mean, 12)  # 0.99 and 0.999 make 0.9945, not 0.9944999999999999
-
-
-def _of_group(objective: Objective, name: str, group: Mapping[str, str]) -> Objective:
-    queries: dict[str, Any] = {
-        field: of_group(query, group)
-        for field in ("total_query", "good_query", "bad_query")
-        if (query := getattr(objective, field)) is not None
-    }
-    shown = f"{objective.display_name or objective.name} ({', '.join(group.values())})"
-    return replace(
-        objective, **queries, name=f"{objective.name}.{name}", display_name=shown, group=dict(group)
-    )
 
 
 def _counted(indicator: IndicatorSpec) -> dict[str, Any]:
@@ -393,7 +361,3 @@ def _target(name: str, spec: TargetSpec) -> Target:
     """`secret` is the name of the file that holds it, read when an alert is sent."""
     kind = "webhook" if spec.is_webhook else spec.target
     return Target(name, kind, spec.url or "", spec.secret_file or "")
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return " and ".join(labels)

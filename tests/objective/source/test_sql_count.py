@@ -150,7 +150,7 @@ def test_no_function_of_the_engine_leads_out(telemetry_database: TelemetryDataba
     rows = telemetry_database.query(
         "SELECT lower(name) AS name, categories FROM system.functions WHERE NOT is_aggregate"
     )
-    known = SqlCounter(telemetry_database)._known_functions()
+    known = SqlCounter(telemetry_database).statements.known_functions()
     closed = ("AI", "Dictionary", "Introspection", "Machine Learning", "Embedded Dictionary")
     led_out = [
         name

@@ -96,7 +96,9 @@ class Plan:
         """`feeds` by source. What `before` knows is taken over, with the changes that it was not asked for."""
         self.objectives = tuple(objectives)
         count = len(self.objectives)
-        counted = [one.engine == "promql" and one.kind != "composite" for one in self.objectives]
+        counted = [
+            one.engine == "promql" and one.kind != "composite" and not one.awaits for one in self.objectives
+        ]
         self.is_counted: _Bools = np.array(counted, np.bool_)
         self.by_slice: _Bools = np.array(
             [is_counted and takes_increase(one) for is_counted, one in zip(counted, objectives, strict=True)],

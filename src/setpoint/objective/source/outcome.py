@@ -8,7 +8,10 @@ from setpoint.database import Limits, TelemetryDatabase
 from setpoint.errors import SetpointError
 from setpoint.objective.ledger.ledger import Slots
 
-__all__ = ["Outcome", "limits_of", "never"]
+__all__ = ["GROUP_ROWS_MAX", "Outcome", "limits_of", "never"]
+
+GROUP_ROWS_MAX = 2_000_000
+"""How many rows a statement may return that counts many groups: three numbers each, a day of 1,000 groups."""
 
 
 @dataclass(frozen=True, slots=True)

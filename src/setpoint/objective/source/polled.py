@@ -5,14 +5,14 @@ path that evaluates. Every ten seconds the minutes that are not final are counte
 folded in; between these turns history is counted, newest first, an aligned stretch at a time, with pauses as long as
 the work. What of the history is counted already is read from the ledger, so a restart goes on where the last run
 ended. A query that cannot be run makes its objective "no data" with the reason, and is tried again more and more
-rarely.
+rarely. The groups of a declaration are counted in the same turns, because one statement counts them all.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from setpoint.errors import InvalidInput, SetpointError
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.objective.model import Objective
 from setpoint.objective.ranges import Ranges
+from setpoint.objective.source.labels import family_of
 from setpoint.objective.source.outcome import Outcome
 from setpoint.objective.source.span_count import SpanCounter
 from setpoint.objective.source.sql_count import SqlCounter
@@ -46,6 +47,8 @@ _HOUR = 60
 _FIRST_CHUNK, _SMALLEST_CHUNK, _LARGEST_CHUNK = 60, 15, 1440
 _QUICK_S, _SLOW_S = 0.3, 1.5
 _AT_ONCE = 30
+"""How many declarations are counted in a turn of history, each with all of its groups."""
+
 _DOUBTED_MINUTES = 15
 """Of what a run before this one counted last some was not final, or not saved."""
 
@@ -93,6 +96,7 @@ class _Row:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
+        self.family: Hashable = family_of(objective) or objective.name
         self.window_minutes = -(-objective.window_s // 60)
         self.counted = 0  # the running minute when it was last counted, or planned
         self.due_ms = 0
@@ -182,9 +186,9 @@ class Polled:
         if not rows:
             return 2.0
         self._plan(rows, now_ms)
-        due = [row for row in rows if row.is_planned and self._is_due(row, now_ms)]
+        due = {row.family for row in rows if row.is_planned and self._is_due(row, now_ms)}
         if due:
-            self._count_live(due, now_ms)
+            self._count_live([row for row in rows if row.is_planned and row.family in due], now_ms)
             self._tell(rows)
             return 0.0
         took_s = self._count_history(rows)
@@ -284,7 +288,7 @@ class Polled:
             return None
         chunk = waiting[0].chunk
         block = (waiting[0].pending.end - 1) // chunk
-        some = [row for row in waiting if (row.pending.end - 1) // chunk == block][:_AT_ONCE]
+        some = _of_families(row for row in waiting if (row.pending.end - 1) // chunk == block)
         taken = [row.pending.take_newest(chunk, is_aligned=True) for row in some]
         chunks = [one for one in taken if one is not None]
         first, end = min(low for low, _ in chunks), max(high for _, high in chunks)
@@ -348,6 +352,14 @@ class Polled:
             log.warning("counting %s waits: %s", self.engine, error.message)
         self._waiting_for = error.message
         return _INTERVAL_S
+
+
+def _of_families(rows: Iterable[_Row]) -> list[_Row]:
+    """Of the first declarations all rows, as one statement counts them."""
+    families: dict[Hashable, list[_Row]] = {}
+    for row in rows:
+        families.setdefault(row.family, []).append(row)
+    return [row for family in list(families.values())[:_AT_ONCE] for row in family]
 
 
 def polled_counts(

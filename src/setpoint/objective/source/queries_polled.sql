@@ -7,6 +7,25 @@ WHERE start_ns + duration_ns > {from_ns:Int64} AND start_ns + duration_ns <= {to
   AND (/* services */)
 GROUP BY minute;
 
+-- name: count_span_groups
+-- The same of all groups of one declaration: rows of minute, who sent it (0: nobody that is asked for) and the place of
+-- the group (0: none).
+SELECT intDiv(start_ns + duration_ns - 1, 60000000000) AS minute, /* sender */ AS sender, /* place */ AS place,
+    count() AS total, countIf(/* part */) AS part
+FROM spans FINAL
+WHERE start_ns + duration_ns > {from_ns:Int64} AND start_ns + duration_ns <= {to_ns:Int64}
+  AND start_ns > {from_ns:Int64} - 86400000000000 AND start_ns <= {to_ns:Int64} AND duration_ns <= 86400000000000
+  AND (/* services */)
+GROUP BY minute, sender, place;
+
+-- name: span_groups
+-- The values that the spans have which ended in a stretch of time.
+SELECT DISTINCT /* values */ FROM spans
+WHERE start_ns + duration_ns > {from_ns:Int64} AND start_ns + duration_ns <= {to_ns:Int64}
+  AND start_ns > {from_ns:Int64} - 86400000000000 AND start_ns <= {to_ns:Int64} AND duration_ns <= 86400000000000
+  AND /* total */
+LIMIT {limit:UInt32};
+
 -- name: oldest_span
 -- When the oldest span began; answered from the metadata of the parts.
 SELECT count() AS spans, min(start_ns) AS oldest_ns FROM spans;
@@ -33,3 +52,19 @@ SELECT ifNull(toUnixTimestamp64Milli(toDateTime64(/* time */, 3)), -1) AS at_ms,
 FROM (
 /* query */
 );
+
+-- name: group_numbers_of
+-- The same of a SELECT that returns groups, too, of those that are asked for; the place of each among these.
+SELECT ifNull(toUnixTimestamp64Milli(toDateTime64(/* time */, 3)), -1) AS __at_ms,
+    ifNull(toFloat64(value), nan) AS __number, /* place */ AS __place
+FROM (
+/* query */
+)
+WHERE __place > 0;
+
+-- name: groups_of
+-- The values that the rows of a user's SELECT have.
+SELECT DISTINCT /* values */ FROM (
+/* query */
+)
+LIMIT {limit:UInt32};

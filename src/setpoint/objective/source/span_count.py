@@ -8,7 +8,7 @@ known (decision 0027).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,13 +20,17 @@ from setpoint.database import Limits, TelemetryDatabase, load_queries
 from setpoint.database.columns import Columns
 from setpoint.errors import InvalidInput, SetpointError, Unavailable
 from setpoint.objective.model import Objective
+from setpoint.objective.source.labels import Family, family_of
 from setpoint.objective.source.numbers import Numbers, events_of
-from setpoint.objective.source.outcome import Outcome, limits_of, never
+from setpoint.objective.source.outcome import GROUP_ROWS_MAX, Outcome, limits_of, never
+from setpoint.objective.source.span_conditions import SpanConditions
+from setpoint.objective.source.span_groups import count_span_groups
 from setpoint.objective.spec.source import SpanSelection, read_spans
 
 __all__ = ["SpanCounter"]
 
 _QUERIES: Final = load_queries("setpoint.objective.source")
+_Count = Callable[[Sequence[Objective], int, int, Callable[[], float]], list[Outcome]]
 _AT_ONCE = 30
 _MINUTE_NS = 60_000_000_000
 _FINAL = {
@@ -34,7 +38,6 @@ _FINAL = {
     "do_not_merge_across_partitions_select_final": 1,
     "use_skip_indexes_if_final_exact_mode": 0,
 }
-_LIKE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_", "*": "%"})
 
 
 class SpanCounter:
@@ -43,25 +46,42 @@ class SpanCounter:
     def __init__(self, database: TelemetryDatabase, limits: Limits | None = None) -> None:
         self._database = database
         self.stopping: Callable[[], bool] = never
-        self._limited = database.limited(replace(limits or limits_of(database), further=_FINAL))
+        limits = replace(limits or limits_of(database), further=_FINAL)
+        self._limited = database.limited(limits)
+        self._many = database.limited(replace(limits, rows=max(limits.rows, GROUP_ROWS_MAX)))
         self._seen: int | None = None
 
     def count(self, objectives: Sequence[Objective], first: int, end: int) -> list[Outcome]:
-        """What each objective selects in the minutes from `first` to before `end`."""
-        outcomes: list[Outcome] = []
-        for start in range(0, len(objectives), _AT_ONCE):
-            some = objectives[start : start + _AT_ONCE]
-            took_s = stopwatch()
-            try:
-                if self.stopping():
-                    raise Unavailable("Setpoint stops")
-                outcomes += self._count(some, first, end, took_s)
-            except InvalidInput as error:
-                fault = InvalidInput(f"the spans cannot be counted: {error.message}")
-                outcomes += [Outcome(None, fault, None, took_s())] * len(some)
-            except SetpointError as error:
-                outcomes += [Outcome(None, error, None, took_s())] * len(some)
-        return outcomes
+        """What each objective selects in the minutes from `first` to before `end`; the groups of a declaration are
+        counted in one statement.
+        """
+        plain: list[int] = []
+        families: dict[Family, list[int]] = {}
+        for at, one in enumerate(objectives):
+            family = family_of(one)
+            (plain if family is None else families.setdefault(family, [])).append(at)
+        outcomes: dict[int, Outcome] = {}
+        for start in range(0, len(plain), _AT_ONCE):
+            some = plain[start : start + _AT_ONCE]
+            outcomes |= zip(
+                some, self._tried(self._count, [objectives[at] for at in some], first, end), strict=True
+            )
+        for members in families.values():
+            some_groups = [objectives[at] for at in members]
+            outcomes |= zip(members, self._tried(self._count_groups, some_groups, first, end), strict=True)
+        return [outcomes[at] for at in range(len(objectives))]
+
+    def _tried(self, count: _Count, some: Sequence[Objective], first: int, end: int) -> list[Outcome]:
+        took_s = stopwatch()
+        try:
+            if self.stopping():
+                raise Unavailable("Setpoint stops")
+            return count(some, first, end, took_s)
+        except InvalidInput as error:
+            fault = InvalidInput(f"the spans cannot be counted: {error.message}")
+            return [Outcome(None, fault, None, took_s())] * len(some)
+        except SetpointError as error:
+            return [Outcome(None, error, None, took_s())] * len(some)
 
     def oldest_ms(self) -> int | None:
         """When the oldest stored span began. Raises Unavailable."""
@@ -74,7 +94,14 @@ class SpanCounter:
         is_new, self._seen = revision != self._seen or not self._database.is_embedded, revision
         return is_new
 
-    def _count(self, objectives: Sequence[Objective], first: int, end: int, took_s: Any) -> list[Outcome]:
+    def _count_groups(
+        self, family: Sequence[Objective], first: int, end: int, took_s: Callable[[], float]
+    ) -> list[Outcome]:
+        return count_span_groups(self._many, family, first, end, took_s)
+
+    def _count(
+        self, objectives: Sequence[Objective], first: int, end: int, took_s: Callable[[], float]
+    ) -> list[Outcome]:
         statement = _Statement()
         places = [_Place(statement, objective) for objective in objectives]
         text, parameters = statement.written()
@@ -90,11 +117,11 @@ class _Place:
         self.objective = objective
         total = read_spans(objective.total_query)
         part = objective.bad_query if objective.good_query is None else objective.good_query
-        whole = statement.condition(total)
-        self._alive = statement.column(statement.service(total))
+        whole = statement.whole(total)
+        self._alive = statement.alive(total)
         self._total = statement.column(whole)
         self._part = (
-            None if part is None else statement.column(f"{whole} AND {statement.condition(read_spans(part))}")
+            None if part is None else statement.column(f"{whole} AND {statement.whole(read_spans(part))}")
         )
 
     def outcome(self, rows: Columns, first: int, end: int, took_s: float) -> Outcome:
@@ -105,69 +132,28 @@ class _Place:
         return Outcome(slots, None, fault, took_s)
 
 
-class _Statement:
+class _Statement(SpanConditions):
     """Conditions and columns of one statement; what is asked twice is there once."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._columns: dict[str, str] = {}
         self._services: dict[str, None] = {}
-        self._parameters: dict[str, Any] = {}
-        self._names: dict[str, str] = {}
 
     def column(self, condition: str) -> str:
         """The name of the column that counts the spans of a condition."""
         return self._columns.setdefault(condition, f"c{len(self._columns)}")
 
-    def service(self, selection: SpanSelection) -> str:
-        """The condition on the service alone."""
-        condition = self._texts("service", selection.service or [])
-        self._services.setdefault(condition)
-        return condition
-
-    def condition(self, selection: SpanSelection) -> str:
-        """All conditions of a selection."""
-        return " AND ".join(self._conditions(selection)) or "true"
+    def alive(self, selection: SpanSelection) -> str:
+        """The name of the column that counts all spans of who sends those of a selection."""
+        self._services.setdefault(self.service(selection))
+        return self.column(self.sender(selection))
 
     def written(self) -> tuple[str, dict[str, Any]]:
         """The statement and its parameters."""
         counts = ", ".join(f"countIf({condition}) AS {name}" for condition, name in self._columns.items())
         text = _QUERIES["count_spans"].replace("/* counts */", counts)
-        return text.replace("/* services */", " OR ".join(self._services)), self._parameters
-
-    def _conditions(self, selection: SpanSelection) -> Iterator[str]:
-        if selection.service:
-            yield self._texts("service", selection.service)
-        if selection.operation:
-            yield self._texts("name", selection.operation)
-        if selection.kind:
-            yield f"kind IN {self._parameter(list(selection.kind))}"
-        if selection.status:
-            yield f"status IN {self._parameter([one.upper() for one in selection.status])}"
-        if selection.min_duration_ms is not None:
-            yield f"duration_ns > {self._parameter(round(selection.min_duration_ms * 1e6))}"
-        if selection.max_duration_ms is not None:
-            yield f"duration_ns <= {self._parameter(round(selection.max_duration_ms * 1e6))}"
-        for column, wanted in (("attributes", selection.attributes), ("resource", selection.resource)):
-            for key, values in (wanted or {}).items():
-                yield f"{column}[{self._parameter(key)}] IN {self._parameter(list(values))}"
-
-    def _texts(self, column: str, values: Sequence[str]) -> str:
-        exact = [value for value in values if "*" not in value]
-        found = [f"{column} IN {self._parameter(exact)}"] if exact else []
-        found += [
-            f"{column} LIKE {self._parameter(value.translate(_LIKE))}" for value in values if "*" in value
-        ]
-        return f"({' OR '.join(found)})"
-
-    def _parameter(self, value: str | int | list[str]) -> str:
-        """A place for a value; the same value has one place."""
-        kind = {str: "String", int: "Int64"}.get(type(value), "Array(String)")
-        known = f"{kind} {value!r}"
-        name = self._names.get(known)
-        if name is None:
-            name = self._names[known] = f"p{len(self._names)}"
-            self._parameters[name] = value
-        return f"{{{name}:{kind}}}"
+        return text.replace("/* services */", " OR ".join(self._services)), self.parameters
 
 
 def _dense(rows: Columns, name: str, first: int, end: int) -> npt.NDArray[np.float64]:

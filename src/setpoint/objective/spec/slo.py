@@ -7,7 +7,6 @@ What depends on a referenced indicator is checked by `entry_faults` when the ref
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from setpoint.objective.duration import parse_duration
+from setpoint.objective.source.labels import label_fault
 from setpoint.objective.spec.alert import LowTrafficSpec, PolicyEntry
 from setpoint.objective.spec.fields import (
     API_VERSION,
@@ -40,7 +40,6 @@ from setpoint.resource import Part
 __all__ = ["CompositeSpec", "ObjectiveEntry", "Slo", "SloSpec", "entry_faults"]
 
 _ENTRIES_MAX = 50
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _DAY_S = 86_400
 _RATIO_HAS_NO = (
     "belongs to a thresholdMetric; leave it out beside a ratioMetric, whose events are good or bad already"
@@ -152,8 +151,8 @@ class CompositeSpec(Part):
 
 
 def _label(value: str) -> str:
-    if not _LABEL.fullmatch(value) or value.startswith("__"):
-        raise ValueError(f"'{value[:80]}' is no label of a series; write one such as region")
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"{value[:80]!r} is no label; write one such as region")
     return value
 
 
@@ -182,8 +181,16 @@ class SloSpec(Part):
         None, description="How much must have happened before an alert may fire. Setpoint's."
     )
     group_by: (
-        Annotated[list[Annotated[str, AfterValidator(_label)]], Field(min_length=1, max_length=5)] | None
-    ) = Field(None, description="One objective for each value of these labels. Setpoint's.")
+        Annotated[
+            list[Annotated[str, Field(max_length=200), AfterValidator(_label)]],
+            Field(min_length=1, max_length=5),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="One objective for each value of these labels: of series; of spans service, operation, kind, "
+        "attributes and resource.KEY; of SQL further columns. Setpoint's.",
+    )
     composite: CompositeSpec | None = Field(
         None, description="How parts with indicators of their own make one objective. Setpoint's."
     )
@@ -268,11 +275,8 @@ class SloSpec(Part):
                     "weighs nothing where all parts must be good (Timeslices, or allOf); leave it out, or write "
                     "composite: {allOf: false}",
                 )
-        if self.group_by is not None:
-            if self.is_composite:
-                yield ("groupBy",), "a composite cannot be grouped yet; write an SLO for each group"
-            if len(set(self.group_by)) < len(self.group_by):
-                yield ("groupBy",), "a label is given twice; keep one"
+        if self.group_by is not None and len(set(self.group_by)) < len(self.group_by):
+            yield ("groupBy",), "a label is given twice; keep one"
 
     def _slice_faults(self) -> Iterator[Fault]:
         method = self.budgeting_method
@@ -308,11 +312,15 @@ class SloSpec(Part):
 
     def _known_entry_faults(self) -> Iterator[Fault]:
         """What is wrong with entries whose indicator is written here."""
+        told: set[Fault] = set()
         for number, entry in enumerate(self.objectives):
             indicator = entry.indicator if entry.has_indicator else self.indicator
             if indicator is not None:
                 for place, sentence in entry_faults(self, entry, indicator.spec):
-                    yield (place if place[:1] == ("groupBy",) else ("objectives", number, *place)), sentence
+                    fault = (place if place[:1] == ("groupBy",) else ("objectives", number, *place)), sentence
+                    if fault not in told:
+                        told.add(fault)
+                        yield fault
 
 
 def entry_faults(slo: SloSpec, entry: ObjectiveEntry, indicator: IndicatorSpec) -> Iterator[Fault]:
@@ -331,12 +339,16 @@ def entry_faults(slo: SloSpec, entry: ObjectiveEntry, indicator: IndicatorSpec) 
             if value is not None:
                 yield (name,), _RATIO_HAS_NO
     if slo.group_by is not None:
-        engines = {source.type for _, source in indicator.sources() if source.engine != "promql"}
-        if engines:
-            yield (
-                ("groupBy",),
-                f"{engines.pop()} cannot be grouped yet; write an SLO for each group, or PromQL",
-            )
+        engine, texts = _engine_of(indicator)
+        for number, label in enumerate(slo.group_by):
+            if fault := label_fault(label, engine, texts):
+                yield ("groupBy", number), fault
+
+
+def _engine_of(indicator: IndicatorSpec) -> tuple[str, list[str]]:
+    """The engine of an indicator, and its queries."""
+    sources = [source for _, source in indicator.sources()]
+    return sources[0].engine, [source.text for source in sources]
 
 
 class Slo(Part):
