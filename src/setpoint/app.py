@@ -34,6 +34,9 @@ from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
 from setpoint.promql.range_cache import RangeCache
 from setpoint.promql.selector import read_selector
+from setpoint.report.reporter import Reporter
+from setpoint.report.spec import register as register_reports
+from setpoint.report.store import ReportStore
 from setpoint.resource import Document, Registry, ResourceStore
 from setpoint.settings import Settings
 from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
@@ -96,6 +99,7 @@ class App:
     polled: tuple[Polled, ...]
     alerts: AlertLog
     webhooks: Delivery
+    reports: Reporter
     faults: FaultBoard
     started_ms: int
 
@@ -109,6 +113,7 @@ class App:
             **{f"counting-{one.engine}": partial(one.run, stop) for one in self.polled},
             "alerts": partial(self.alerts.run, stop),
             "webhooks": partial(self.webhooks.run, stop),
+            "reports": partial(self.reports.run, stop),
             "usage": partial(self.usage.run, stop, self._refresh),
             "scraper": partial(self.scraper.run, stop),
             "housekeeping": partial(self.housekeeping.run, stop),
@@ -137,6 +142,7 @@ def default_registry() -> Registry:
     registry = Registry()
     objective.register(registry)
     register_telemetry(registry, read_selector)
+    register_reports(registry)
     return registry
 
 
@@ -186,7 +192,8 @@ def wire(
     own = _own_feed(reader, head, signals, housekeeping, catalog)
     objectives = _make_objectives(settings, clock, timeline, telemetry_database, own, datasources, alerts)
     webhooks = _make_webhooks(settings, clock, timeline, state_database, secrets)
-    resources.on_change = partial(_follow, datasources, objectives, housekeeping, webhooks)
+    reports = Reporter(ReportStore(state_database), objectives.overview, objectives.past, timeline, clock)
+    resources.on_change = partial(_follow, datasources, objectives, housekeeping, webhooks, reports)
     resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
     sizes = SizeMeter(telemetry_database, None if settings.telemetry_dsn else folder.telemetry.parent)
@@ -221,6 +228,7 @@ def wire(
         polled=polled_counts(objectives, telemetry_database, clock, settings.final_after_s),
         alerts=alerts,
         webhooks=webhooks,
+        reports=reports,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
     )
@@ -408,11 +416,12 @@ def _make_housekeeping(
     )
 
 
-def _follow(
+def _follow(  # noqa: PLR0917 — parts that follow documents
     datasources: DataSources,
     objectives: ObjectiveBook,
     housekeeping: Housekeeping,
     webhooks: Delivery,
+    reports: Reporter,
     documents: Sequence[Document],
 ) -> None:
     """Hand every resource to who follows some of them."""
@@ -422,6 +431,7 @@ def _follow(
     newest = webhooks.newest()
     objectives.apply(documents)
     webhooks.follow(webhooks_of(targets_of(documents)), newest)
+    reports.apply(documents)
 
 
 def _record_eviction(timeline: Timeline, eviction: Eviction) -> None:

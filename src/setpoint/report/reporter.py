@@ -138,7 +138,7 @@ class Reporter:
                 "name": report.scope.name,
                 "period": report.period.name,
                 "time_zone": report.period.time_zone,
-                **verdicts,
+                "verdicts": dict(verdicts),
             },
             key=f"report.made {report.scope.kind} {report.scope.name} {report.period.name} {report.period.time_zone}",
         )
