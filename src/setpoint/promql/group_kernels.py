@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from setpoint.compensated import add
+from setpoint.compiled import compiled
 from setpoint.promql import hash_kernels
-from setpoint.promql.compensated import add
-from setpoint.promql.compiled import compiled
 
 __all__ = ["bucket_quantile", "combine", "count_present", "group_quantile", "pick", "warm"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.promql.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["warm", "xxh64"]
 

@@ -6,8 +6,6 @@ request.
 + 1]`) and with `ends`, the right edges of the windows (int64[s], never descending). Each kernel walks a
 series once with two pointers. No fastmath: NaN is a value in PromQL. Each answers (values float64[n, s],
 present bool[n, s]).
-
-A kernel calls no kernel of another file: numba's cache would not notice when that one changes.
 """
 
 from __future__ import annotations
@@ -18,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.compensated import add, two_sum
+from setpoint.compiled import compiled
 from setpoint.promql import group_kernels, number_kernels, sliding_kernels, uncut_kernels
-from setpoint.promql.compensated import add
-from setpoint.promql.compiled import compiled
 from setpoint.promql.from_telemetry import resets
 
 __all__ = ["STALE_BITS", "drop_stale", "exact_increase", "extrapolated", "fold", "last_sample", "warm"]
@@ -103,14 +101,6 @@ def extrapolated(
 
 
 @compiled
-def _two_sum(a: Any, b: Any) -> Any:
-    """a + b as a rounded sum and its exact error (Knuth)."""
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)
-
-
-@compiled
 def _finite_prefix(
     timestamps: Any, values: Any, start: Any, stop: Any, gap_ms: Any, times: Any, columns: Any
 ) -> Any:
@@ -128,12 +118,12 @@ def _finite_prefix(
             continue
         if count > 0:
             before = columns[0, count - 1]
-            add, rest = 0.0, 0.0
+            more, rest = 0.0, 0.0
             if timestamps[k] - times[count - 1] > gap_ms:
-                add, rest = _two_sum(before, -value)
+                more, rest = two_sum(before, -value)
             elif value < before:
-                add = before
-            high, error = _two_sum(high, add)
+                more = before
+            high, error = two_sum(high, more)
             low += error + rest
         times[count] = timestamps[k]
         columns[0, count] = value
@@ -172,9 +162,9 @@ def exact_increase(offsets: Any, timestamps: Any, values: Any, ends: Any, window
             if high == low:
                 continue
             base, last = max(low - 1, 0), high - 1
-            rise, error = _two_sum(columns[0, last], -columns[0, base])
-            correction, error_2 = _two_sum(columns[1, last], -columns[1, base])
-            total, error_3 = _two_sum(rise, correction)
+            rise, error = two_sum(columns[0, last], -columns[0, base])
+            correction, error_2 = two_sum(columns[1, last], -columns[1, base])
+            total, error_3 = two_sum(rise, correction)
             rest = error + error_2 + error_3 + (columns[2, last] - columns[2, base])
             out[i, j] = max(total + rest, 0.0)
             present[i, j] = True

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.promql.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["NUMBER_BYTES", "put_number", "put_points", "put_values", "warm"]
 

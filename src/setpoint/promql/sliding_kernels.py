@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.promql.compensated import add
-from setpoint.promql.compiled import compiled
+from setpoint.compensated import add
+from setpoint.compiled import compiled
 
 __all__ = ["count_changes", "extremes", "quantiles", "sums", "warm"]
 

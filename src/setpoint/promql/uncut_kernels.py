@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.promql.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["extrapolated", "warm"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 from setpoint.telemetry.row_binary import put_text, put_word, text_at, word_at
 
 __all__ = ["columns_of", "count_rows", "gathered", "rows_of"]

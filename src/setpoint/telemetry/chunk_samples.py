@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.compiled import compiled
 from setpoint.telemetry.codec import decode_chunks, encode_chunks
-from setpoint.telemetry.compiled import compiled
 from setpoint.telemetry.model import ChunkColumns
 
 __all__ = ["Runs", "SeriesSamples", "decoded", "encoded", "joined", "merged", "run_bounds", "warm"]

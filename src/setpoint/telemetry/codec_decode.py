@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 
-from setpoint.telemetry.compiled import compiled, inlined
+from setpoint.compiled import compiled, inlined
 
 __all__ = ["decode_into", "first_bad_header"]
 

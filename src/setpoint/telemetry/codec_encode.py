@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba.cpython.unsafe.numbers import leading_zeros
 
-from setpoint.telemetry.compiled import compiled, inlined
+from setpoint.compiled import compiled, inlined
 
 __all__ = ["encode_all"]
 

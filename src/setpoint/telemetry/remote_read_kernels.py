@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["CHUNK_SAMPLES", "castagnoli", "put_chunks", "put_samples", "warm"]
 

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compensated import add
+from setpoint.compiled import compiled
 
 __all__ = ["COARSE_MS", "DAY_MS", "FINE_MS", "RESOLUTIONS_MS", "Buckets", "coarsen", "roll"]
 
@@ -79,14 +80,6 @@ def coarsen(fine: Buckets) -> Buckets:
     """The hour buckets of the same series and day."""
     found = _coarsen(COARSE_MS // FINE_MS, *fine[1:10])
     return Buckets._make((COARSE_MS, *found, fine.first, fine.is_gauge))
-
-
-@compiled
-def _add(high: Any, low: Any, value: Any) -> Any:
-    """`high` + `low` + `value` as a sum and what it lacks (Neumaier)."""
-    total = high + value
-    low += (high - total) + value if abs(high) >= abs(value) else (value - total) + high
-    return total, low
 
 
 @compiled
@@ -155,8 +148,8 @@ def _roll(day_ms: Any, resolution_ms: Any, offsets: Any, times: Any, values: Any
             elif value > maximum[b]:
                 maximum[b] = value
             count[b] += 1
-            high, low = _add(high, low, value)
-            total[b] = high + low if np.isfinite(high) else high
+            high, low = add(value, high, low)
+            total[b] = high + low
             last[b] = before = value
         out_offsets[i + 1] = b + 1
     return out_offsets, index, count, minimum, maximum, total, last, reset, ended, first, is_gauge

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["count_all", "decode_all"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 from setpoint.telemetry.row_binary import put_text, put_word, text_at, word_at
 
 __all__ = ["as_samples", "columns_of", "count_rows", "gathered", "joined", "rows_of"]

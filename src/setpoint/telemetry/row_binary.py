@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["put_text", "put_word", "text_at", "word_at"]
 

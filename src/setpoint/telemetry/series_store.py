@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.clock import stopwatch
+from setpoint.compiled import compiled
 from setpoint.database import Columns, TelemetryDatabase, load_queries
 from setpoint.errors import Unavailable
 from setpoint.telemetry.blocks import day_start_ms
-from setpoint.telemetry.compiled import compiled
 from setpoint.telemetry.model import Labels, Series
 from setpoint.telemetry.series_removal import SeriesRemoval
 from setpoint.telemetry.series_rows import COLUMNS, rows_of

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from setpoint.telemetry.compiled import compiled_lean
+from setpoint.compiled import compiled_lean
 
 __all__ = ["EXCESS", "MALFORMED", "Schema", "walk"]
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.compiled import compiled_lean
+from setpoint.compiled import compiled_lean
 from setpoint.telemetry.receive.wire_kernels import field, hashed, varint, word_at
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.compiled import compiled_lean
+from setpoint.compiled import compiled_lean
 
 __all__ = ["GAUGE", "NEW", "OLD", "assemble", "mark_starts", "new_families", "take_starts"]
 

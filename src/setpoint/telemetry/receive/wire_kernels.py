@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from setpoint.telemetry.compiled import compiled_lean
+from setpoint.compiled import compiled_lean
 
 __all__ = ["field", "fold", "hashed", "varint", "word_at"]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.telemetry.compiled import compiled_lean
+from setpoint.compensated import two_sum
+from setpoint.compiled import compiled_lean
 
 __all__ = [
     "DONE",
@@ -36,18 +37,10 @@ STALE_BITS = 0x7FF0000000000002
 
 
 @compiled_lean
-def _two_sum(a: Any, b: Any) -> Any:
-    """a + b as a rounded sum and its exact error (Knuth)."""
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)
-
-
-@compiled_lean
 def _rise(base: Any, last: Any, high: Any, low: Any) -> Any:
     """What a counter rose by from `base` to `last` when `high` + `low` is added for its resets and gaps."""
-    rise, error = _two_sum(last, -base)
-    total, error_2 = _two_sum(rise, high)
+    rise, error = two_sum(last, -base)
+    total, error_2 = two_sum(rise, high)
     return max(total + (error + error_2 + low), 0.0)
 
 
@@ -89,11 +82,11 @@ def _rises(
                 high, low = 0.0, 0.0
             if prior_ms != NEVER_MS:
                 if time_ms - prior_ms > gap_ms:
-                    add, rest = _two_sum(prior, -value)
-                    high, error = _two_sum(high, add)
+                    add, rest = two_sum(prior, -value)
+                    high, error = two_sum(high, add)
                     low += error + rest
                 elif value < prior:
-                    high, error = _two_sum(high, prior)
+                    high, error = two_sum(high, prior)
                     low += error
             last = value
         prior, prior_ms = value, time_ms

@@ -25,7 +25,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from setpoint.telemetry.compiled import compiled_lean
+from setpoint.compiled import compiled_lean
 
 __all__ = [
     "BAD_LABELS", "BAD_TIME", "BAD_TOKEN", "MISSING_END", "MISSING_VALUE", "NO_TIME", "OK", "POWERS", "TOO_MANY",

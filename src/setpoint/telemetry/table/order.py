@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 from setpoint.telemetry.table.symbols import Texts
 
 __all__ = ["rank_pairs", "sort_series"]

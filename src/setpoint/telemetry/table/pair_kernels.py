@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = [
     "append",

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 from setpoint.telemetry.model import Series
 from setpoint.telemetry.table.symbols import Ids, encode
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.telemetry.compiled import compiled
+from setpoint.compiled import compiled
 from setpoint.telemetry.table.arrays import is_tight, slot_count
 
 __all__ = ["WireKeys"]
