@@ -221,7 +221,8 @@ class Polled:
         running = self._running_minute(now_ms)
         live_from = running - self._final_minutes
         for row in new:
-            known = self._book.known(row.objective.name, running + 1 - row.window_minutes, live_from)
+            low = max(running + 1 - row.window_minutes, oldest or 0)
+            known = self._book.known(row.objective.name, min(low, live_from), live_from)
             if known is not None:
                 row.plan(known, running, live_from, oldest)
 
