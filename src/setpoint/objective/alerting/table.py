@@ -27,10 +27,11 @@ import numpy.typing as npt
 
 from setpoint.objective.alerting.checks import faults, noise
 from setpoint.objective.alerting.kernels import FIRED, FIRING, NEVER, RESOLVED, TRUE, UNKNOWN, advance
+from setpoint.objective.alerting.look import Look, look
 from setpoint.objective.alerting.rows import Measured, Rows, View, Windows, rows_of
-from setpoint.objective.alerting.words import no_data_sentence, sentence, values_of
+from setpoint.objective.alerting.words import is_told, no_data_sentence, sentence, values_of
 from setpoint.objective.duration import spoken_duration
-from setpoint.objective.model import AlertPolicy, AlertState, AlertStatus, BurnRate, Objective, Target
+from setpoint.objective.model import AlertState, AlertStatus, BurnRate, Objective, Target
 
 __all__ = ["AlertChange", "Measured", "OpenAlert", "PolicyTable", "Windows"]
 
@@ -145,13 +146,11 @@ class PolicyTable:
         rows = self._rows
         self._settle_clock(now_ms)
         self._measured = measured
-        silent_s = self._silence(now_ms, measured.silent_s)
-        self._silent = silent_s >= rows.no_data_after_s
-        self._value = rows.values(measured, silent_s)
-        silenced = self._silenced = self._silent[rows.objective] & rows.when_no_data
-        met = rows.guard_met(measured)
-        self._allowed_in = met | silenced
-        fired, resolved = self._advance(now_ms, met)
+        self._born_ms[self._born_ms == NEVER] = now_ms
+        seen = look(rows, measured, (now_ms - self._born_ms) / 1000)
+        self._value, self._silent, self._silenced = seen.value, seen.silent, seen.silenced
+        self._allowed_in = seen.met | seen.silenced
+        fired, resolved = self._advance(now_ms, seen)
         self._publish()
         chosen = np.flatnonzero((fired | resolved) & ~rows.is_hidden)
         changes = [self._change(int(row), now_ms, is_fired=bool(fired[row])) for row in chosen]
@@ -246,27 +245,22 @@ class PolicyTable:
             since[known] = np.minimum(since[known] + shift_ms, now_ms)
         np.minimum(self._since_ms, now_ms, out=self._since_ms)
 
-    def _silence(self, now_ms: int, silent_s: _Floats) -> _Floats:
-        self._born_ms[self._born_ms == NEVER] = now_ms
-        looked_s = (now_ms - self._born_ms) / 1000
-        return np.fmin(np.where(np.isnan(silent_s), np.inf, silent_s), looked_s)
-
-    def _advance(self, now_ms: int, met: _Bools) -> tuple[_Bools, _Bools]:
+    def _advance(self, now_ms: int, seen: Look) -> tuple[_Bools, _Bools]:
         """Bring every policy to now; which fired, and which resolved."""
         rows, moves = self._rows, np.zeros((1, self._rows.count), np.int8)
         advance(
             np.array([now_ms]),
             np.array([self._step_ms(now_ms)]),
-            rows.compare(self._value)[None],
+            seen.conditions[None],
             rows.after_ms,
             self._true_ms,
             rows.first,
             rows.ends,
             rows.is_hidden,
             rows.hold_ms,
-            met[None],
-            self._silenced[None],
-            self._silent[rows.objective][None],
+            seen.met[None],
+            seen.silenced[None],
+            seen.silent[rows.objective][None],
             self._state,
             self._since_ms,
             self._false_ms,
@@ -355,15 +349,9 @@ class PolicyTable:
             policy_display_name=policy.display_name,
             labels=objective.labels,
             targets=policy.targets,
-            is_told=_is_told(policy, is_fired=is_fired, by_silence=bool(self._by_silence[row])),
+            is_told=is_told(policy, is_fired=is_fired, by_silence=bool(self._by_silence[row])),
             is_default=policy.is_default,
         )
-
-
-def _is_told(policy: AlertPolicy, *, is_fired: bool, by_silence: bool) -> bool:
-    if not is_fired:
-        return policy.when_resolved
-    return policy.when_no_data if by_silence else policy.when_breaching
 
 
 def _ended(alert: OpenAlert, now_ms: int) -> AlertChange:

@@ -15,7 +15,7 @@ from setpoint.objective.budget import spoken_events
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.model import AlertPolicy, Condition
 
-__all__ = ["no_data_sentence", "sentence", "values_of"]
+__all__ = ["is_told", "no_data_sentence", "sentence", "values_of"]
 
 _OP = {"gt": "over", "gte": "at least", "lt": "under", "lte": "at most"}
 _NAMES = {
@@ -78,6 +78,13 @@ def no_data_sentence(silent_s: float, after_s: float) -> str:
     """Why silence makes an alert fire."""
     silent, after = spoken_duration(silent_s), spoken_duration(after_s)
     return f"no data for {silent} (told after {after}): nobody knows whether it works"
+
+
+def is_told(policy: AlertPolicy, *, is_fired: bool, by_silence: bool) -> bool:
+    """Whether the policy wants this change of its alert told."""
+    if not is_fired:
+        return policy.when_resolved
+    return policy.when_no_data if by_silence else policy.when_breaching
 
 
 def _condition(condition: Condition, value: float, good: float, total: float) -> str:
