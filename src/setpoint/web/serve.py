@@ -30,6 +30,7 @@ from setpoint.errors import SetpointError, StartupRefused
 from setpoint.settings import Address, Settings
 from setpoint.telemetry.receive import OtlpGrpcServer
 from setpoint.web import create_app
+from setpoint.web.program_text import release_program_text
 
 __all__ = ["GRACE_S", "Gate", "main"]
 
@@ -128,6 +129,7 @@ async def _serve(settings: Settings) -> int:
         # What the start made stays: it is never gone over again. `cli.child` had turned this off.
         gc.freeze()
         gc.enable()
+        log.debug("%d MB of program text given back", release_program_text() >> 10)
         _say_ready()
     except SetpointError as error:
         refused = error
