@@ -7,7 +7,8 @@ parent, which works while Python is stuck. Imports nothing of Setpoint, so that 
 anything heavy starts.
 
 It also keeps Python from looking for garbage while the server starts: that makes millions of objects, which stay, and
-going over them again and again is a quarter of its time. `web.serve` turns it on again.
+going over them again and again is a quarter of its time. `web.serve` turns it on again. And it keeps out what a library
+loads for a command of its own, where it finds it: httpx would bring rich and pygments, 3 MB.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ LINK_VARIABLE = "SETPOINT_LINK_FD"
 """Environment variable with the descriptor of this process's end of the pair."""
 
 _PR_SET_PDEATHSIG = 1
+_KEPT_OUT = ("httpx._main",)
 
 
 def main() -> None:
@@ -38,6 +40,9 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     threading.Thread(target=_die_with_parent, args=(link,), name="parent-watch", daemon=True).start()
     gc.disable()
+    for module in _KEPT_OUT:
+        # Importing it fails then, which its library expects.
+        sys.modules[module] = None  # type: ignore[assignment]
     name = sys.argv[1]
     del sys.argv[0]
     if name.endswith(".py"):
