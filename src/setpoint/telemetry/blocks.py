@@ -56,6 +56,11 @@ class StoredChunks(NamedTuple):
     ends: npt.NDArray[np.int64]
     payload: npt.NDArray[np.uint8]
 
+    def at(self, places: npt.NDArray[np.int64]) -> StoredChunks:
+        """The chunks at these places, over the same payload."""
+        *columns, payload = self
+        return StoredChunks._make((*(column[places] for column in columns), payload))
+
     def columns(self, chosen: npt.NDArray[Any] | slice = slice(None)) -> ChunkColumns:
         """The chunks, or those at positions `chosen`, with their payloads one behind the other."""
         starts, ends = self.starts[chosen], self.ends[chosen]
@@ -246,19 +251,7 @@ class Blocks:
         count = count_rows(data)
         if count < 0:
             raise SetpointError("the telemetry database answered with rows that end early; look into its log")
-        columns = columns_of(data, count)
-        fingerprints, first_ms, last_ms, counts, generations, starts, ends = columns
-        order = np.lexsort((generations, first_ms, fingerprints))
-        return StoredChunks(
-            fingerprints[order],
-            first_ms[order],
-            last_ms[order],
-            counts[order],
-            generations[order],
-            starts[order],
-            ends[order],
-            data,
-        )
+        return _sorted(StoredChunks(*columns_of(data, count), data))
 
 
 def _pieces(extent: Extent | None, low_ms: int, high_ms: int) -> Iterator[dict[str, int]]:
@@ -289,25 +282,16 @@ def _joined(pieces: Sequence[StoredChunks]) -> StoredChunks:
         return pieces[0]
     sizes = [len(one.payload) for one in pieces]
     shifts = np.repeat(np.cumsum([0, *sizes[:-1]]), [len(one.counts) for one in pieces])
-    fingerprints, first_ms, last_ms, counts, generations, starts, ends, payload = (
-        np.concatenate(column) for column in zip(*pieces, strict=True)
-    )
-    order = np.lexsort((generations, first_ms, fingerprints))
-    return StoredChunks(
-        fingerprints[order],
-        first_ms[order],
-        last_ms[order],
-        counts[order],
-        generations[order],
-        (starts + shifts)[order],
-        (ends + shifts)[order],
-        payload,
-    )
+    whole = StoredChunks._make(np.concatenate(column) for column in zip(*pieces, strict=True))
+    return _sorted(whole._replace(starts=whole.starts + shifts, ends=whole.ends + shifts))
+
+
+def _sorted(chunks: StoredChunks) -> StoredChunks:
+    return chunks.at(np.lexsort((chunks.generations, chunks.first_ms, chunks.fingerprints)))
 
 
 def warm() -> None:
     """Compile the kernels, or load them from the cache."""
     one, payload = np.zeros(1, np.int64), np.zeros(1, np.uint8)
     data = rows_of(one.astype(np.uint64), one, one, one, one.astype(np.uint64), one, one + 1, payload)
-    fingerprints, first_ms, last_ms, counts, generations, starts, ends = columns_of(data, count_rows(data))
-    StoredChunks(fingerprints, first_ms, last_ms, counts, generations, starts, ends, data).columns()
+    StoredChunks(*columns_of(data, count_rows(data)), data).columns()

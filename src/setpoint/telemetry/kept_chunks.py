@@ -65,10 +65,7 @@ class Kept:
         """The chunks with samples in (start_ms, end_ms]."""
         chunks = self.chunks
         chosen = np.flatnonzero((chunks.last_ms > start_ms) & (chunks.first_ms <= end_ms))
-        if len(chosen) == len(chunks.starts):
-            return chunks
-        *columns, payload = chunks
-        return StoredChunks._make((*(column[chosen] for column in columns), payload))
+        return chunks if len(chosen) == len(chunks.starts) else chunks.at(chosen)
 
 
 class KeptChunks:
