@@ -251,7 +251,7 @@ class Blocks:
         count = count_rows(data)
         if count < 0:
             raise SetpointError("the telemetry database answered with rows that end early; look into its log")
-        return _sorted(StoredChunks(*columns_of(data, count), data))
+        return _sorted(StoredChunks._make((*columns_of(data, count), data)))
 
 
 def _pieces(extent: Extent | None, low_ms: int, high_ms: int) -> Iterator[dict[str, int]]:
@@ -294,4 +294,4 @@ def warm() -> None:
     """Compile the kernels, or load them from the cache."""
     one, payload = np.zeros(1, np.int64), np.zeros(1, np.uint8)
     data = rows_of(one.astype(np.uint64), one, one, one, one.astype(np.uint64), one, one + 1, payload)
-    StoredChunks(*columns_of(data, count_rows(data)), data).columns()
+    StoredChunks._make((*columns_of(data, count_rows(data)), data)).columns()
