@@ -23,6 +23,8 @@ from setpoint.objective.model import BudgetHistory, Objective
 __all__ = ["Past"]
 
 _MINUTES_AT_ONCE: Final = 1_000_000
+_EXACT_S: Final = 86_400
+"""Minutes that far back are in memory; before that, hours."""
 
 
 class Past:
@@ -74,6 +76,23 @@ class Past:
                 good, total, present = self._ledgers.minutes_many(rows, low, int(ends[1]))
                 for place, at in enumerate(part):
                     yield found[at][0], Slots(low, good[place], total[place], present[place]), begun[at]
+
+    def recent(
+        self, objectives: Sequence[Objective], lengths_s: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Good, total and minutes with data of the last `lengths_s[i]` seconds of each objective, float64[3, n]; NaN of
+        those that are gone. Never reads the store: a stretch of more than a day begins at a full hour, and what lies
+        before the objective's window counts nothing.
+        """
+        fleet, now_ms = self._fleet(), self._clock.now_ms()
+        at = np.array([fleet.index.get(one.name, -1) for one in objectives], np.int64)
+        found = np.full((3, len(at)), np.nan)
+        known = np.flatnonzero(at >= 0)
+        end = slot_of(now_ms) + 1
+        starts = end - -(-lengths_s[known] // 60)
+        starts = np.where(lengths_s[known] > _EXACT_S, starts // 60 * 60, starts)
+        found[:, known] = self._ledgers.counts(fleet.budget[at[known]], starts, np.full(len(known), end))
+        return found
 
     def first_ms(self, name: str) -> int | None:
         """When the oldest minute begins that has events, as far back as anything is kept; None without any. Raises
