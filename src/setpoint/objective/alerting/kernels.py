@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = [
     "FALSE",

@@ -12,22 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from setpoint.objective.compiled import compiled
+from setpoint.compensated import add
+from setpoint.compiled import compiled
 
 __all__ = ["sums", "warm"]
-
-
-@compiled
-def _add(value: Any, total: Any, lost: Any) -> Any:
-    """Neumaier's compensated addition, as `promql.compensated`."""
-    new = total + value
-    if math.isinf(new):
-        lost = 0.0
-    elif abs(total) >= abs(value):
-        lost += (total - new) + value
-    else:
-        lost += (value - new) + total
-    return new, lost
 
 
 @compiled
@@ -68,7 +56,7 @@ def sums(
                 row = rows[k]
                 for j in range(slots):
                     if held[row, j]:
-                        total[j], lost[j] = _add(values[row, j], total[j], lost[j])
+                        total[j], lost[j] = add(values[row, j], total[j], lost[j])
                         some[j] = True
             minute = np.int64(-1)
             for j in range(slots):

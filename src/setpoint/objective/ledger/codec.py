@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.compiled import compiled
 from setpoint.errors import Unavailable
-from setpoint.objective.compiled import compiled
 
 __all__ = ["HOUR", "HourBlocks", "decode_rows", "encode_rows", "warm"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["ALL_MINUTES", "RECENT_HOURS", "count", "first_with", "last_with", "move_on", "warm", "write"]
 

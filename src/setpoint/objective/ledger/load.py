@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.compiled import compiled
+from setpoint.compiled import compiled
 from setpoint.objective.ledger.codec import HOUR, HourBlocks
 from setpoint.objective.ledger.kernels import RECENT_HOURS
 from setpoint.objective.ledger.matrix import Matrix

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.objective.compiled import compiled
+from setpoint.compiled import compiled
 
 __all__ = ["Slices", "warm"]
 
