@@ -29,8 +29,7 @@ from setpoint.objective.alerting.checks import faults, noise
 from setpoint.objective.alerting.kernels import FIRED, FIRING, NEVER, RESOLVED, TRUE, UNKNOWN, advance
 from setpoint.objective.alerting.look import Look, look
 from setpoint.objective.alerting.rows import Measured, Rows, View, Windows, rows_of
-from setpoint.objective.alerting.words import is_told, no_data_sentence, sentence, values_of
-from setpoint.objective.duration import spoken_duration
+from setpoint.objective.alerting.words import is_told, summary, values_of
 from setpoint.objective.model import AlertState, AlertStatus, BurnRate, Objective, Target
 
 __all__ = ["AlertChange", "Measured", "OpenAlert", "PolicyTable", "Windows"]
@@ -292,12 +291,14 @@ class PolicyTable:
         index = int(rows.objective[row])
         if self._measured is None:
             return why or "not evaluated yet"
-        told = sentence(policy, self._view(row))
-        if self._silenced[row]:
-            told = no_data_sentence(self._seconds_silent(index), float(rows.no_data_after_s[index]))
-        elif self._silent[index] and self._state[row] == FIRING:
-            seconds = self._seconds_silent(index)
-            told = f"{told}; no data for {spoken_duration(seconds)}, so nobody knows whether it is over"
+        told = summary(
+            policy,
+            self._view(row),
+            silent_s=self._seconds_silent(index),
+            after_s=float(rows.no_data_after_s[index]),
+            is_silenced=bool(self._silenced[row]),
+            is_doubtful=bool(self._silent[index] and self._state[row] == FIRING),
+        )
         return f"{told}; {why}" if why else told
 
     def _view(self, row: int) -> View:

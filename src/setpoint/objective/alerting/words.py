@@ -15,7 +15,7 @@ from setpoint.objective.budget import spoken_events
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.model import AlertPolicy, Condition
 
-__all__ = ["is_told", "no_data_sentence", "sentence", "values_of"]
+__all__ = ["is_told", "sentence", "summary", "values_of"]
 
 _OP = {"gt": "over", "gte": "at least", "lt": "under", "lte": "at most"}
 _NAMES = {
@@ -74,10 +74,19 @@ def sentence(policy: AlertPolicy, view: View) -> str:
     return told
 
 
-def no_data_sentence(silent_s: float, after_s: float) -> str:
-    """Why silence makes an alert fire."""
-    silent, after = spoken_duration(silent_s), spoken_duration(after_s)
-    return f"no data for {silent} (told after {after}): nobody knows whether it works"
+def summary(
+    policy: AlertPolicy, view: View, *, silent_s: float, after_s: float, is_silenced: bool, is_doubtful: bool
+) -> str:
+    """The sentence of an alert. `is_silenced`: silence makes it true; `is_doubtful`: it fires, and silence keeps it
+    from being resolved.
+    """
+    if is_silenced:
+        silent, after = spoken_duration(silent_s), spoken_duration(after_s)
+        return f"no data for {silent} (told after {after}): nobody knows whether it works"
+    told = sentence(policy, view)
+    if is_doubtful:
+        return f"{told}; no data for {spoken_duration(silent_s)}, so nobody knows whether it is over"
+    return told
 
 
 def is_told(policy: AlertPolicy, *, is_fired: bool, by_silence: bool) -> bool:

@@ -17,7 +17,7 @@ from setpoint.objective.alerting.kernels import FIRED, INACTIVE, NEVER, advance
 from setpoint.objective.alerting.look import Look, look
 from setpoint.objective.alerting.policy import policies_of
 from setpoint.objective.alerting.rows import Measured, rows_of
-from setpoint.objective.alerting.words import is_told, no_data_sentence, sentence, values_of
+from setpoint.objective.alerting.words import is_told, summary, values_of
 from setpoint.objective.backtest.model import Alert
 from setpoint.objective.backtest.tape import Tape
 from setpoint.objective.model import AlertPolicy, Objective
@@ -43,7 +43,7 @@ def replay(tape: Tape, policies: tuple[AlertPolicy, ...] | None, start: int, end
     objective = replace(tape.objective, policies=policies)
     if not policies_of(objective) or end <= start:
         return []
-    return _Run(tape, objective, max(tape.first, start - warm_up_minutes(policies_of(objective)))).alerts(
+    return _Run(tape, objective, max(tape.begin, start - warm_up_minutes(policies_of(objective)))).alerts(
         start, end
     )
 
@@ -124,10 +124,14 @@ class _Run:
         view = rows.view(row, seen.value, measured, holds=True)
         by_silence = bool(seen.silenced[row])
         index = int(rows.objective[row])
-        told = (
-            no_data_sentence(float(measured.silent_s[index]), float(rows.no_data_after_s[index]))
-            if by_silence
-            else sentence(policy, view)
+        silent_s = float(measured.silent_s[index])
+        told = summary(
+            policy,
+            view,
+            silent_s=(at_ms / 1000 - self._begin * 60) if np.isnan(silent_s) else silent_s,
+            after_s=float(rows.no_data_after_s[index]),
+            is_silenced=by_silence,
+            is_doubtful=bool(seen.silent[index]),
         )
         return Alert(
             policy=policy.name,

@@ -50,6 +50,9 @@ class Tape:
         self._late = _prefix(np.where(self._silent(budget, raw), cells, 0.0))
         minutes = np.arange(self.first, self.end)
         self._last = np.maximum.accumulate(np.where(raw.present, minutes, -1))
+        known = np.flatnonzero(raw.present)
+        self.begin = self.first + int(known[0]) if len(known) else self.end
+        """The first minute with data."""
         self.gaps = ~raw.present
         """bool[minutes]: had no data."""
 
