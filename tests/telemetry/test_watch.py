@@ -76,6 +76,7 @@ def test_follows_the_series_that_come_and_go(seed: int) -> None:
             refs, labels = table.match_labels(one)
             assert read.labels[number] == labels
             assert watch.counts()[number] == len(refs)
+            assert watch.has_series(number) is bool(len(refs))
 
 
 def test_late_samples_are_told_and_the_rest_is_not_noted() -> None:

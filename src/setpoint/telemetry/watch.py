@@ -117,6 +117,11 @@ class SeriesWatch:
         """How many series each selector has, int64[q]."""
         return np.diff(self._members.offsets)
 
+    def has_series(self, number: int) -> bool:
+        """Whether one selector has any."""
+        offsets = self._members.offsets
+        return bool(offsets[number + 1] > offsets[number])
+
     def covers(self, window: Window) -> bool:
         """Whether the head holds every sample that matters for `window`."""
         return window.after_ms >= self._head.covers_from_ms

@@ -99,11 +99,10 @@ class Queries:
 
     def has_series(self, number: int) -> bool | None:
         """Whether any series satisfies a selector of the query now; None where that is not known."""
-        selectors = self._runs[number].selectors
-        if self._summer is None or selectors is None:
+        selectors, summer = self._runs[number].selectors, self._summer
+        if summer is None or selectors is None:
             return None
-        counts = self._summer.watch.counts()
-        return any(counts[self._summer.selectors[selector]] > 0 for selector in selectors)
+        return any(summer.watch.has_series(summer.selectors[selector]) for selector in selectors)
 
     def take_news(self) -> _Ints:
         """The time of the oldest sample that came for each query since this was last asked, int64[q]; `NOTHING_MS`
