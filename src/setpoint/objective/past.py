@@ -23,6 +23,7 @@ from setpoint.objective.model import BudgetHistory, Objective
 __all__ = ["Past"]
 
 _MINUTES_AT_ONCE: Final = 1_000_000
+_FLEETS_MOST: Final = 3
 _EXACT_S: Final = 86_400
 """Minutes that far back are in memory; before that, hours."""
 
@@ -55,6 +56,23 @@ class Past:
         first, end = slot_of(start_ms + 1), slot_of(min(end_ms, self._clock.now_ms())) + 1
         return self._ledgers.minutes(counted if raw else row, first, max(first, end))
 
+    def together(
+        self, name: str, others: Sequence[str], start_ms: int, end_ms: int
+    ) -> tuple[Slots, Slots, list[Slots]]:
+        """What `events` gives of one objective, as the budget has it and as it was counted, and what was counted of
+        others, in one read; others that do not exist any more have no data. Raises NotFound and Unavailable.
+        """
+        _, budget, counted = self._found(name)
+        fleet = self._fleet()
+        raw = [int(fleet.raw[fleet.index[one]]) if one in fleet.index else -1 for one in others]
+        rows = sorted({budget, counted, *raw} - {-1})
+        first, end = slot_of(start_ms + 1), slot_of(min(end_ms, self._clock.now_ms())) + 1
+        good, total, present = self._ledgers.minutes_many(np.array(rows), first, max(first, end))
+        of = {row: Slots(first, good[at], total[at], present[at]) for at, row in enumerate(rows)}
+        size = good.shape[1]
+        none = Slots(first, np.zeros(size), np.zeros(size), np.zeros(size, np.bool_))
+        return of[budget], of[counted], [of.get(row, none) for row in raw]
+
     def many(
         self, names: Sequence[str], start_ms: int, end_ms: int
     ) -> Iterator[tuple[Objective, Slots, npt.NDArray[np.int64]]]:
@@ -84,15 +102,21 @@ class Past:
         those that are gone. Never reads the store: a stretch of more than a day begins at a full hour, and what lies
         before the objective's window counts nothing.
         """
-        fleet, now_ms = self._fleet(), self._clock.now_ms()
-        at = np.array([fleet.index.get(one.name, -1) for one in objectives], np.int64)
-        found = np.full((3, len(at)), np.nan)
-        known = np.flatnonzero(at >= 0)
-        end = slot_of(now_ms) + 1
-        starts = end - -(-lengths_s[known] // 60)
-        starts = np.where(lengths_s[known] > _EXACT_S, starts // 60 * 60, starts)
-        found[:, known] = self._ledgers.counts(fleet.budget[at[known]], starts, np.full(len(known), end))
-        return found
+        end = slot_of(self._clock.now_ms()) + 1
+        starts = end - -(-lengths_s // 60)
+        starts = np.where(lengths_s > _EXACT_S, starts // 60 * 60, starts)
+        for _ in range(_FLEETS_MOST):
+            fleet = self._fleet()
+            at = np.array([fleet.index.get(one.name, -1) for one in objectives], np.int64)
+            found, known = np.full((3, len(at)), np.nan), np.flatnonzero(at >= 0)
+            try:
+                found[:, known] = self._ledgers.counts(
+                    fleet.budget[at[known]], starts[known], np.full(len(known), end)
+                )
+            except KeyError:  # its rows were given back meanwhile: there is a new fleet
+                continue
+            return found
+        return np.full((3, len(objectives)), np.nan)
 
     def first_ms(self, name: str) -> int | None:
         """When the oldest minute begins that has events, as far back as anything is kept; None without any. Raises

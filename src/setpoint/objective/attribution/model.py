@@ -45,11 +45,14 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Minutes in a row in which a cause spent: attributed = (bad − expected) / among, over this stretch.
+    """Minutes in a row in which a cause spent: excess = (bad − expected) / among.
 
-    `bad` and `total` are the events as they were counted then; `expected` of them are bad without the cause: the
-    events times `baseline`, which is the ratio of bad events in the `reference_minutes` before the cause began (none:
-    what the target allows). `among`: how many causes share it, on average.
+    `bad` and `total` are the events as they were counted in these minutes, without the bad ones that more specific
+    causes explain; `expected` = total × `baseline` of them would be bad without the cause. `baseline` is the ratio of
+    bad events in `reference_minutes` quiet minutes before the cause began; where there are none (0), what the target
+    allows. `among`: how many causes share the excess, on average. `attributed` is what the excess is in events of the
+    budget, within the window that was asked for: the same number where each event counts by itself and the window
+    holds the whole stretch.
     """
 
     start_ms: int
@@ -60,6 +63,7 @@ class Stretch:
     baseline: float
     reference_minutes: int
     among: float
+    excess: float
     attributed: float
 
 

@@ -229,12 +229,13 @@ class Rows:
     ) -> None:
         """Put what is in memory over what was read: it is newer."""
         matrix, blocks = self._matrix, self._blocks
-        for hour in range(first, min(end, matrix.head + 1)):
-            if hour >= matrix.recent and hour >= 0:
-                cells[:, hour - first] = matrix.hour_cells(rows, hour)
-                marks[:, hour - first] = matrix.bits_of(rows, np.array(hour)) & kernels.ALL_MINUTES
-            elif len(blocks.keys):
-                slots = blocks.find(key_of(rows, np.array(hour)))
-                there = slots >= 0
-                cells[there, hour - first] = blocks.cells[slots[there]]
-                marks[there, hour - first] = blocks.marks[PRESENT, slots[there]]
+        last = min(end, matrix.head + 1)
+        ring = max(first, matrix.recent, 0)
+        if first < min(last, ring) and len(blocks.keys):
+            slots = blocks.find(key_of(rows[:, None], np.arange(first, min(last, ring))))
+            there = np.nonzero(slots >= 0)
+            cells[there] = blocks.cells[slots[there]]
+            marks[there] = blocks.marks[PRESENT, slots[there]]
+        for hour in range(ring, last):
+            cells[:, hour - first] = matrix.hour_cells(rows, hour)
+            marks[:, hour - first] = matrix.bits_of(rows, np.array(hour)) & kernels.ALL_MINUTES
