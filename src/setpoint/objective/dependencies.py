@@ -43,6 +43,15 @@ class Dependencies:
                 waiting += map(find, one.spec.depends_on)
         return cls(found)
 
+    def and_also(self, others: Dependencies) -> Dependencies:
+        """With those of `others` behind the own ones of each service."""
+        if not others.direct:
+            return self
+        services = dict.fromkeys((*self.direct, *others.direct))
+        return Dependencies(
+            {name: tuple(dict.fromkeys((*self.of(name), *others.of(name)))) for name in services}
+        )
+
     def of(self, service: str) -> tuple[str, ...]:
         """What a service calls itself, in the order of its document."""
         return self.direct.get(service, ())
