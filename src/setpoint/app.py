@@ -24,7 +24,9 @@ from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook
+from setpoint.objective.attribution.who import Attributions
 from setpoint.objective.counting.feed import Feed
+from setpoint.objective.service_map import ServiceMap
 from setpoint.objective.source.polled import Polled, polled_counts
 from setpoint.objective.source.stored_groups import StoredGroups
 from setpoint.objective.state_log import StateLog
@@ -96,6 +98,8 @@ class App:
     catalog: Catalog
     datasources: DataSources
     objectives: ObjectiveBook
+    dependencies: ServiceMap
+    attribution: Attributions
     polled: tuple[Polled, ...]
     alerts: AlertLog
     webhooks: Delivery
@@ -193,7 +197,10 @@ def wire(
     objectives = _make_objectives(settings, clock, timeline, telemetry_database, own, datasources, alerts)
     webhooks = _make_webhooks(settings, clock, timeline, state_database, secrets)
     reports = Reporter(ReportStore(state_database), objectives.overview, objectives.past, timeline, clock)
-    resources.on_change = partial(_follow, datasources, objectives, housekeeping, webhooks, reports)
+    dependencies = ServiceMap()
+    resources.on_change = partial(
+        _follow, dependencies, datasources, objectives, housekeeping, webhooks, reports
+    )
     resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
     sizes = SizeMeter(telemetry_database, None if settings.telemetry_dsn else folder.telemetry.parent)
@@ -225,6 +232,8 @@ def wire(
         catalog=catalog,
         datasources=datasources,
         objectives=objectives,
+        dependencies=dependencies,
+        attribution=Attributions(objectives, timeline, dependencies.known),
         polled=polled_counts(objectives, telemetry_database, clock, settings.final_after_s),
         alerts=alerts,
         webhooks=webhooks,
@@ -417,6 +426,7 @@ def _make_housekeeping(
 
 
 def _follow(  # noqa: PLR0917 — parts that follow documents
+    dependencies: ServiceMap,
     datasources: DataSources,
     objectives: ObjectiveBook,
     housekeeping: Housekeeping,
@@ -425,6 +435,7 @@ def _follow(  # noqa: PLR0917 — parts that follow documents
     documents: Sequence[Document],
 ) -> None:
     """Hand every resource to who follows some of them."""
+    dependencies.follow(documents)
     housekeeping.apply(documents)
     datasources.apply(documents)
     # Before the objectives are evaluated: a webhook that comes with them hears of their first alerts.
