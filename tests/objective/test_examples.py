@@ -55,6 +55,7 @@ def test_together_they_show_everything() -> None:
     [
         ("several-targets", ["search-answers.most", "search-answers.nearly-all"]),
         ("groups", ["mail-delivered.eu.gold", "mail-delivered.us.gold"]),
+        ("span-groups", ["canteen-answers.eu.gold", "canteen-answers.us.gold"]),
         (
             "composite",
             [

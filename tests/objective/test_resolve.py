@@ -269,8 +269,8 @@ def test_too_many_groups_and_none_are_told() -> None:
     ]
     warnings.clear()
     (waiting,) = objectives(text, warnings=warnings)
-    assert (waiting.name, waiting.awaits) == ("shop", "no series of its total query has user yet")
-    assert warnings == ["shop: no series of its total query has user yet"]
+    assert (waiting.name, waiting.awaits) == ("shop", "no group yet: no series of its total query has user")
+    assert warnings == ["shop: no group yet: no series of its total query has user"]
 
 
 POLICIES = """\

@@ -155,6 +155,13 @@ def _all() -> list[tuple[Objective, ObjectiveStatus]]:
         _made("ratio-slices", method="RatioTimeslices", slice_s=60),
         _made("sql", engine="sql", total_query="SELECT minute, count() AS value FROM spans GROUP BY minute"),
         _made("spans", engine="spans", good_query=json.dumps(spans), total_query=json.dumps(spans)),
+        _made(
+            "spans.pay",
+            engine="spans",
+            good_query=json.dumps(spans),
+            total_query=json.dumps(spans),
+            group={"operation": "POST /pay", "resource.region": "eu"},
+        ),
         _made("from-elsewhere", source="main-prometheus"),
         _made("shop.eu", slo="shop", group={"region": "eu"}),
         _made("shop.us", slo="shop", group={"region": "us"}),

@@ -58,6 +58,7 @@ def test_every_kind_has_a_page_and_an_explanation(kinds: httpx.Client, name: str
         ("silence-is-bad", "count as bad once they are 10 min old"),
         ("silence-is-told", "the alert “no data” fires"),
         ("young", "43 % of the past is counted"),
+        ("spans.pay", "the spans of this group count: operation = POST /pay and resource.region = eu."),
         ("from-elsewhere", "read from the data source main-prometheus"),
     ],
 )

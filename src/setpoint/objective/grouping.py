@@ -54,7 +54,7 @@ def in_groups(
             found = set()
             faults[error.message] = None
         if not found:
-            faults[f"no {_COUNTED[one.engine]} has {_listed(labels)} yet"] = None
+            faults[_none(one.engine, labels)] = None
         groups |= found
     if not groups:
         reason = next(iter(faults))
@@ -90,6 +90,15 @@ def _of_group(objective: Objective, name: str, group: Mapping[str, str]) -> Obje
         parts=tuple(replace(part, objective=f"{part.objective}.{name}") for part in objective.parts),
         group=dict(group),
     )
+
+
+def _none(engine: str, labels: Sequence[str]) -> str:
+    """That nothing has these labels; which of them may be attributes of the resource, as their names do not tell."""
+    told = f"no group yet: no {_COUNTED[engine]} has {_listed(labels)}"
+    plain = [label for label in labels if "." not in label and label not in ("service", "operation", "kind")]
+    if engine == "spans" and plain:
+        told += f"; an attribute of the resource is written resource.{plain[0]}"
+    return told
 
 
 def _listed(labels: Sequence[str]) -> str:

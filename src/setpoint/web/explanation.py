@@ -161,6 +161,10 @@ def _by_window(rate: BurnRate) -> tuple[int, int]:
 
 def _counted(objective: Objective) -> list[str]:
     told = [_of_kind(objective)]
+    if objective.group and objective.engine != "promql":
+        what = "spans" if objective.engine == "spans" else "rows"
+        values = " and ".join(f"{label} = {value}" for label, value in objective.group.items())
+        told.append(f"Of what the queries give, the {what} of this group count: {values}.")
     slices = f"slice of {format.span(objective.slice_s)}"
     if objective.method == "Timeslices":
         least = format.percent(objective.slice_target)
@@ -249,6 +253,8 @@ def _as_lines(text: str) -> str:
 def _words(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {_words(item)}" for key, item in value.items())
+    if isinstance(value, float):
+        return f"{value:.10g}"
     return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

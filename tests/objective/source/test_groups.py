@@ -374,7 +374,7 @@ def test_no_group_yet_is_seen(telemetry_database: TelemetryDatabase) -> None:
     book, polled = start(telemetry_database, clock, slo(text), heard=heard)
     play(book, polled, clock, 120)
     status = book.status("shop")
-    assert (status.state, status.reason) == ("no data", "no span that it counts has operation yet")
+    assert (status.state, status.reason) == ("no data", "no group yet: no span that it counts has operation")
     assert not status.backfilling
     assert not heard
     store_spans(telemetry_database, [Span(clock.now_ms() - 1000, name="a")], NOW_MS)

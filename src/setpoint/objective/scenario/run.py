@@ -7,7 +7,7 @@ arrived is counted and judged; at the instants of the expectations, too, and the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,8 +152,8 @@ class _Run:
     ) -> list[Objective]:
         """Objectives whose events are given are not counted by their queries."""
         del warn  # an objective that is missing is told where it is asked for
-        found = resolve(documents, discover, lambda sentence: None)
         given = {one.objective for one in self._test.events}
+        found = resolve(documents, _with_given(discover, given), lambda sentence: None)
         everyone = "" in given and not any(one.kind == "composite" for one in found)
         return [replace(one, engine="sql") if everyone or one.name in given else one for one in found]
 
@@ -212,6 +212,17 @@ class _Run:
             )
             line = min(wanted.line for wanted in wrong)
             self._failures.append(Failure(line, title, status.reason, expected, got))
+
+
+def _with_given(discover: Discover, given: Collection[str]) -> Discover:
+    """The groups that are found, and those of which events are given, by their names."""
+
+    def groups(objective: Objective, labels: Sequence[str]) -> list[tuple[str, ...]]:
+        head = f"{objective.name}."
+        named = [tuple(name.removeprefix(head).split(".")) for name in given if name.startswith(head)]
+        return [*discover(objective, labels), *(one for one in named if len(one) == len(labels))]
+
+    return groups
 
 
 class _Arriving:
