@@ -69,15 +69,20 @@ class Client:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON at `path`; repeats while the server restarts. Leaves out parameters that are None."""
-        given = [(name, value) for name, value in parameters.items() if value is not None]
-        if given:
-            path = f"{path}?{urlencode(given, doseq=True)}"
+        path = _with(path, parameters)
         try:
             return self._call("GET", path)
         except NotReachable:
             raise
         except Unavailable:
             return self._get_again(path)
+
+    def text(self, path: str, **parameters: Any) -> str:
+        """What stands at `path` when it is not JSON, such as Markdown; leaves out parameters that are None."""
+        status, body = self._send("GET", _with(path, parameters))
+        if status >= 400:
+            self._read(status, body)
+        return body.decode()
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send `body` as JSON, once."""
@@ -102,6 +107,9 @@ class Client:
         raise AssertionError("stamina raises the last error")
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        return self._read(*self._send(method, path, body))
+
+    def _send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=self._timeout_s)
         try:
@@ -114,7 +122,7 @@ class Client:
                 ) from error
             connection.request(method, self._prefix + path, body, self._headers(body))
             answer = connection.getresponse()
-            return self._read(answer.status, answer.read())
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(
                 f"the server at {self.address} broke off without an answer ({error or type(error)})\n"
@@ -160,6 +168,11 @@ class Client:
         if issubclass(kind, InvalidInput):
             return kind("\n".join(_said_once(message, found)), tuple(found))
         return kind("\n".join(_said_once(message, found)))
+
+
+def _with(path: str, parameters: Mapping[str, Any]) -> str:
+    given = [(name, value) for name, value in parameters.items() if value is not None]
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
 def _is_passing(error: Exception) -> bool:

@@ -7,7 +7,7 @@ of HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,6 +39,7 @@ __all__ = [
     "note",
     "ordered",
     "row",
+    "rows_of",
     "state_query",
     "without_state",
     "written_term",
@@ -219,6 +220,11 @@ def most_urgent(overview: Overview, rows: Rows) -> int | None:
     still = np.where(state == 1, -np.nan_to_num(overview.burn_now[rows]), 0.0)
     left = np.nan_to_num(overview.budget_left[rows], nan=np.inf)
     return int(rows[np.lexsort((rows, left, still, seconds, state))[0]])
+
+
+def rows_of(overview: Overview, holds: Callable[[Mapping[str, Sequence[str]]], bool]) -> Rows:
+    """The rows whose labels `holds` is true of."""
+    return np.flatnonzero([holds(labels) for labels in overview.labels])
 
 
 def counted(overview: Overview, rows: Rows) -> dict[State, int]:
