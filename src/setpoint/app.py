@@ -141,10 +141,10 @@ class App:
         self.folder.close()
 
 
-def default_registry() -> Registry:
-    """Every resource kind that this Setpoint knows."""
+def default_registry(clock: Clock | None = None) -> Registry:
+    """Every resource kind that this Setpoint knows; with a clock, it also warns of what ended."""
     registry = Registry()
-    objective.register(registry)
+    objective.register(registry, clock)
     register_telemetry(registry, read_selector)
     register_reports(registry)
     return registry
@@ -177,7 +177,7 @@ def wire(
 ) -> App:
     """Make every part over open databases and hand the functions down; the recent samples are in memory then."""
     timeline = Timeline(state_database, clock)
-    registry = default_registry()
+    registry = default_registry(clock)
     resources = ResourceStore(state_database, timeline, clock, registry)
     arrivals = Arrivals(clock)
     protection = Protection(Limits.of(settings), clock, on_admitted=arrivals.note)
