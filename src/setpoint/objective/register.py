@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from setpoint.clock import Clock
 from setpoint.objective.advice import advise
+from setpoint.objective.convert.foreign import recognise
 from setpoint.objective.ownership import advise_team, refer_team
 from setpoint.objective.policy.references import adviser, refer_policy, referrer_of_exceptions
 from setpoint.objective.policy.spec import POLICY_VERSION, ErrorBudgetPolicy, PolicyException
@@ -56,3 +57,4 @@ def register(registry: Registry, clock: Clock | None = None) -> None:
     )
     registry.register_older(V1ALPHA, V1ALPHA_KINDS, from_v1alpha)
     registry.register_older(V2ALPHA, V2ALPHA_KINDS, from_v2alpha)
+    registry.register_foreign(recognise)

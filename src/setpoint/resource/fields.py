@@ -46,6 +46,11 @@ class Fields:
         return self._source.file
 
     @property
+    def place(self) -> Place:
+        """Where the mapping stands in its document."""
+        return self._place
+
+    @property
     def line(self) -> int:
         """Where the mapping begins."""
         return self.line_of()

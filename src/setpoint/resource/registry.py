@@ -31,6 +31,9 @@ Check = Callable[[Document], Iterable[Problem]]
 Relation = Callable[[Document, Catalogue], Iterable[Problem]]
 """Looks at a document among all others."""
 
+Foreign = Callable[[Mapping[str, Any], str], str | None]
+"""Looks at a body and the name of its file: whose document it is and what to do with it; None where that is unknown."""
+
 Convert = Callable[[Source], Source]
 """Rewrites a document of an older `apiVersion`, whose body is a mapping, into the one that is kept."""
 
@@ -56,6 +59,11 @@ class Registry:
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._older: dict[tuple[str, str], Convert] = {}
+        self._foreign: list[Foreign] = []
+
+    def register_foreign(self, recognise: Foreign) -> None:
+        """Ask `recognise` about documents of kinds that are not known, so that a problem says what to do with them."""
+        self._foreign.append(recognise)
 
     def register_older(self, api_version: str, kinds: Iterable[str], convert: Convert) -> None:
         """Read these kinds of another `api_version`, too: `convert` rewrites them into a kind that is registered."""
@@ -116,6 +124,10 @@ class Registry:
             found = "what stands here" if body is None else describe(body)
             message = f"expected a mapping with apiVersion, kind, metadata and spec, found {found}"
             return None, problems or [Problem(message, source.file, source.line)]
+        for recognise in self._foreign:
+            whose = recognise(body, source.file)
+            if whose is not None:
+                return None, [*problems, Problem(whose, source.file, source.line)]
         known = self._find_kind(source, problems)
         name = _find_name(source, problems)
         if known is None:
