@@ -17,15 +17,16 @@ from pathlib import Path
 
 from setpoint import objective
 from setpoint.alert.deliver import Delivery
-from setpoint.alert.log import AlertLog
+from setpoint.alert.log import LOCK, AlertLog
 from setpoint.alert.secret import read_secret
-from setpoint.alert.target import webhooks_of
+from setpoint.alert.target import entry_of, webhooks_of
 from setpoint.clock import Clock, rfc3339, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook
 from setpoint.objective.attribution.who import Attributions
 from setpoint.objective.counting.feed import Feed
+from setpoint.objective.policy import PolicyBoard
 from setpoint.objective.service_map import ServiceMap
 from setpoint.objective.source.polled import Polled, polled_counts
 from setpoint.objective.source.stored_groups import StoredGroups
@@ -36,6 +37,8 @@ from setpoint.promql import kernels
 from setpoint.promql.queries import Queries
 from setpoint.promql.range_cache import RangeCache
 from setpoint.promql.selector import read_selector
+from setpoint.release import Gate
+from setpoint.report.causes import causes_by
 from setpoint.report.reporter import Reporter
 from setpoint.report.spec import register as register_reports
 from setpoint.report.store import ReportStore
@@ -103,6 +106,8 @@ class App:
     polled: tuple[Polled, ...]
     alerts: AlertLog
     webhooks: Delivery
+    policies: PolicyBoard
+    gate: Gate
     reports: Reporter
     faults: FaultBoard
     started_ms: int
@@ -117,6 +122,7 @@ class App:
             **{f"counting-{one.engine}": partial(one.run, stop) for one in self.polled},
             "alerts": partial(self.alerts.run, stop),
             "webhooks": partial(self.webhooks.run, stop),
+            "policies": partial(self.policies.run, stop),
             "reports": partial(self.reports.run, stop),
             "usage": partial(self.usage.run, stop, self._refresh),
             "scraper": partial(self.scraper.run, stop),
@@ -196,10 +202,19 @@ def wire(
     own = _own_feed(reader, head, signals, housekeeping, catalog)
     objectives = _make_objectives(settings, clock, timeline, telemetry_database, own, datasources, alerts)
     webhooks = _make_webhooks(settings, clock, timeline, state_database, secrets)
-    reports = Reporter(ReportStore(state_database), objectives.overview, objectives.past, timeline, clock)
+    policies = PolicyBoard.over(objectives, state_database, timeline, clock, lock=LOCK, address=entry_of)
     dependencies = ServiceMap()
+    attribution = Attributions(objectives, timeline, dependencies.known)
+    reports = Reporter(
+        ReportStore(state_database),
+        objectives.overview,
+        objectives.past,
+        timeline,
+        clock,
+        causes=causes_by(attribution.of),
+    )
     resources.on_change = partial(
-        _follow, dependencies, datasources, objectives, housekeeping, webhooks, reports
+        _follow, policies, dependencies, datasources, objectives, housekeeping, webhooks, reports
     )
     resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
@@ -233,10 +248,12 @@ def wire(
         datasources=datasources,
         objectives=objectives,
         dependencies=dependencies,
-        attribution=Attributions(objectives, timeline, dependencies.known),
+        attribution=attribution,
         polled=polled_counts(objectives, telemetry_database, clock, settings.final_after_s),
         alerts=alerts,
         webhooks=webhooks,
+        policies=policies,
+        gate=Gate(policies.inputs, timeline, clock),
         reports=reports,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
@@ -426,6 +443,7 @@ def _make_housekeeping(
 
 
 def _follow(  # noqa: PLR0917 — parts that follow documents
+    policies: PolicyBoard,
     dependencies: ServiceMap,
     datasources: DataSources,
     objectives: ObjectiveBook,
@@ -435,6 +453,7 @@ def _follow(  # noqa: PLR0917 — parts that follow documents
     documents: Sequence[Document],
 ) -> None:
     """Hand every resource to who follows some of them."""
+    policies.apply(documents)
     dependencies.follow(documents)
     housekeeping.apply(documents)
     datasources.apply(documents)

@@ -30,7 +30,7 @@ def test_what_was_kept_told_and_happened(sqlite_database: StateDatabase) -> None
     timeline.append("deploy", "checkout 1.2.2", service="checkout", at_ms=period.start_ms)
 
     def causes(names: object, start_ms: int, until_ms: int) -> list[CauseLine]:
-        assert names == ["bad", "good", "silent"]
+        assert names == ["bad", "good"]
         assert (start_ms, until_ms) == (period.start_ms, now_ms)
         return [CauseLine("deploy 1.2.3", "deploy", "checkout", "bad", 3.0, 0.5, 1, now_ms)]
 

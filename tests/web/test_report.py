@@ -35,7 +35,7 @@ def told(populated: httpx.Client, parts: App) -> httpx.Client:
     apply(populated, TEAMS)
     alert = {"objective": "search-availability", "policy": "fast", "severity": "page"}
     parts.timeline.append("alert.fired", "search: fast fires", service="search", data=alert)
-    parts.timeline.append("deploy", "search <b>2.0</b> | out", service="search", at_ms=NOW_MS - 3600_000)
+    parts.timeline.append("deploy", "search <b>2.0</b> | out", service="search", at_ms=NOW_MS - 5 * 60_000)
     parts.objectives.tick()
     return populated
 
@@ -49,7 +49,13 @@ def test_a_week_of_everything(told: httpx.Client) -> None:
     assert worst["verdict"] == "missed"
     assert worst["used"] == pytest.approx(worst["bad"] / worst["allowed"])
     assert worst["allowed"] == pytest.approx(worst["total"] * (1 - worst["target"]))
+    found = {(line["objective"], line["kind"]): line for line in answer["causes"]}
+    assert ("search-availability", "deploy") in found
+    bad = sum(line["bad"] for line in answer["objectives"])
+    assert sum(line["bad"] for line in answer["causes"]) == pytest.approx(bad)
+    assert sum(line["share"] for line in answer["causes"]) == pytest.approx(1)
     page = told.get("/reports/week", headers=HTML)
+    assert "Who spent the budgets" in page.text
     assert page.status_code == 200
     assert "2 of 4 objectives are kept" in page.text
     assert "search &lt;b&gt;2.0&lt;/b&gt; | out" in page.text

@@ -22,7 +22,7 @@ from setpoint.timeline import Event, Timeline
 __all__ = ["NIGHT", "Causes", "compile_report"]
 
 Causes = Callable[[Sequence[str], int, int], Sequence[CauseLine]]
-"""Who spent the budgets of these objectives between two instants, the largest first."""
+"""Who spent the budgets of these objectives (all have bad events, who used most first) between two instants."""
 
 NIGHT = (22, 6)
 """From which hour to before which a page is one at night."""
@@ -52,6 +52,7 @@ def compile_report(
     names = sorted(chosen.keys() - {part.objective for one in objectives for part in one.parts})
     lines = [_line(*one, period.start_ms, until_ms) for one in past.many(names, period.start_ms, until_ms)]
     lines.sort(key=lambda line: (_WORST_FIRST[line.verdict], -(line.used or 0.0), line.name))
+    spent = [line.name for line in sorted(lines, key=lambda line: -(line.used or 0.0)) if line.bad > 0]
     services = sorted({one.service for one in objectives})
     events = list(_events(timeline, set(services), period.start_ms, until_ms))
     return Report(
@@ -62,7 +63,7 @@ def compile_report(
         services=tuple(services),
         objectives=tuple(lines),
         alerts=_alerts(events, chosen, period.time_zone),
-        causes=tuple(causes(names, period.start_ms, until_ms)) if causes is not None else (),
+        causes=tuple(causes(spent, period.start_ms, until_ms)) if causes is not None and spent else (),
         happened=_happened(events),
         counts=Counter(event.kind for event in events),
     )

@@ -1,5 +1,6 @@
 """What a report tells of objectives: their past, their owners, and the calendar that periods are made of."""
 
+from setpoint.objective.attribution.model import Attribution
 from setpoint.objective.calendar_window import window_at
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.objective.model import Calendar, Objective
@@ -12,6 +13,7 @@ from setpoint.objective.spec.slo import Slo
 from setpoint.objective.spec.team import Team
 
 __all__ = [
+    "Attribution",
     "Calendar",
     "Name",
     "Objective",
