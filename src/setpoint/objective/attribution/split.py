@@ -39,7 +39,8 @@ DEVIATIONS = 3.0
 QUIET_MINUTES = 60
 """A deploy is over once it has spent nothing for so long."""
 
-_BITS = 52
+_BITS, _LEAST = 52, -200
+_NOTHING = 1e-200
 _ROUNDING = 1e-9
 
 
@@ -261,7 +262,8 @@ def _until_quiet(  # noqa: PLR0917 — the columns of a rank
         length = min(length, high - low)
         part = slice(low, low + length)
         flagged = elevated(left[part], minutes.total[part], reference, minutes.by_chance) | certain[part]
-        active = np.concatenate(([-1], np.flatnonzero(flagged), [length + QUIET_MINUTES]))
+        more = flagged & (left[part] > reference.ratio * minutes.total[part])
+        active = np.concatenate(([-1], np.flatnonzero(more), [length + QUIET_MINUTES]))
         end = int(active[np.argmax(np.diff(active) > QUIET_MINUTES)]) + 1
         if end + looked <= length or length == high - low:
             return flagged[:end]
@@ -307,7 +309,7 @@ def _with_silence(minutes: Minutes) -> tuple[Minutes, _Bools]:
     """
     each = minutes.slot_minutes
     spent, bad = (np.reshape(column, (-1, each)).sum(axis=1) for column in (minutes.spent, minutes.bad))
-    silent = (spent > 0) & (bad <= 0)
+    silent = (spent > 0) & (bad <= _NOTHING)
     certain = np.repeat(silent, each)
     if not silent.any():
         return minutes, certain
@@ -331,7 +333,7 @@ def _booked(minutes: Minutes, pieces: Sequence[Sequence[tuple[int, _Floats, Run]
     each = minutes.slot_minutes
     spent = minutes.spent.reshape(-1, each).sum(axis=1)
     counted = minutes.bad.reshape(-1, each).sum(axis=1)
-    price = np.divide(spent, counted, out=np.zeros_like(spent), where=(counted > 0) & (spent > 0))
+    price = np.divide(spent, counted, out=np.zeros_like(spent), where=(counted > _NOTHING) & (spent > 0))
     unit = _unit(float(np.abs(spent).sum()))
     whole = np.rint(spent / unit) * unit
     rest = whole.copy()
@@ -367,5 +369,5 @@ def _spread(slots: _Floats, each: int) -> _Floats:
 
 
 def _unit(total: float) -> float:
-    """The power of two of which `total` has fewer than 2^52."""
-    return math.ldexp(1.0, math.frexp(total)[1] - _BITS) if total > 0 else 1.0
+    """The power of two of which `total` has fewer than 2^52; what is next to nothing is nothing."""
+    return math.ldexp(1.0, max(math.frexp(total)[1] - _BITS, _LEAST)) if total > 0 else 1.0

@@ -1,0 +1,1 @@
+"""Attribution: the rule, the causes, and both over a book."""
