@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -17,12 +18,17 @@ from bench.server import free_port
 from setpoint.database import Limits, TelemetryDatabase
 from setpoint.errors import InvalidInput, StartupRefused, Unavailable
 from setpoint.objective.ledger.codec import HOUR, HourBlocks
+from setpoint.objective.model import Objective
+from setpoint.objective.source.span_count import SpanCounter
+from setpoint.objective.source.sql_count import SqlCounter
+from setpoint.objective.source.stored_groups import StoredGroups
 from setpoint.objective.store import MINUTE, LedgerStore, Stretch
 from setpoint.telemetry import MetricBatch
 from setpoint.telemetry.blocks import DAY_MS, Blocks, DayState
 from setpoint.telemetry.chunk_samples import encoded
 from setpoint.telemetry.journal import Journal
 from setpoint.telemetry.model import ChunkColumns, ExemplarColumns, HistogramColumns, Metadata
+from tests.objective.spans import Span, store_spans
 from tests.telemetry.engine import Engine, clear
 from tests.telemetry.naive import answer, series
 
@@ -292,6 +298,28 @@ def test_ledgers_are_found_and_tidied(database: TelemetryDatabase) -> None:
     assert store.newest() == (4, (day - 2) * 24 + 1)
     for table in ("ledger_hours", "ledger_keys"):
         database.command(f"TRUNCATE TABLE {table}")
+
+
+def test_groups_of_odd_values_are_found_and_counted(database: TelemetryDatabase) -> None:
+    """Their keys travel as parameters, which each transport writes in its own way."""
+    names = ["GET *", "it's \\ \\n", "{a:String} %s", "übel\tx\ny", "a\0b", '"q"']
+    minute = NOW_MS // 60_000 - 2
+    store_spans(database, [Span(minute * 60_000 + 1, name=name, duration_ms=0) for name in names], NOW_MS)
+    selection = json.dumps({"service": ["shop"]})
+    rows = (
+        "SELECT toStartOfMinute(fromUnixTimestamp64Nano(start_ns)) AS minute, name AS operation, count() AS value "
+        "FROM spans WHERE start_ns >= {from_ns:Int64} AND start_ns < {to_ns:Int64} GROUP BY minute, operation"
+    )
+    for engine, text in (("spans", selection), ("sql", rows)):
+        one = Objective("a", "a", 0.9, 3600, text, bad_query=text, engine=engine, is_counter=False)  # type: ignore[arg-type]
+        found = StoredGroups(database).look(one, ["operation"], NOW_MS - 600_000, NOW_MS)
+        assert found == {(name,) for name in names}
+        groups = [replace(one, group={"operation": name}) for name in [*names, "none"]]
+        counter = SpanCounter(database) if engine == "spans" else SqlCounter(database)
+        outcomes = counter.count(groups, minute, minute + 1)
+        assert [outcome.slots and outcome.slots.total.tolist() for outcome in outcomes] == [[1]] * len(
+            names
+        ) + [[0]]
 
 
 def test_migrating_again_changes_nothing(database: TelemetryDatabase) -> None:

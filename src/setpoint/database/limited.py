@@ -34,6 +34,9 @@ _TOO_LARGE = {
 }
 _TEXT_MAX = 300
 
+_ESCAPED = re.compile(r"\\(.)")
+_UNESCAPED = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "b": "\b", "f": "\f"}
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -73,13 +76,27 @@ class LimitedQueries:
         Raises InvalidInput when the query is wrong or takes more than it may, Unavailable when the database cannot
         answer any.
         """
+        try:
+            return run_query(self._client(), statement, parameters)
+        except ClickHouseError as error:
+            raise self._told(str(error)) from error
+
+    def lines(self, statement: str, **parameters: Any) -> list[str]:
+        """Run an EXPLAIN and return its lines. A format behind it would be part of what is explained, so it has none,
+        and a server answers in its default one. Raises what `query` raises.
+        """
+        try:
+            answer = bytes(self._client().raw_query(statement, parameters=parameters))
+        except ClickHouseError as error:
+            raise self._told(str(error)) from error
+        lines = answer.decode(errors="replace").removesuffix("\n").split("\n")
+        return [_ESCAPED.sub(lambda found: _UNESCAPED.get(found[1], found[1]), line) for line in lines]
+
+    def _client(self) -> Any:
         client = getattr(self._local, "client", None)
         if client is None:
             client = self._local.client = self._open_client(self.limits.settings())
-        try:
-            return run_query(client, statement, parameters)
-        except ClickHouseError as error:
-            raise self._told(str(error)) from error
+        return client
 
     def _told(self, message: str) -> InvalidInput | Unavailable:
         found = _CODE.search(message)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from setpoint.errors import InvalidInput
+from setpoint.errors import SetpointError
 from setpoint.objective.from_promql import of_group
 from setpoint.objective.model import Objective
 from setpoint.objective.spec.names import group_names
@@ -26,7 +26,7 @@ Discover = Callable[[Objective, Sequence[str]], Iterable[tuple[str, ...]]]
 """The values of these labels among what the objective's total query counts, one tuple for each group.
 
 Groups that ended within the objective's window belong to them: an objective must not go away because its service fell
-silent. May raise InvalidInput where none is known, because the query cannot be run.
+silent. May raise a SetpointError where none is known, because the query cannot be run or its source does not answer.
 """
 
 _COUNTED = {
@@ -46,18 +46,14 @@ def in_groups(
     first = declared[0]
     counted = [one for one in declared if one.kind != "composite"]
     groups: set[tuple[str, ...]] = set()
-    faults: dict[str, None] = {}
+    faults: list[str] = []
     for one in counted:
         try:
-            found = {tuple(group) for group in discover(one, labels) if all(group)}
-        except InvalidInput as error:
-            found = set()
-            faults[error.message] = None
-        if not found:
-            faults[_none(one.engine, labels)] = None
-        groups |= found
+            groups |= {tuple(group) for group in discover(one, labels) if all(group)}
+        except SetpointError as error:
+            faults.append(error.message)
     if not groups:
-        reason = next(iter(faults))
+        reason = faults[0] if faults else _none(counted[0].engine, labels)
         warn(f"{first.name}: {reason}")
         yield replace(
             first, awaits=reason, parts=(), policies=(), no_data=replace(first.no_data, action="ignore")

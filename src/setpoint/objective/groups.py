@@ -31,6 +31,9 @@ _QUICK_S = 0.3
 _ROUND_MS, _BACK_S = 20_000, 2.0
 """In each round that long all look-backs together may take so many seconds."""
 
+_STARTING_S = 3.0
+"""And so many more in the first one: an alert that fired before a restart must find its objective again."""
+
 _KNOWN_MOST = 10_000
 _Group = tuple[str, ...]
 Look = Callable[[Objective, Sequence[str], int, int], Collection[_Group]]
@@ -71,11 +74,11 @@ class Groups:
         self._feeds, self._clock, self._stored = feeds, clock, stored
         self._guard = threading.Lock()
         self._known: dict[tuple[str, str, str, _Group], _Known] = {}
-        self._round_ms, self._spent_s = 0, 0.0
+        self._round_ms, self._spent_s = clock.now_ms(), -_STARTING_S
 
     def discover(self, objective: Objective, labels: Sequence[str]) -> list[_Group]:
-        """A `resolve.Discover`. When the source does not answer: the groups that are known. Raises InvalidInput where
-        none is, because the query cannot be run.
+        """A `resolve.Discover`. When the query cannot be run or its source does not answer: the groups that are known.
+        Raises a SetpointError where none is.
         """
         now_ms, window_ms = self._clock.now_ms(), 1000 * objective.window_s
         key = (objective.engine, objective.source, objective.total_query, tuple(labels))
@@ -88,7 +91,7 @@ class Groups:
                     self._look_stored(objective, labels, known, now_ms)
                 known.told = ""
             except SetpointError as error:
-                if isinstance(error, InvalidInput) and not known.seen:
+                if not known.seen:
                     raise
                 if known.told != error.message:  # once, not every minute
                     logger.warning("groups of %s cannot be looked up: %s", objective.name, error.message)

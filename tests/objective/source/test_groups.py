@@ -68,7 +68,7 @@ class Counted:
         real, outer = self._database.limited(limits), self
 
         class Limited:
-            limits = real.limits
+            lines = real.lines
 
             def query(self, statement: str, **parameters: Any) -> Any:
                 outer.asked += "countIf" in statement or "__place" in statement

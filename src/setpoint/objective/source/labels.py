@@ -46,7 +46,7 @@ def label_fault(label: str, engine: str, texts: Iterable[str]) -> str | None:
         if label in _OWN:
             return f"'{label}' is what is counted, and when; group by another column, such as region"
         for text in texts:
-            if not re.search(rf"\b{label}\b|\*|\bcolumns\b", text, re.IGNORECASE):
+            if not re.search(rf"\b{label}\b|\bcolumns\b|(?<!\()\*", text, re.IGNORECASE):
                 return missing_column(label)
     return None
 

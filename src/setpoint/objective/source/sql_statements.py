@@ -78,8 +78,7 @@ class SqlStatements:
         found = self._times.get((text, labels))
         if found is None:
             refuse_text(text)
-            tree = self._limited.query(_filled("tree_of", text), **bounds)
-            lines = next(iter(tree.values())).tolist() if tree else []
+            lines = self._limited.lines(_filled("tree_of", text), **bounds)
             own = _DATABASE if self._database.is_embedded else None
             refuse_tree(lines, self.known_functions(), own_database=own)
             found = _time_column(self._limited.query(_filled("columns_of", text), **bounds), labels)
