@@ -12,6 +12,7 @@ __all__ = [
     "ChecksFailed",
     "Conflict",
     "Forbidden",
+    "Held",
     "InvalidInput",
     "NotFound",
     "Problem",
@@ -19,6 +20,7 @@ __all__ = [
     "StartupRefused",
     "TooLarge",
     "Unavailable",
+    "Undecided",
 ]
 
 
@@ -128,3 +130,19 @@ class ChecksFailed(SetpointError):
     code = "checks_failed"
     http_status = 422
     exit_code = 8
+
+
+class Held(SetpointError):
+    """The gate holds the change: an error budget policy is in force; the answer says which, and what lifts it."""
+
+    code = "held"
+    http_status = 423
+    exit_code = 9
+
+
+class Undecided(SetpointError):
+    """The gate does not know whether the change may go: data or the service is missing; take it for a no."""
+
+    code = "undecided"
+    http_status = 424
+    exit_code = 10

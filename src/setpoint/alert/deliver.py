@@ -1,4 +1,4 @@
-"""Sends what alerts do to webhooks: from the timeline, at least once, in order, each target for itself.
+"""Sends what alerts and policies do to webhooks: from the timeline, at least once, in order, each target for itself.
 
 `app` runs `run` in a thread and calls `follow` when resources change. A cursor per target in the state database says
 up to which event it has been told; it moves after the receiver has answered, so a crash in between sends that request
@@ -21,7 +21,7 @@ from typing import Any
 from setpoint.alert.from_objective import Target
 from setpoint.alert.log import LOCK
 from setpoint.alert.target import means
-from setpoint.alert.webhook import Answer, payload_of, post
+from setpoint.alert.webhook import ENDS, Answer, payload_of, post
 from setpoint.clock import Clock
 from setpoint.database import StateDatabase, load_queries
 from setpoint.errors import InvalidInput, SetpointError
@@ -192,7 +192,7 @@ class Delivery:
         return started
 
     def _hear(self, event: Event) -> None:
-        if event.kind.startswith("alert."):
+        if event.kind.startswith(("alert.", "policy.")):
             self._rouse()
             self._wake.set()
 
@@ -250,7 +250,7 @@ class Delivery:
                 )
             for row in rows:
                 row["data"] = json.loads(row["data"])
-                told = line.key not in self._leaving or row["kind"] == "alert.resolved"
+                told = line.key not in self._leaving or row["kind"] in ENDS
                 if told and any(means(one, line.key, targets) for one in row["data"].get("targets", ())):
                     found.append(row)
                     if len(found) >= (1 if line.alone else _SENT_AT_ONCE):

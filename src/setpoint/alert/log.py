@@ -5,8 +5,8 @@ state database that does not answer, never hold up the evaluation. What is not w
 again; when Setpoint dies before, the alert is not open in the database, so it fires again after the start. `open` is
 what the book goes on with then.
 
-Only this module writes events of the kinds `alert.fired` and `alert.resolved`, under a lock, so their ids grow in the
-order in which they can be read: `deliver` follows them with a cursor.
+Only this module writes events of the kinds `alert.fired` and `alert.resolved`, under a lock (which who tells what a
+policy does holds, too), so their ids grow in the order in which they can be read: `deliver` follows them with a cursor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from setpoint.alert.from_objective import AlertChange, OpenAlert, Target, spoken_duration
-from setpoint.alert.target import target_key
+from setpoint.alert.target import entry_of
 from setpoint.clock import Clock
 from setpoint.database import StateDatabase, Transaction, load_queries
 from setpoint.errors import SetpointError
@@ -146,17 +146,12 @@ def _data(change: AlertChange, fired_event: int | None) -> dict[str, Any]:
         "display_name": change.display_name,
         "policy_display_name": change.policy_display_name,
         "labels": {name: list(values) for name, values in change.labels.items()},
-        "targets": [_target(target) for target in change.targets] if change.is_told else [],
+        "targets": [entry_of(target) for target in change.targets] if change.is_told else [],
         "is_default": change.is_default,
     }
     if fired_event is not None:
         data["fired_event"] = fired_event
     return data
-
-
-def _target(target: Target) -> dict[str, str]:
-    """Without the address, which may hold a secret: who reads the timeline need not know it."""
-    return {"name": target.name, "kind": target.kind, "key": target_key(target)}
 
 
 def _open(row: dict[str, Any]) -> OpenAlert:

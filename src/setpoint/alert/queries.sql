@@ -18,12 +18,14 @@ FROM open_alerts JOIN events ON events.id = open_alerts.event_id ORDER BY events
 
 -- name: newest_alert_event
 -- The id of the newest event of an alert; 0 before the first.
-SELECT COALESCE(MAX(id), 0) AS event_id FROM events WHERE kind IN ('alert.fired', 'alert.resolved');
+SELECT COALESCE(MAX(id), 0) AS event_id FROM events
+WHERE kind IN ('alert.fired', 'alert.resolved', 'policy.notified', 'policy.lifted');
 
 -- name: alert_events_after
 -- The next events of alerts, oldest first.
 SELECT id, at_ms, kind, service, summary, data FROM events
-WHERE id > :event_id AND kind IN ('alert.fired', 'alert.resolved') ORDER BY id LIMIT :limit;
+WHERE id > :event_id AND kind IN ('alert.fired', 'alert.resolved', 'policy.notified', 'policy.lifted')
+ORDER BY id LIMIT :limit;
 
 -- name: cursors
 -- How far every target has been told.

@@ -11,12 +11,17 @@ from collections.abc import Iterable, Mapping
 
 from setpoint.alert.from_objective import Target
 
-__all__ = ["means", "target_key", "webhooks_of"]
+__all__ = ["entry_of", "means", "target_key", "webhooks_of"]
 
 
 def target_key(target: Target) -> str:
     """`name hash-of-address`."""
     return f"{target.name} {hashlib.blake2b(target.url.encode(), digest_size=8).hexdigest()}"
+
+
+def entry_of(target: Target) -> dict[str, str]:
+    """A target in an event, without its address, which may hold a secret: who reads the timeline need not know it."""
+    return {"name": target.name, "kind": target.kind, "key": target_key(target)}
 
 
 def webhooks_of(targets: Iterable[Target]) -> dict[str, Target]:

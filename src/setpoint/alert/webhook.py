@@ -29,6 +29,9 @@ _TIMEOUT_S = 10.0
 _RETRY_AFTER_MOST_S = 600.0
 _REFUSALS = (400, 413, 415, 422)
 _NEVER = "0001-01-01T00:00:00Z"
+_NUMBERS = ("budget_left", "sli", "target", "exhaustion_s")
+ENDS = ("alert.resolved", "policy.lifted")
+"""The kinds of events that say of something that it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,9 @@ def payload_of(events: Sequence[Mapping[str, Any]], target: str, external_url: s
 
 def _alert(event: Mapping[str, Any], external_url: str) -> dict[str, Any]:
     data = event["data"]
-    is_firing = event["kind"] == "alert.fired"
+    if event["kind"].startswith("policy."):
+        return _policy(event, external_url)
+    is_firing = event["kind"] not in ENDS
     named = {name: ",".join(values) for name, values in data["labels"].items()}
     labels = named | {
         "alertname": data["policy"],
@@ -90,6 +95,35 @@ def _alert(event: Mapping[str, Any], external_url: str) -> dict[str, Any]:
         "state": data["state"],
         "eventId": event["id"],
         "values": data["values"],
+    }
+
+
+def _policy(event: Mapping[str, Any], external_url: str) -> dict[str, Any]:
+    """A rule of an error budget policy that is in force, or no longer."""
+    data, is_firing = event["data"], event["kind"] not in ENDS
+    identity = f"policy\0{data['policy']}\0{data['rule']}\0{event['service']}".encode()
+    return {
+        "status": "firing" if is_firing else "resolved",
+        "labels": {
+            "alertname": data["policy"],
+            "rule": data["rule"],
+            "releases": data["releases"],
+            "objective": data["objective"],
+            "service": event["service"],
+            "severity": "policy",
+        },
+        "annotations": {
+            "summary": event["summary"],
+            "description": data["reason"],
+            "title": f"{event['service']}: {data['policy']}, {data['rule']}",
+        },
+        "startsAt": rfc3339(int(data["since_ms"])),
+        "endsAt": _NEVER if is_firing else rfc3339(int(event["at_ms"])),
+        "generatorURL": f"{external_url}/releases#s-{event['service']}",
+        "fingerprint": hashlib.blake2b(identity, digest_size=8).hexdigest(),
+        "state": data["state"],
+        "eventId": event["id"],
+        "values": {name: data["numbers"][name] for name in _NUMBERS if data["numbers"]},
     }
 
 

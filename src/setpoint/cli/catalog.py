@@ -63,6 +63,8 @@ EXIT_CODES = (
     (6, "server unavailable"),
     (7, "start refused"),
     (8, "tests failed"),
+    (9, "gate holds"),
+    (10, "gate does not know"),
     (130, "interrupted"),
 )
-"""Exit code and its meaning; codes 1 to 8 are those of `setpoint.errors`."""
+"""Exit code and its meaning; codes 1 to 10 are those of `setpoint.errors`."""

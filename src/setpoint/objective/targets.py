@@ -1,4 +1,5 @@
-"""Where the alerts of a set of documents go, whether or not the objectives that they declare are there yet.
+"""Where the alerts and policies of a set of documents go, whether or not the objectives that they declare are
+there yet.
 
 An SLO that makes an objective for each group has none before its first samples come; who is told of it must be
 followed from the apply on. `app` asks when resources change.
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 
 from setpoint.errors import InvalidInput
 from setpoint.objective.model import Target
+from setpoint.objective.policy.resolve import policies_of
 from setpoint.objective.resolve import Declared, References
 from setpoint.objective.spec.alert import AlertCondition, AlertNotificationTarget, AlertPolicy
 from setpoint.objective.spec.slo import Slo
@@ -18,7 +20,8 @@ __all__ = ["targets_of"]
 
 
 def targets_of(documents: Iterable[Declared]) -> list[Target]:
-    """Every target that a policy of some SLO among `documents` names, each once."""
+    """Every target that an alert policy of some SLO among `documents`, or an error budget policy, names; each once."""
+    documents = tuple(documents)
     specs = [document.spec for document in documents]
     by_name: dict[tuple[str, str], object] = {
         (spec.kind, spec.metadata.name): spec
@@ -36,4 +39,5 @@ def targets_of(documents: Iterable[Declared]) -> list[Target]:
             except InvalidInput:  # `resolve` leaves such an SLO out, and says so
                 continue
             found |= dict.fromkeys(policy.targets)
+    found |= dict.fromkeys(target for policy in policies_of(documents) for target in policy.targets)
     return list(found)

@@ -9,6 +9,10 @@ RETURNING id;
 -- The event that was told first under a key.
 SELECT id, at_ms, kind, service, actor, summary, data, key FROM events WHERE key = :key;
 
+-- name: event_of_id
+-- One event.
+SELECT id, at_ms, kind, service, actor, summary, data, key FROM events WHERE id = :id;
+
 -- name: list_events
 -- The start of every list; the filters below are added as asked, then the order.
 SELECT id, at_ms, kind, service, actor, summary, data, key FROM events WHERE TRUE

@@ -153,6 +153,14 @@ class Timeline:
         with self._database.read() as transaction:
             return [_event(row) for row in transaction.rows(statement, **parameters)]
 
+    def event(self, event_id: int) -> Event | None:
+        """One event; None when there is none of this id."""
+        if abs(event_id) >= 1 << 63:
+            return None
+        with self._database.read() as transaction:
+            row = transaction.row(_SQL["event_of_id"], id=event_id)
+        return None if row is None else _event(row)
+
     def _insert(
         self,
         transaction: Transaction,

@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from setpoint.clock import Clock
+from setpoint.database import StateDatabase
 from setpoint.errors import SetpointError
 from setpoint.measure import Durations
-from setpoint.objective.model import Objective
+from setpoint.objective.book import ObjectiveBook
+from setpoint.objective.model import Objective, Target
 from setpoint.objective.overview import Overview
 from setpoint.objective.past import Past
 from setpoint.objective.policy.evaluate import judge, since_column, stretches_of
@@ -108,6 +110,23 @@ class PolicyBoard:
         """What the last look saw; None before the first."""
         self.durations = Durations()
         """How long each look took."""
+
+    @classmethod
+    def over(
+        cls,
+        book: ObjectiveBook,
+        database: StateDatabase,
+        timeline: Timeline,
+        clock: Clock,
+        *,
+        lock: str,
+        address: Callable[[Target], dict[str, str]],
+    ) -> PolicyBoard:
+        """The board of a server. `lock` is held while events are written that webhooks follow; `address` says in an
+        event which target is meant.
+        """
+        store = HoldStore(database, timeline, lock)
+        return cls(book.overview, book.past, store, timeline, clock, Teller(timeline, address))
 
     @property
     def policies(self) -> tuple[Policy, ...]:

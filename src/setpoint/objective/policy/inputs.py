@@ -20,7 +20,7 @@ from setpoint.objective.policy.model import Policy, PolicyException
 __all__ = ["Governing", "Held", "Inputs", "Request", "reduced"]
 
 _FORMAT: Final = 1
-_OBJECTIVES_MOST: Final = 150
+_OBJECTIVES_MOST: Final = 50
 """As many objectives stand in an event at most; of more, those that do not matter are left out."""
 
 Held = Mapping[tuple[str, str], Mapping[str, int]]
