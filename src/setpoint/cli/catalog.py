@@ -38,6 +38,7 @@ CATALOG = (
     CommandEntry("delete", "delete", "Delete what was declared.", _DECLARE),
     CommandEntry("status", "status", "Show every objective's state and the server's own.", _LOOK),
     CommandEntry("slo", "slo", "List objectives, or explain one with its numbers.", _LOOK),
+    CommandEntry("backtest", "backtest", "Replay alert policies over an objective's history.", _LOOK),
     CommandEntry("report", "report", "Tell what was promised and kept in a period.", _LOOK),
     CommandEntry("team", "team", "List teams, or show one with its week.", _LOOK),
     CommandEntry("timeline", "timeline", "List what happened, newest first.", _LOOK),

@@ -14,6 +14,7 @@ from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
     access,
+    backtest,
     catalog,
     complete,
     datasource,
@@ -65,6 +66,7 @@ def create_app(app: App) -> FastAPI:
         live,
         objectives,
         objective,
+        backtest,
         report,
         timeline,
         resource,
