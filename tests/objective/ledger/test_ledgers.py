@@ -59,6 +59,24 @@ def test_memory_is_bounded_by_rows_and_windows() -> None:
     assert ledgers.waiting == 0
 
 
+def test_rows_that_come_later_leave_the_others_as_they_are() -> None:
+    ledgers = Ledgers()
+    rows = np.array([ledgers.add(f"o{i}/1", 43_200) for i in range(60)])
+    good, present = np.arange(180.0).reshape(60, 3), np.ones((60, 3), np.bool_)
+    present[10] = False
+    for first in (_NOW - 2 * 1440, _NOW):  # hours that have left the last day, and the running one
+        ledgers.write_many(rows, first, good, good + 1, present)
+    starts, ends = np.full(60, _NOW - 3 * 1440), np.full(60, _NOW + 3)
+    before = ledgers.counts(rows, starts, ends)
+    later = np.array([ledgers.add(f"later{i}/1", 43_200) for i in range(400)])
+    assert np.array_equal(ledgers.counts(rows, starts, ends), before)
+    assert before[2].tolist() == np.where(np.arange(60) == 10, 0, 6).tolist()
+    assert not ledgers.counts(later, np.full(400, _NOW - 43_000), np.full(400, _NOW + 3)).any()
+    ledgers.remove(int(rows[5]))
+    assert ledgers.add("again/1", 43_200) == rows[5]
+    assert not ledgers.counts(rows[5:6], starts[:1], ends[:1]).any()
+
+
 def test_what_is_no_number_is_a_gap() -> None:
     ledgers = Ledgers()
     row = ledgers.add("o/1", 60)

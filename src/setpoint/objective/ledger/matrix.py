@@ -123,20 +123,22 @@ class Matrix:
         free = self._free.get(size)
         if free:
             offset = free.pop()
-        else:
-            offset, self._end = self._end, self._end + size
-            if self._end > len(self.bits):
-                self._grow_hours(self._end)
-        self.sums[offset : offset + size] = 0.0
-        self.tally[offset : offset + size] = 0
-        self.bits[offset : offset + size] = 0
+            self.sums[offset : offset + size] = 0.0
+            self.tally[offset : offset + size] = 0
+            self.bits[offset : offset + size] = 0
+            return offset
+        offset, self._end = self._end, self._end + size
+        if self._end > len(self.bits):
+            self._grow_hours(self._end)
         return offset
 
     def _grow_rows(self, needed: int) -> None:
         have = len(self.places)
         size = max(needed, 2 * have)
         cells = np.zeros((size, *self.cells.shape[1:]))
-        cells[:have] = self.cells
+        # Rows that nothing was written to stay without memory.
+        counted = np.flatnonzero(self.marks.any(axis=(0, 2)))
+        cells[counted] = self.cells[counted]
         marks = np.zeros((3, size, RECENT_HOURS), np.uint64)
         marks[:, :have] = self.marks
         places = np.zeros((size, 3), np.int64)
@@ -147,5 +149,6 @@ class Matrix:
         have = len(self.bits)
         size = max(needed, 2 * have)
         sums, tally, bits = np.zeros((size, 2)), np.zeros(size, np.int32), np.zeros(size, np.uint64)
-        sums[:have], tally[:have], bits[:have] = self.sums, self.tally, self.bits
+        if self.head >= 0:
+            sums[:have], tally[:have], bits[:have] = self.sums, self.tally, self.bits
         self.sums, self.tally, self.bits = sums, tally, bits
