@@ -9,7 +9,7 @@ sample may be one slot late, but not stand for five of them, as Prometheus's loo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -189,6 +189,14 @@ class Grouped:
         """Whether there can be no more than one group."""
         return not self.labels and not self.is_without
 
+    @property
+    def reduced(self) -> Grouped:
+        """The same groups by no more labels than it takes: a label that a matcher fixes has one value in all series."""
+        if self.is_without:
+            return self
+        fixed = {one.name for one in self.matchers if one.op == "="}
+        return replace(self, labels=tuple(label for label in self.labels if label not in fixed))
+
     def group_of(self, labels: Labels) -> frozenset[tuple[str, str]]:
         """What the series of a group have in common."""
         if self.is_without:
@@ -223,6 +231,8 @@ def _formula(node: Node) -> Formula | None:
         return None
     if len(sums) > 1 and not all(one.is_one for one in sums):
         return None  # which groups meet is for the query language
+    if len(sums) == 1:  # nothing else that its labels would have to meet
+        sums[0] = sums[0].reduced
     is_plain = expression[0] == "sum"
     if not is_plain and not sums[0].is_one and not _only_scales(expression):
         return None

@@ -8,6 +8,7 @@ import pytest
 from setpoint.errors import InvalidInput
 from setpoint.objective.counting.feed import Feed
 from setpoint.objective.counting.plan import NEVER_MS, Counted, Counting, Plan, settled, summed
+from setpoint.objective.from_promql import EventQuery, Grouped, of_group
 from setpoint.objective.model import Objective
 from tests.objective.memory import Samples
 
@@ -101,3 +102,19 @@ def test_changes_are_told_once_and_survive_a_new_plan(samples: Samples) -> None:
     samples.add("t", FIRST * MINUTE_MS, 1.0)
     made = counting.plan([objective("one")])
     assert made.take_changes().tolist() == [FIRST * MINUTE_MS]
+
+
+def _sums(query: str) -> tuple[Grouped, ...]:
+    formula = EventQuery(query, role="total", is_counter=True).formula
+    return () if formula is None else formula.sums
+
+
+def test_a_sum_by_labels_that_its_matchers_fix_is_one_number_and_needs_no_labels_of_series() -> None:
+    query = of_group("sum by (service) (requests_total)", {"service": "cart"})
+    assert [one.is_one for one in _sums(query)] == [True]
+    assert [one.is_one for one in _sums(f"1 - 2 * {query}")] == [True]
+    assert [one.labels for one in _sums('sum by (service, pod) (t{service="cart"})')] == [("pod",)]
+    for several in ('sum by (service) (t{service=~"cart|shop"})', 'sum by (service) (t{service!="cart"})'):
+        assert [one.labels for one in _sums(several)] == [("service",)]
+    # A label decides what it meets here: the query language has to say.
+    assert _sums(f"{query} or vector(0)") == () == _sums(f"{query} / sum(t)")
