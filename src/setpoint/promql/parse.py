@@ -79,7 +79,7 @@ def parse(query: str, *, step_ms: int = 0, range_ms: int = 0) -> Node:
 
 
 def _parsed(query: str, step_ms: int, range_ms: int) -> Node:
-    if structure_size(query) >= _LARGEST_STRUCTURE:
+    if len(query) >= _LARGEST_STRUCTURE and structure_size(query) >= _LARGEST_STRUCTURE:
         raise QueryError("the query has too many operators and brackets; split it into several", query)
     try:
         tree = promql_parser.parse(_accepted(fold_durations(query, step_ms, range_ms)))
