@@ -15,6 +15,7 @@ import numpy.typing as npt
 from setpoint.compiled import compiled
 from setpoint.telemetry.codec import decode_chunks, encode_chunks
 from setpoint.telemetry.model import ChunkColumns
+from setpoint.telemetry.time_kernels import first_after, settle
 
 __all__ = ["Runs", "SeriesSamples", "decoded", "encoded", "joined", "merged", "run_bounds", "warm"]
 
@@ -145,33 +146,6 @@ def merged(runs: Runs, start_ms: int, end_ms: int) -> SeriesSamples:
 
 
 @compiled
-def _first_later(times: Any, start: Any, end: Any, instant_ms: Any) -> Any:
-    """The first position in start:end whose time is later than `instant_ms`, else `end`."""
-    while start < end:
-        middle = (start + end) // 2
-        if times[middle] <= instant_ms:
-            start = middle + 1
-        else:
-            end = middle
-    return start
-
-
-@compiled
-def _settle(times: Any, values: Any) -> Any:
-    """Sort in place by time, of equal times only the last; how many are left."""
-    order = np.argsort(times, kind="mergesort")
-    sorted_times, sorted_values = times[order], values[order]
-    count = 0
-    for place in range(len(order)):
-        if place + 1 < len(order) and sorted_times[place + 1] == sorted_times[place]:
-            continue
-        times[count] = sorted_times[place]
-        values[count] = sorted_values[place]
-        count += 1
-    return count
-
-
-@compiled
 def _merge(
     bounds: Any,
     starts: Any,
@@ -186,8 +160,8 @@ def _merge(
     total = 0
     lows, highs = np.empty(len(starts), np.int64), np.empty(len(starts), np.int64)
     for run in range(len(starts)):
-        lows[run] = _first_later(times, starts[run], ends[run], start_ms)
-        highs[run] = _first_later(times, lows[run], ends[run], end_ms)
+        lows[run] = first_after(times, starts[run], ends[run], start_ms)
+        highs[run] = first_after(times, lows[run], ends[run], end_ms)
         total += highs[run] - lows[run]
     out_times, out_values = np.empty(total, np.int64), np.empty(total, np.float64)
     sizes = np.zeros(max(len(bounds) - 1, 0), np.int64)
@@ -209,7 +183,7 @@ def _merge(
                 out_values[at] = values[place]
                 at += 1
         if overlaps:
-            at = first + _settle(out_times[first:at], out_values[first:at])
+            at = first + settle(out_times[first:at], out_values[first:at])
         sizes[series] = at - first
     return out_times[:at], out_values[:at], sizes
 

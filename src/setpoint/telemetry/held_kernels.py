@@ -8,24 +8,9 @@ from typing import Any
 import numpy as np
 
 from setpoint.compiled import compiled
+from setpoint.telemetry.time_kernels import first_after
 
 __all__ = ["append", "bounds", "chosen", "put", "resets", "warm"]
-
-
-@compiled
-def _first_after(times: Any, low: Any, high: Any, instant_ms: Any) -> Any:
-    """The first position in low:high whose time is later than `instant_ms`."""
-    if low == high or times[low] > instant_ms:
-        return low
-    if times[high - 1] <= instant_ms:
-        return high
-    while low < high:
-        middle = (low + high) // 2
-        if times[middle] <= instant_ms:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 @compiled
@@ -34,9 +19,9 @@ def bounds(offsets: Any, times: Any, start_ms: Any, end_ms: Any) -> Any:
     series = len(offsets) - 1
     firsts, sizes = np.empty(series, np.int64), np.zeros(series + 1, np.int64)
     for i in range(series):
-        first = _first_after(times, offsets[i], offsets[i + 1], start_ms)
+        first = first_after(times, offsets[i], offsets[i + 1], start_ms)
         firsts[i] = first
-        sizes[i + 1] = sizes[i] + _first_after(times, first, offsets[i + 1], end_ms) - first
+        sizes[i + 1] = sizes[i] + first_after(times, first, offsets[i + 1], end_ms) - first
     return firsts, sizes
 
 

@@ -12,43 +12,11 @@ from typing import Any
 import numpy as np
 
 from setpoint.compiled import compiled
+from setpoint.telemetry.time_kernels import first_after, settle
 
 __all__ = ["assemble", "cumulate"]
 
 STALE_BITS = 0x7FF0000000000002
-
-
-@compiled
-def _first_after(times: Any, start: Any, end: Any, time_ms: Any) -> Any:
-    """The first position in start:end whose time is later than `time_ms`."""
-    if start == end or times[start] > time_ms:
-        return start
-    if times[end - 1] <= time_ms:
-        return end
-    low, high = start, end
-    while low < high:
-        middle = (low + high) // 2
-        if times[middle] <= time_ms:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@compiled
-def _sort_and_replace(times: Any, values: Any) -> Any:
-    """Sort one series by time, the last of equal times staying; its new length."""
-    order = np.argsort(times, kind="mergesort")
-    sorted_times = times[order]
-    sorted_values = values[order]
-    end = 0
-    for k in range(len(order)):
-        if end and times[end - 1] == sorted_times[k]:
-            end -= 1
-        times[end] = sorted_times[k]
-        values[end] = sorted_values[k]
-        end += 1
-    return end
 
 
 @compiled
@@ -83,8 +51,8 @@ def assemble(
         start = end
         for p in range(bounds[i], bounds[i + 1]):
             stop = places[p] + counts[p]
-            here = _first_after(times, places[p], stop, after_ms[p])
-            stop = _first_after(times, here, stop, until_ms)
+            here = first_after(times, places[p], stop, after_ms[p])
+            stop = first_after(times, here, stop, until_ms)
             out_times[end : end + stop - here] = times[here:stop]
             out_values[end : end + stop - here] = values[here:stop]
             end += stop - here
@@ -97,7 +65,7 @@ def assemble(
             out_times[end : end + stop - here] = late_times[here:stop]
             out_values[end : end + stop - here] = late_values[here:stop]
             end += stop - here
-            end = start + _sort_and_replace(out_times[start:end], out_values[start:end])
+            end = start + settle(out_times[start:end], out_values[start:end])
         offsets[i + 1] = end
     return out_times[:end], out_values[:end], offsets
 
