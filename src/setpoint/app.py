@@ -253,7 +253,7 @@ def wire(
         alerts=alerts,
         webhooks=webhooks,
         policies=policies,
-        gate=Gate(policies.inputs, timeline, clock),
+        gate=Gate(policies.inputs, timeline),
         reports=reports,
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from setpoint.clock import Clock
 from setpoint.errors import Held, InvalidInput, NotFound, SetpointError, Undecided
 from setpoint.release.from_objective import CHANGES, Decision, Inputs, Request, clipped, decide
 from setpoint.timeline import SUMMARY_MAX, Event, Timeline
@@ -37,12 +36,13 @@ class Decided:
     @property
     def http_status(self) -> int:
         """200 only for allow, so that a client which looks at nothing else is held."""
-        return _KIND[self.decision["decision"]].http_status if self.decision["decision"] in _KIND else 200
+        kind = _KIND.get(self.decision["decision"])
+        return 200 if kind is None else kind.http_status
 
     def as_json(self) -> dict[str, Any]:
         """The decision with its id, and where it can be made again."""
-        found = self.decision["decision"]
-        code = _KIND[found].exit_code if found in _KIND else 0
+        kind = _KIND.get(self.decision["decision"])
+        code = 0 if kind is None else kind.exit_code
         replay = f"/gate/decisions/{self.id}/replay"
         return {"id": self.id, **self.decision, "exit_code": code, "replay": replay}
 
@@ -73,9 +73,9 @@ class Replay:
 class Gate:
     """See above; safe to use from several threads."""
 
-    def __init__(self, inputs: Callable[[Request], Inputs], timeline: Timeline, clock: Clock) -> None:
+    def __init__(self, inputs: Callable[[Request], Inputs], timeline: Timeline) -> None:
         """`inputs` gathers all that a decision is made from, as it is at the moment."""
-        self._inputs, self._timeline, self._clock = inputs, timeline, clock
+        self._inputs, self._timeline = inputs, timeline
 
     def ask(self, request: Request, actor: str) -> Decided:
         """Decide, and write it on the timeline. Raises InvalidInput for what cannot be asked, and Unavailable when the
