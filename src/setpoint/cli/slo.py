@@ -10,6 +10,8 @@ import typer
 from setpoint.cli.group import Group
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, emit
+from setpoint.cli.slo_lint import EPILOG as LINT_EPILOG
+from setpoint.cli.slo_lint import lint
 
 __all__ = ["app"]
 
@@ -137,3 +139,6 @@ def explain(
 
     answer = Client(server, token).get(f"/objectives/{segment(name)}/explain")
     emit(answer, output, lambda console: show_explanation(console, answer))
+
+
+app.command(epilog=LINT_EPILOG)(lint)

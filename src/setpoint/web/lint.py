@@ -1,0 +1,57 @@
+"""What looks wrong with the objectives that are kept, as page and JSON; `objective.lint` finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from setpoint.app import App
+from setpoint.objective import Objective
+from setpoint.objective.lint import GRAVITIES, Finding, Surroundings, lint
+from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
+
+__all__ = ["router"]
+
+_SHOWN = 500
+
+router = APIRouter()
+
+
+@router.get("/lint")
+def show_lint(
+    request: Request, parts: Parts, *, team: str | None = None, service: str | None = None
+) -> Response:
+    found = _findings(parts, team, service)
+    counts = {gravity: sum(one.gravity == gravity for one in found) for gravity in GRAVITIES}
+    if wants_json(request):
+        return json_answer({"items": found, "counts": counts, "objectives": len(parts.objectives.overview())})
+    return render(
+        request,
+        "lint.html",
+        found=found[:_SHOWN],
+        hidden=max(0, len(found) - _SHOWN),
+        counts=counts,
+        narrowed=team or service,
+        address="/lint" + query_string(team=team, service=service),
+    )
+
+
+def _findings(parts: App, team: str | None, service: str | None) -> list[Finding]:
+    chosen = _chosen(parts, team, service)
+    overview = parts.objectives.overview()
+    statuses = {status.name: status for status in parts.objectives.statuses()}
+    pairs = [(one, statuses[one.name]) for one in overview.objectives if one.name in statuses]
+    around = Surroundings(
+        parts.clock.now_ms(), parts.dependencies.known(), parts.reports.ownership, promised={}
+    )
+    return lint(pairs, around, chosen)
+
+
+def _chosen(parts: App, team: str | None, service: str | None) -> Callable[[Objective], bool]:
+    """Raises NotFound when there is no such team or service."""
+    if not team and not service:
+        return lambda _: True
+    names = {one.name for one in parts.reports.objectives(parts.reports.scope(team=team, service=service))}
+    return lambda one: one.name in names and (not service or one.service == service)
