@@ -105,6 +105,7 @@ class PolicyBoard:
         self._held: dict[_Key, dict[str, Hold]] = {}
         self._absent: dict[tuple[str, str, str], int] = {}
         self._is_loaded = self._is_late = False
+        self._loading = threading.Lock()
         self._wake = threading.Event()
         self.latest: Snapshot | None = None
         """What the last look saw; None before the first."""
@@ -177,7 +178,8 @@ class PolicyBoard:
             self.latest = Snapshot(facts, governed, _since(self._held), shown)
 
     def inputs(self, request: Request) -> Inputs:
-        """All that a decision on `request` is made from, as it is at this moment."""
+        """All that a decision on `request` is made from, as it is at this moment. Raises Unavailable."""
+        self._load()
         overview = self._overview()
         governed = self._governed(overview)
         own = governed.of_service.get(request.service, np.zeros(0, np.int64))
@@ -246,13 +248,14 @@ class PolicyBoard:
         )
 
     def _load(self) -> None:
-        if self._is_loaded:
-            return
-        self._incidents.load()
-        held: dict[_Key, dict[str, Hold]] = {}
-        for hold in self._store.read():
-            held.setdefault((hold.policy, hold.rule), {})[hold.objective] = hold
-        self._held, self._is_loaded = held, True
+        with self._loading:  # a gate may be asked before the first look
+            if self._is_loaded:
+                return
+            self._incidents.load()
+            held: dict[_Key, dict[str, Hold]] = {}
+            for hold in self._store.read():
+                held.setdefault((hold.policy, hold.rule), {})[hold.objective] = hold
+            self._held, self._is_loaded = held, True
 
     def _governed(self, overview: Overview) -> _Governed:
         kept, policies = self._governed_kept, self._policies
