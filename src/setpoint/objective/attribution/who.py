@@ -39,6 +39,7 @@ _EVENTS_AT_ONCE, _EVENT_PAGES = 1000, 5
 _SERVICES_MOST = 20
 _OBJECTIVES_MOST = 4
 _LINKS_MOST = 20
+_LATELY_MS, _LATELY_MOST = 20_000, 50
 MOST_DAYS = 400
 
 _Floats = npt.NDArray[np.float64]
@@ -52,6 +53,24 @@ class Attributions:
     ) -> None:
         """`dependencies` gives those of this moment."""
         self._book, self._timeline, self._dependencies = book, timeline, dependencies
+        self._lately: dict[str, Attribution] = {}
+
+    def lately(self, name: str, start_ms: int, end_ms: int) -> Attribution:
+        """`of` for a page that is looked at again and again: what was found for as long a stretch that ended a few
+        seconds ago will do.
+        """
+        kept = self._lately.get(name)
+        if (
+            kept is not None
+            and 0 <= end_ms - kept.end_ms < _LATELY_MS
+            and abs(start_ms - kept.start_ms) <= _LATELY_MS + _MINUTE_MS
+        ):
+            return kept
+        found = self.of(name, start_ms, end_ms)
+        while len(self._lately) >= _LATELY_MOST:
+            self._lately.pop(next(iter(self._lately)), None)
+        self._lately[name] = found
+        return found
 
     def of(self, name: str, start_ms: int, end_ms: int) -> Attribution:
         """Who spent the budget of an objective in (start_ms, end_ms], in whole minutes, not beyond now.
