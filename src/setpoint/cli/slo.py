@@ -28,6 +28,7 @@ _EPILOG = """[bold]Examples[/]
   setpoint slo list --group-by team
   setpoint slo show checkout-availability
   setpoint slo explain checkout-availability
+  setpoint slo spent checkout-availability --since 7d
 
 The same numbers as on the page /objectives, and the formula behind them."""
 
@@ -39,6 +40,13 @@ _LIST_EPILOG = """[bold]Examples[/]
 
 --filter takes service:NAME, state:burning, slo:NAME, alert:firing, a label as key:value, or text;
 key:=value is exact, -key:value leaves out. --group-by takes team or another label, service, state, slo."""
+
+_SPENT_EPILOG = """[bold]Examples[/]
+  setpoint slo spent checkout-availability
+  setpoint slo spent checkout-availability --since 7d
+  setpoint slo spent checkout-availability --since 6h --explain
+
+Causes and the unexplained rest add up to what was spent exactly. --explain says how each comes about."""
 
 _AT_ONCE = 1000
 
@@ -142,3 +150,35 @@ def explain(
 
 
 app.command(epilog=LINT_EPILOG)(lint)
+
+
+@app.command(epilog=_SPENT_EPILOG)
+def spent(
+    *,
+    name: NameArgument,
+    since: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="From when: 7d (ago) or 2026-01-02T03:04:05Z; its window when left out."
+        ),
+    ] = "",
+    until: Annotated[str, typer.Option(metavar="TIME", help="Until when; now when left out.")] = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="With the formula of each stretch, and the rule.")
+    ] = False,
+    server: ServerOption = DEFAULT_SERVER,
+    token: TokenOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show who spent an objective's budget: deploys, faults, dependencies, incidents."""
+    from setpoint.cli.client import Client, segment
+    from setpoint.cli.instant import instant_ms
+    from setpoint.cli.spent import show_spent
+    from setpoint.clock import SystemClock
+
+    now_ms = SystemClock().now_ms()
+    bounds = {
+        key: instant_ms(text, now_ms) if text else None for key, text in (("since", since), ("until", until))
+    }
+    answer = Client(server, token).get(f"/objectives/{segment(name)}/spent", **bounds)
+    emit(answer, output, lambda console: show_spent(console, answer, now_ms, explain=explain))

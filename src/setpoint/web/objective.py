@@ -27,6 +27,7 @@ from setpoint.web.chart import draw_budget
 from setpoint.web.explanation import Explanation, counted_as, explain
 from setpoint.web.fleet import note
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
+from setpoint.web.spent import spent_lately
 
 __all__ = ["router"]
 
@@ -98,6 +99,7 @@ def show_objective(
         now_ms=now_ms,
         status=status,
         objective=objective,
+        spent=spent_lately(parts, status),
         told=_explained(parts, objective, status, overview, now_ms),
         alerts=_alerts(objective, status),
         warnings=_own_warnings(status),
