@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from setpoint.app import App, _record_eviction, wire
+from setpoint.app import App, wire
 from setpoint.clock import VirtualClock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.resource import load_text
 from setpoint.settings import Settings
 from setpoint.telemetry import MetricBatch, Series, fingerprint
 from setpoint.telemetry.disk import Eviction
+from setpoint.telemetry.disk_log import record_eviction
 
 NOW_MS = 1_799_496_000_000  # 2027-01-09 12:00:00 UTC
 SLO = """
@@ -103,7 +104,7 @@ def test_a_declared_retention_and_the_disk_budget_are_kept(app: App) -> None:
 
 def test_a_day_that_made_room_is_on_the_timeline(app: App) -> None:
     eviction = Eviction("samples", NOW_MS // 86_400_000 * 86_400_000, 12_000_000, 7)
-    _record_eviction(app.timeline, eviction)
+    record_eviction(app.timeline, eviction)
     (event,) = app.timeline.query(kinds=["telemetry.evicted"])
     assert event.summary == "The samples of 2027-01-09 were dropped to keep the disk budget (12.0 MB)"
     assert event.data["rows"] == 7

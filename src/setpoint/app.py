@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from setpoint.alert.deliver import Delivery
 from setpoint.alert.log import LOCK, AlertLog
 from setpoint.alert.secret import read_secret
 from setpoint.alert.target import entry_of, webhooks_of
-from setpoint.clock import Clock, rfc3339, stopwatch
+from setpoint.clock import Clock, stopwatch
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook
+from setpoint.objective.adjustment.store import AdjustedLedgers
 from setpoint.objective.attribution.who import Attributions
 from setpoint.objective.counting.feed import Feed
 from setpoint.objective.policy import PolicyBoard
@@ -48,7 +49,8 @@ from setpoint.telemetry import Head, Ingest, Reader, SignalStore, rebuild_head
 from setpoint.telemetry.catalog import Catalog
 from setpoint.telemetry.compact import Compactor
 from setpoint.telemetry.datasource import DataSources
-from setpoint.telemetry.disk import DiskBudget, DiskState, Eviction
+from setpoint.telemetry.disk import DiskBudget
+from setpoint.telemetry.disk_log import record_eviction, record_low_disk
 from setpoint.telemetry.held_samples import HeldSamples
 from setpoint.telemetry.housekeeping import Housekeeping
 from setpoint.telemetry.protect import Limits, Protection
@@ -200,7 +202,10 @@ def wire(
     alerts = AlertLog(state_database, timeline, clock)
     catalog = Catalog(head, telemetry_database)
     own = _own_feed(reader, head, signals, housekeeping, catalog)
-    objectives = _make_objectives(settings, clock, timeline, telemetry_database, own, datasources, alerts)
+    adjusted = AdjustedLedgers(state_database)
+    objectives = _make_objectives(
+        settings, clock, timeline, telemetry_database, own, datasources, alerts, adjusted
+    )
     webhooks = _make_webhooks(settings, clock, timeline, state_database, secrets)
     policies = PolicyBoard.over(objectives, state_database, timeline, clock, lock=LOCK, address=entry_of)
     dependencies = ServiceMap()
@@ -377,6 +382,7 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
     own: Feed,
     datasources: DataSources,
     alerts: AlertLog,
+    adjusted: AdjustedLedgers,
 ) -> ObjectiveBook:
     states = StateLog(timeline)
     return ObjectiveBook(
@@ -393,6 +399,7 @@ def _make_objectives(  # noqa: PLR0917 — parts to wire
         feeds=partial(_feed_of, datasources),
         told_states=states.read,
         open_alerts=alerts.open,
+        adjusted=adjusted,
         stored_groups=StoredGroups(database).look,
     )
 
@@ -433,8 +440,8 @@ def _make_housekeeping(
             database,
             limit_bytes,
             None if settings.telemetry_dsn else folder.telemetry.parent,
-            partial(_record_eviction, timeline),
-            partial(_record_low_disk, timeline),
+            partial(record_eviction, timeline),
+            partial(record_low_disk, timeline),
         ),
         clock,
         lambda documents: policy_of(documents, settings.retention_days, read_selector),
@@ -462,24 +469,6 @@ def _follow(  # noqa: PLR0917 — parts that follow documents
     objectives.apply(documents)
     webhooks.follow(webhooks_of(targets_of(documents)), newest)
     reports.apply(documents)
-
-
-def _record_eviction(timeline: Timeline, eviction: Eviction) -> None:
-    day = rfc3339(eviction.day_ms)[:10]
-    timeline.append(
-        "telemetry.evicted",
-        f"The {eviction.signal} of {day} were dropped to keep the disk budget ({eviction.bytes / 1e6:,.1f} MB)",
-        data=asdict(eviction),
-        key=f"telemetry.evicted {eviction.signal} {day} {eviction.rows}",
-    )
-
-
-def _record_low_disk(timeline: Timeline, state: DiskState) -> None:
-    timeline.append(
-        "telemetry.disk_low",
-        f"The disk has {(state.free_bytes or 0) / 1e9:.2f} GB left of {(state.disk_bytes or 0) / 1e9:.2f} GB",
-        data=asdict(state),
-    )
 
 
 def _log_of_progress() -> Callable[[int, int], None]:

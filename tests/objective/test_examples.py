@@ -16,7 +16,9 @@ from setpoint.resource import ResourceStore, load_paths, load_text
 from setpoint.timeline import Timeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "objectives"
-ALONE = [*EXAMPLES.glob("*.yaml"), *EXAMPLES.with_name("teams").glob("*.yaml")]
+ALONE = [
+    one for folder in ("objectives", "teams", "adjustments") for one in EXAMPLES.with_name(folder).glob("*.yaml")
+]
 NOW_MS = 1_800_000_000_000
 
 

@@ -21,15 +21,18 @@ import numpy.typing as npt
 from setpoint.clock import Clock, stopwatch
 from setpoint.errors import NotFound, SetpointError
 from setpoint.measure import Durations
+from setpoint.objective.adjustment.adopt import Adopting
+from setpoint.objective.adjustment.plan import Plan as Adjustments
+from setpoint.objective.adjustment.spec import declared as declared_adjustments
+from setpoint.objective.adjustment.store import MemoryLedgers
 from setpoint.objective.alerting.table import AlertChange, OpenAlert
 from setpoint.objective.backfill.backfill import Backfill
 from setpoint.objective.backfill.fetched import FetchedHistory
 from setpoint.objective.backfill.loading import Loading
-from setpoint.objective.burn_down import gone_since
 from setpoint.objective.counting.feed import Feed, no_feed
 from setpoint.objective.counting.plan import NEVER_MS, Counted, Counting, settled
 from setpoint.objective.duration import spoken_duration
-from setpoint.objective.fleet import Fleet, ledger_keys
+from setpoint.objective.fleet import Fleet, Keys, ledger_keys
 from setpoint.objective.from_telemetry import Select
 from setpoint.objective.groups import Groups, Look, nothing_stored
 from setpoint.objective.ledger.ledger import Slots
@@ -39,6 +42,7 @@ from setpoint.objective.model import Objective, ObjectiveStatus, State
 from setpoint.objective.overview import Overview
 from setpoint.objective.past import Past
 from setpoint.objective.resolve import Declared, Discover, resolve
+from setpoint.objective.since import Since
 from setpoint.objective.spark import Sparks
 from setpoint.objective.standing import Standing
 from setpoint.objective.state import overview_of, status_of
@@ -58,7 +62,6 @@ _HISTORY_SHARE, _HISTORY_LEAST_S = 0.25, 0.1
 _KEPT_MS = 34 * 86_400_000
 _MISSED_TICKS = 30
 _TEND_S = 60.0
-_SINCE_PER_TICK = 4
 _SMALL_MINUTES = 60
 _APPLY_TELLS_S = (
     0.5  # who applies, or waits for a start, does not wait for thousands of states on the timeline
@@ -98,6 +101,7 @@ class ObjectiveBook:
         open_alerts: Callable[[], Iterable[OpenAlert]] = tuple,
         resolver: Resolver = resolve,
         stored_groups: Look = nothing_stored,
+        adjusted: MemoryLedgers | None = None,
     ) -> None:
         """`take_oldest_write_ms` is the head's: the oldest timestamp stored since it was last asked.
 
@@ -109,7 +113,8 @@ class ObjectiveBook:
         on the next tick. `on_alert` is called with the changes of alerts, likewise. `told_states` gives the states
         that were told by the process before this one, `open_alerts` the alerts that fired then; each is asked once.
         `feeds` gives what an objective of a data source is read from; `resolver` makes objectives of documents;
-        `stored_groups` looks for the groups of those over spans and SQL.
+        `stored_groups` looks for the groups of those over spans and SQL. `adjusted` keeps what adjusted ledgers were
+        derived with.
         """
         kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
         self._own = own or Feed(select, take_oldest_write_ms, oldest_sample_ms, kept_from_ms)
@@ -123,8 +128,9 @@ class ObjectiveBook:
         self._counting = Counting(self._feed_of)
         self._groups = Groups(self._feed_of, clock, stored_groups)
         self._documents: Sequence[Declared] = ()
-        self._fleet = self._fleet_of(())
         self._backfill = Backfill(self._ledgers, self._standing, lambda: self._fleet, self._note_history)
+        self._adopting = Adopting(self._ledgers, self._standing, self._backfill, adjusted or MemoryLedgers())
+        self._fleet = self._fleet_of((), Adjustments(), is_saved=False)
         self._loading = Loading(self._ledgers, self._standing, self._backfill, final_after_s=final_after_s)
         self._telling = Telling(on_change, on_alert, told_states)
         self._begin_columns()
@@ -155,7 +161,7 @@ class ObjectiveBook:
         documents = tuple(documents)
         wanted = self._resolve(documents, self._groups.discover, logger.warning)
         with self._evaluation:
-            self._replace(wanted)
+            self._replace(wanted, Adjustments(wanted, declared_adjustments(documents)))
             self._documents = documents
             self._evaluate(self._clock.now_ms(), min(self.interval_s / 2, _APPLY_TELLS_S))
 
@@ -167,7 +173,7 @@ class ObjectiveBook:
         wanted = self._resolve(documents, self._groups.discover, logger.debug)
         with self._evaluation:
             if self._documents is documents and tuple(wanted) != self._fleet.objectives:
-                self._replace(wanted)
+                self._replace(wanted, Adjustments(wanted, self._fleet.adjustments.adjustments))
                 self._evaluate(self._clock.now_ms())
 
     def tick(self) -> None:
@@ -291,17 +297,13 @@ class ObjectiveBook:
     def _feed_of(self, source: str) -> Feed:
         return self._feeds(source) if source else self._own
 
-    def _fleet_of(self, objectives: Sequence[Objective]) -> Fleet:
+    def _fleet_of(
+        self, objectives: Sequence[Objective], adjustments: Adjustments, *, is_saved: bool
+    ) -> Fleet:
         """A fleet, with rows for what it counts; nothing is changed when a query does not parse."""
         feeds = {source: self._feed_of(source) for source in {one.source for one in objectives} | {""}}
         plan = self._counting.plan(objectives)
-        keys = ledger_keys(objectives)
-        minutes: dict[str, int] = {}
-        for one in keys:
-            for key in (one.raw, one.budget):
-                minutes[key] = max(one.minutes, minutes.get(key, 0))
-        rows = [self._ledgers.add(key, window) for key, window in minutes.items()]
-        self._standing.reach(rows)
+        keys = self._keys_of(objectives, adjustments, is_saved=is_saved)
         return Fleet.of(
             objectives,
             keys,
@@ -311,50 +313,69 @@ class ObjectiveBook:
             self._slices,
             self._standing,
             no_data_after_s=self._no_data_after_s,
+            adjustments=adjustments,
         )
 
-    def _replace(self, wanted: Sequence[Objective]) -> None:
+    def _keys_of(
+        self, objectives: Sequence[Objective], adjustments: Adjustments, *, is_saved: bool
+    ) -> Sequence[Keys]:
+        """The ledgers of these, each with a row."""
+        keys = self._adopting.keys(ledger_keys(objectives), objectives, adjustments, is_saved=is_saved)
+        minutes: dict[str, int] = {}
+        for one in keys:
+            for key in one.all:
+                minutes[key] = max(one.minutes, minutes.get(key, 0))
+        self._standing.reach([self._ledgers.add(key, window) for key, window in minutes.items()])
+        return keys
+
+    def _replace(self, wanted: Sequence[Objective], adjustments: Adjustments) -> None:
+        """Keep these objectives from now on; called again while some wait for ledgers of their own (`adopt`)."""
         before = self._fleet
-        if tuple(wanted) == before.objectives:
+        is_same = tuple(wanted) == before.objectives
+        if is_same and adjustments.adjustments == before.adjustments.adjustments and not self._adopting.waits:
             return
-        now_ms = self._clock.now_ms()
-        self._save(now_ms)  # of those that go
-        fleet = self._fleet_of(wanted)
-        kept = {*fleet.raw.tolist(), *fleet.budget.tolist()}
-        for row in {*before.raw.tolist(), *before.budget.tolist()} - kept:
+        is_saved = self._save(self._clock.now_ms())  # of those that go, and of those that are copied
+        if is_same:
+            keys, after_s = self._keys_of(wanted, adjustments, is_saved=is_saved), self._no_data_after_s
+            fleet = before.rekeyed(keys, adjustments, self._ledgers, no_data_after_s=after_s)
+        else:
+            fleet = self._fleet_of(wanted, adjustments, is_saved=is_saved)
+        for row in before.rows - fleet.rows:
             self._ledgers.remove(row)
             self._slices.forget(row)
             self._backfill.forget(row)
             self._standing.forget(row)
         self._loading.note_windows(fleet)
-        since_ms, told_of = self._since_ms, before.index
+        since: Since = self._since
         self._fleet = fleet
-        self._begin_columns()
-        for at, one in enumerate(fleet.objectives):
-            was = told_of.get(one.name)
-            if was is not None and before.objectives[was] == one:
-                self._since_ms[at] = since_ms[was]
+        if is_same:
+            self._sparks = Sparks(fleet.budget, fleet.allowed)
+            return
+        self._begin_columns((before, since))
         changes = fleet.table.adopt(before.table)
         if self._open_alerts is not None:
-            changes += fleet.table.restore(self._open_alerts(), now_ms)
+            changes += fleet.table.restore(self._open_alerts(), self._clock.now_ms())
             self._open_alerts = None
         self._telling.keep(fleet)
         self._telling.alerts(changes)
 
-    def _begin_columns(self) -> None:
+    def _begin_columns(self, before: tuple[Fleet, Since] | None = None) -> None:
         """What is kept from tick to tick, for the present fleet."""
         size = len(self._fleet)
         self._low = np.full(size, NEVER_MS)
         self._history_low = np.full(size, NEVER_MS)
-        self._since_ms = np.full(size, -1, np.int64)
+        self._since = Since(self._fleet, before)
         self._sparks = Sparks(self._fleet.budget, self._fleet.allowed)
 
     def _evaluate(self, now_ms: int, tells_s: float | None = None) -> None:
+        if self._adopting.waits:
+            self._replace(self._fleet.objectives, self._fleet.adjustments)
         fleet, standing = self._fleet, self._standing
         running = slot_of(now_ms)
         self._ledgers.advance(running)
         self._slices.advance(slot_of(now_ms, SLICE_S))
         self._loading.load(fleet, now_ms)
+        self._adopting.settle(fleet, now_ms, self._note_history, lambda: self._save(now_ms))
         late = fleet.live.count(now_ms, self._changes(fleet), self._note_live)
         for one in late:
             # Older ones keep their counts: their samples are gone.
@@ -381,11 +402,10 @@ class ObjectiveBook:
             self._backfill.shares(),
             self._backfill.unknown_to(),
         )
-        self._update_since(verdicts)
+        since_ms = self._since.update(verdicts, self._ledgers)
         low = np.minimum(self._low, self._history_low)
         spark = self._sparks.update(self._ledgers, slot_of(now_ms) + 1, low)
         self._telling.alerts(changes)
-        since_ms = np.where(self._since_ms > 0, np.minimum(self._since_ms, now_ms), self._since_ms)
         return verdicts.with_since(since_ms, spark)
 
     def _changes(self, fleet: Fleet) -> _Ints:
@@ -403,25 +423,7 @@ class ObjectiveBook:
     def _note_history(self, indices: _Ints, first: int) -> None:
         """History changed: sparklines are renewed, and since when a budget is gone is looked for again."""
         self._history_low[indices] = np.minimum(self._history_low[indices], first)
-        self._since_ms[indices[self._since_ms[indices] != 0]] = -1
-
-    def _update_since(self, verdicts: Verdicts) -> None:
-        """Since when budgets are gone: seen as it happens, else (after a start, or new history) looked for, a few
-        in each tick.
-        """
-        gone = verdicts.left <= 0
-        since_ms = np.where(gone, self._since_ms, 0)
-        minute_end_ms = (slot_of(verdicts.at_ms) + 1) * 60_000
-        fleet = verdicts.fleet
-        since_ms[gone & (self._since_ms == 0)] = minute_end_ms
-        self._since_ms = since_ms
-        for at in np.flatnonzero(since_ms == -1)[:_SINCE_PER_TICK].tolist():
-            row, end = int(fleet.budget[at]), int(verdicts.windows.end[at])
-            try:
-                found = gone_since(self._ledgers, row, fleet.objectives[at], end, 2**62)
-            except SetpointError:
-                return
-            since_ms[at] = minute_end_ms if found is None else found
+        self._since.doubt(indices)
 
     def _count_history(self, now_ms: int) -> None:
         """Some chunks of history, for as long as the next tick is not held up."""
@@ -472,14 +474,16 @@ class ObjectiveBook:
         self.lags.observe(lag_s)
         self.missed += max(0, int(lag_s / self.interval_s))
 
-    def _save(self, now_ms: int) -> None:
-        """Write the changed minutes of all objectives as one block; what fails is tried again next time."""
+    def _save(self, now_ms: int) -> bool:
+        """Write the changed minutes of all objectives as one block; what fails (False) is tried again next time."""
         self._saved_ms = now_ms
         self._computed_ms = max(now_ms, self._computed_ms + 1)  # the newest wins, also after a clock set back
         try:
             self._ledgers.save(self._computed_ms)
         except SetpointError as error:
             logger.warning("the ledger is not saved yet: %s", error.message)
+            return False
+        return True
 
 
 def _has_groups(documents: Sequence[Declared]) -> bool:

@@ -12,6 +12,8 @@ operations for all objectives of a kind:
   the slice's last minute once the slice has ended. Slices are aligned to multiples of their length since 1970.
   `noData: bad`: a minute (or slice) without data after the objective's first data counts as bad once it is
   `after_s` old, with as many events as an average minute of the day up to the last minute with data had.
+- What is adjusted (decision 0031) is changed on the way: a budget comes from counted minutes as `plan` leaves them, and
+  so do the parts of an adjusted composite, which has minutes of its own for that (`effective`).
 
 A part or a slice whose samples count nothing has no ratio, and so no data: 0/0 is neither good nor bad.
 """
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.objective.adjustment.plan import Plan
 from setpoint.objective.ledger.ledgers import Ledgers
 from setpoint.objective.model import Objective
 
@@ -73,6 +76,9 @@ class _Level:
     weight: _Floats
     part_target: _Floats
     all_of: _Bools
+    part_profile: _Ints
+    profile: _Ints
+    """Which adjustments a part, and the composite, has of its own (-1: none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,9 @@ class _Group:
     ratio: _Bools
     fills: _Bools
     after_ms: _Ints
+    profile: _Ints
+    quiet: _Ints
+    """Which adjustments apply to its minutes, and which keep its silence from being bad (-1: none)."""
 
 
 class Derivation:
@@ -101,12 +110,25 @@ class Derivation:
         ledgers: Ledgers,
         *,
         no_data_after_s: float,
+        plan: Plan | None = None,
+        effective: _Ints | None = None,
+        is_adjusted: _Bools | None = None,
     ) -> None:
-        """`raw`, `budget` int64[n] are the rows of the objectives' events and budgets in `ledgers`."""
+        """`raw`, `budget` int64[n] are the rows of the objectives' events and budgets in `ledgers`; `effective`
+        those of their events as `plan` adjusts them, which only adjusted composites have apart from `raw`.
+        `is_adjusted` bool[n]: the budget is a ledger for what is adjusted.
+        """
         self._ledgers = ledgers
         self._size = len(objectives)
+        self._plan = plan or Plan(objectives)
+        if is_adjusted is None:
+            is_adjusted = np.zeros(len(objectives), np.bool_)
+        effective = raw if effective is None else effective
         self._levels = _levels(objectives, raw)
-        self._groups = _groups(objectives, raw, budget, no_data_after_s)
+        self._groups = _groups(objectives, effective, budget, no_data_after_s, self._plan, is_adjusted)
+        if (effective != raw).any():
+            adjusted = frozenset(np.flatnonzero(effective != raw).tolist())
+            self._levels += _levels(objectives, effective, adjusted, self._plan)
         self.is_composite = np.array([one.kind == "composite" for one in objectives], np.bool_)
         self.fills = np.array([one.no_data.action == "bad" for one in objectives], np.bool_)
         """bool[n]: silence counts as bad, which can be told only when all before it is counted."""
@@ -127,6 +149,7 @@ class Derivation:
         """
         old: list[tuple[int, int, int]] = []
         ended = now_ms // _MINUTE_MS
+        self._plan.widen(low)
         for level in self._levels:
             each = level.minutes
             end = ended // each * each
@@ -147,6 +170,7 @@ class Derivation:
         be changed by it, those given among them.
         """
         ended = now_ms // _MINUTE_MS
+        first, end = self._plan.widened(indices, first, end)
         touched = np.zeros(self._size, np.bool_)
         touched[indices] = True
         for level in self._levels:
@@ -196,7 +220,10 @@ class Derivation:
     def _compose(self, level: _Level, chosen: _Ints, first: int, end: int, now_minute: int) -> _Bools:
         """Write the slots of some composites (positions in their level); what changed, bool[k, minutes]."""
         parts = np.flatnonzero(np.isin(level.owner, chosen))
-        good, total, _ = self._sums(level.part_row[parts], first, end, level.minutes, now_minute)
+        profiles = level.part_profile[parts], level.profile[level.owner[parts]]
+        good, total, _ = self._adjusted(
+            level.part_row[parts], profiles, first, end, level.minutes, now_minute
+        )[0]
         has = total > 0
         ratio = np.divide(good, total, out=np.zeros_like(good), where=has)
         owner = level.owner[parts]
@@ -215,7 +242,8 @@ class Derivation:
     def _book(self, group: _Group, chosen: _Ints, first: int, end: int, now_ms: int) -> _Bools:
         """Write the budgets of some objectives of a group over whole slices; what changed, bool[k, minutes]."""
         now_minute = now_ms // _MINUTE_MS
-        sums = self._sums(group.raw[chosen], first, end, group.minutes, now_minute)
+        profiles = group.profile[chosen], group.profile[chosen]
+        sums, counted = self._adjusted(group.raw[chosen], profiles, first, end, group.minutes, now_minute)
         good, total, minutes = sums
         if group.is_kept:
             present = minutes > 0
@@ -226,7 +254,7 @@ class Derivation:
             good = np.where(group.ratio[chosen][:, None], ratio, met)
             total = np.ones_like(good)
         if group.fills[chosen].any():
-            good, total, present = self._fill(group, chosen, first, now_ms, good, total, present)
+            good, total, present = self._fill(group, chosen, first, now_ms, good, total, present, counted)
         return self._write_slots(group.row[chosen], first, group.minutes, good, total, present)
 
     def _fill(  # noqa: PLR0917 — the columns of a group
@@ -238,8 +266,11 @@ class Derivation:
         good: _Floats,
         total: _Floats,
         present: _Bools,
+        counted: _Floats,
     ) -> tuple[_Floats, _Floats, _Bools]:
-        """Count silence as bad where that is asked for, and it is old enough."""
+        """Count silence as bad where that is asked for, and it is old enough; `counted` are the minutes with data
+        before they were adjusted. Silence in adjusted time is none.
+        """
         raw = group.raw[chosen]
         slots = first + group.minutes * np.arange(present.shape[1])
         ends_ms = (slots + group.minutes) * _MINUTE_MS
@@ -247,12 +278,14 @@ class Derivation:
         is_old = ends_ms[None, :] <= (now_ms - group.after_ms[chosen])[:, None]
         silent = ~present & is_old & group.fills[chosen][:, None]
         silent &= (begun >= 0)[:, None] & (slots[None, :] >= begun[:, None])
+        quiet = self._plan.codes(group.quiet[chosen], first, first + group.minutes * len(slots)) > 0
+        silent &= ~quiet.reshape(*present.shape, group.minutes).all(axis=2)
         if not silent.any():
             return good, total, present
         bad = np.ones_like(total)
         if group.is_kept:
             before = self._ledgers.last_with(raw, first)
-            newest = np.maximum.accumulate(np.where(present, slots, before[:, None]), axis=1)
+            newest = np.maximum.accumulate(np.where(counted > 0, slots, before[:, None]), axis=1)
             newest = np.maximum(newest, before[:, None])
             which, slot = np.nonzero(silent)
             last = newest[which, slot] + 1
@@ -268,11 +301,28 @@ class Derivation:
             low = np.broadcast_to(starts, shape).ravel()
             found = self._ledgers.counts(np.repeat(rows, len(starts)), low, low + each)
             return found.reshape(3, *shape)
-        known: dict[int, _Floats] = {}
-        for row in set(rows.tolist()):
-            one = self._ledgers.minutes(row, first, end)
-            known[row] = np.stack((one.good, one.total, one.present)).reshape(3, len(starts), each).sum(2)
-        return np.stack([known[row] for row in rows.tolist()], axis=1)
+        apart, place = np.unique(rows, return_inverse=True)
+        known = np.stack(self._ledgers.minutes_many(apart, first, end))
+        summed: _Floats = known.reshape(3, len(apart), len(starts), each).sum(3)
+        return summed[:, place]
+
+    def _adjusted(  # noqa: PLR0917 — the columns of slots
+        self, rows: _Ints, profiles: tuple[_Ints, _Ints], first: int, end: int, each: int, now_minute: int
+    ) -> tuple[_Floats, _Floats]:
+        """`_sums` of minutes as their adjustments leave them, and how many had data before, float64[k, slots]. Rows
+        have profiles of their own and of what they are a part of.
+        """
+        sums = self._sums(rows, first, end, each, now_minute)
+        counted, (own, also), plan = sums[2].copy(), profiles, self._plan
+        some = np.flatnonzero(plan.touched(own, first, end) | plan.touched(also, first, end))
+        if len(some):
+            minutes = self._sums(rows[some], first, end, 1, now_minute)
+            read = self._ledgers.minutes
+            plan.adjust(
+                minutes, first, own[some], also[some], lambda at, low, high: read(rows[some[at]], low, high)
+            )
+            sums[:, some] = minutes.reshape(3, len(some), -1, each).sum(3)
+        return sums, counted
 
     def _write_slots(  # noqa: PLR0917 — the columns of slots
         self, rows: _Ints, first: int, each: int, good: _Floats, total: _Floats, present: _Bools
@@ -319,10 +369,13 @@ def _lower(low: _Ints, index: _Ints, first: int, changed: _Bools) -> None:
     low[index[some]] = np.minimum(low[index[some]], first + changed[some].argmax(axis=1))
 
 
-def _levels(objectives: Sequence[Objective], raw: _Ints) -> list[_Level]:
+def _levels(
+    objectives: Sequence[Objective], raw: _Ints, only: frozenset[int] | None = None, plan: Plan | None = None
+) -> list[_Level]:
     index = {one.name: at for at, one in enumerate(objectives)}
     missing = _missing(objectives)
-    waiting = [at for at, one in enumerate(objectives) if one.kind == "composite" and at not in missing]
+    composites = {at for at, one in enumerate(objectives) if one.kind == "composite" and at not in missing}
+    waiting = sorted(composites if only is None else composites & only)
     waits, levels = set(waiting), []
     while waiting:
         ready = [at for at in waiting if not any(index[p.objective] in waits for p in objectives[at].parts)]
@@ -330,22 +383,26 @@ def _levels(objectives: Sequence[Objective], raw: _Ints) -> list[_Level]:
             break
         for minutes in sorted({_slot_minutes(objectives[at]) for at in ready}):
             of_length = [at for at in ready if _slot_minutes(objectives[at]) == minutes]
-            levels.append(_level(objectives, raw, index, of_length, minutes))
+            levels.append(_level(objectives, raw, index, of_length, minutes, plan))
         waits -= set(ready)
         waiting = [at for at in waiting if at in waits]
     return levels
 
 
-def _level(
+def _level(  # noqa: PLR0917 — the columns of a level
     objectives: Sequence[Objective],
     raw: _Ints,
     index: Mapping[str, int],
     chosen: Sequence[int],
     minutes: int,
+    plan: Plan | None,
 ) -> _Level:
     counts = [len(objectives[at].parts) for at in chosen]
     parts = [(index[part.objective], part.weight) for at in chosen for part in objectives[at].parts]
     numbers = np.array([at for at, _ in parts], np.int64)
+    is_whole = np.array([objectives[at].kind != "composite" for at, _ in parts], np.bool_)
+    none = np.full(len(objectives), -1, np.int64)
+    own = none if plan is None else plan.own
     return _Level(
         minutes=minutes,
         index=np.array(chosen, np.int64),
@@ -357,6 +414,8 @@ def _level(
         weight=np.array([weight for _, weight in parts], np.float64),
         part_target=np.array([_met_from(objectives[at]) for at, _ in parts], np.float64),
         all_of=np.array([objectives[at].all_of for at in chosen], np.bool_),
+        part_profile=np.where(is_whole, own[numbers], -1),
+        profile=own[np.array(chosen, np.int64)],
     )
 
 
@@ -386,8 +445,13 @@ def _missing(objectives: Sequence[Objective]) -> dict[int, str]:
     return found
 
 
-def _groups(
-    objectives: Sequence[Objective], raw: _Ints, budget: _Ints, no_data_after_s: float
+def _groups(  # noqa: PLR0917 — what groups are made of
+    objectives: Sequence[Objective],
+    raw: _Ints,
+    budget: _Ints,
+    no_data_after_s: float,
+    plan: Plan,
+    is_adjusted: _Bools,
 ) -> list[_Group]:
     by_length: dict[tuple[int, bool], list[int]] = {}
     for at in np.flatnonzero(raw != budget).tolist():
@@ -400,6 +464,7 @@ def _groups(
         index = np.array(chosen, np.int64)
         some = [objectives[at] for at in chosen]
         after = [no_data_after_s if one.no_data.after_s is None else one.no_data.after_s for one in some]
+        is_whole = np.array([one.kind != "composite" for one in some], np.bool_)
         found.append(
             _Group(
                 minutes=minutes,
@@ -411,6 +476,8 @@ def _groups(
                 ratio=np.array([one.method == "RatioTimeslices" for one in some], np.bool_),
                 fills=np.array([one.no_data.action == "bad" for one in some], np.bool_),
                 after_ms=(np.array(after, np.float64) * 1000).astype(np.int64),
+                profile=np.where(is_whole & is_adjusted[index], plan.own[index], -1),
+                quiet=np.where(is_adjusted[index], plan.quiet[index], -1),
             )
         )
     return found

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.objective.adjustment.plan import Plan as Adjustments
 from setpoint.objective.alerting.table import PolicyTable
 from setpoint.objective.calendar_window import window_at
 from setpoint.objective.counting.feed import Feed
@@ -33,19 +34,43 @@ _MINUTE_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The ledgers of one objective: of its events, of its budget, and how many minutes they keep."""
+    """The ledgers of one objective: of its events, of its budget, and how many minutes they keep.
+
+    Of one that is adjusted, `plain` is the ledger that its budget would have otherwise, and `effective` that of its
+    events as the adjustments leave them, where it has one: composites do.
+    """
 
     raw: str
     budget: str
     minutes: int
+    plain: str = ""
+    effective: str = ""
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether it has ledgers of its own for that."""
+        return bool(self.plain)
+
+    def adjusted(self, objective: Objective) -> Keys:
+        """The same objective with ledgers for what is adjusted."""
+        effective = f"{self.raw}/adjusted" if objective.kind == "composite" else ""
+        budget = effective if effective and self.budget == self.raw else f"{self.budget}/adjusted"
+        return replace(self, budget=budget, plain=self.budget, effective=effective)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Each ledger once."""
+        return tuple(dict.fromkeys(one for one in (self.raw, self.effective, self.budget) if one))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
     """n objectives. `raw`, `budget` int64[n] are ledger rows of events and budget (mostly the same one).
 
-    `fine` bool[n]: short windows are counted from slices of seconds. `is_live` bool[n]: what the running minute counts
-    is in the budget at once; budgets of slices wait for the minute to end. `order` int64[n]: the objectives by name.
+    `effective` int64[n] are the rows of events as they are adjusted, `raw` mostly. `fine` bool[n]: short windows are
+    counted from slices of seconds, where nothing is adjusted (`adjustments`). `is_live` bool[n]: what the running
+    minute counts is in the budget at once; budgets of slices wait for the minute to end. `order` int64[n]: the
+    objectives by name.
     """
 
     objectives: tuple[Objective, ...]
@@ -56,7 +81,9 @@ class Fleet:
     table: PolicyTable
     live: Live
     derivation: Derivation
+    adjustments: Adjustments
     raw: _Ints
+    effective: _Ints
     budget: _Ints
     of_row: Mapping[int, int]
     window_minutes: _Ints
@@ -81,10 +108,13 @@ class Fleet:
         standing: Standing,
         *,
         no_data_after_s: float,
+        adjustments: Adjustments | None = None,
     ) -> Fleet:
         """The fleet of these objectives; every key has a row in `ledgers` by now."""
         raw = np.array([ledgers.row_of(one.raw) for one in keys], np.int64)
-        budget = np.array([ledgers.row_of(one.budget) for one in keys], np.int64)
+        effective, budget = _rows_of(keys, ledgers)
+        as_counted = np.array([(one.plain or one.budget) == one.raw for one in keys], np.bool_)
+        adjustments = adjustments or Adjustments(objectives)
         after = [
             no_data_after_s if one.no_data.after_s is None else one.no_data.after_s for one in objectives
         ]
@@ -100,8 +130,19 @@ class Fleet:
             feeds=feeds,
             table=PolicyTable(objectives, no_data_after_s=no_data_after_s),
             live=Live(plan, raw, ledgers, slices, standing),
-            derivation=Derivation(objectives, raw, budget, ledgers, no_data_after_s=no_data_after_s),
+            derivation=Derivation(
+                objectives,
+                raw,
+                budget,
+                ledgers,
+                no_data_after_s=no_data_after_s,
+                plan=adjustments,
+                effective=effective,
+                is_adjusted=_are_adjusted(keys),
+            ),
+            adjustments=adjustments,
             raw=raw,
+            effective=effective,
             budget=budget,
             of_row={row: at for at, row in enumerate(raw.tolist())},
             window_minutes=np.array([-(-one.window_s // 60) for one in objectives], np.int64),
@@ -109,7 +150,7 @@ class Fleet:
             allowed=np.array([one.allowed_ratio for one in objectives], np.float64),
             silent_after_s=np.array(after, np.float64),
             is_fetched=np.array([feeds[one.source].fetch is not None for one in objectives], np.bool_),
-            fine=plan.by_slice & (raw == budget),
+            fine=plan.by_slice & as_counted,
             is_live=plan.by_slice & np.array([one.method == "Occurrences" for one in objectives], np.bool_),
             order=np.array(sorted(range(len(objectives)), key=lambda at: objectives[at].name), np.int64),
             calendars=[(one, np.array(some, np.int64)) for one, some in calendars.items()],
@@ -118,10 +159,51 @@ class Fleet:
     def __len__(self) -> int:
         return len(self.objectives)
 
+    def rekeyed(
+        self, keys: Sequence[Keys], adjustments: Adjustments, ledgers: Ledgers, *, no_data_after_s: float
+    ) -> Fleet:
+        """The same objectives with other adjustments, and so other ledgers of budgets; every key has a row by now."""
+        effective, budget = _rows_of(keys, ledgers)
+        derivation = Derivation(
+            self.objectives,
+            self.raw,
+            budget,
+            ledgers,
+            no_data_after_s=no_data_after_s,
+            plan=adjustments,
+            effective=effective,
+            is_adjusted=_are_adjusted(keys),
+        )
+        return replace(
+            self,
+            keys=tuple(keys),
+            adjustments=adjustments,
+            derivation=derivation,
+            effective=effective,
+            budget=budget,
+        )
+
+    @property
+    def rows(self) -> set[int]:
+        """The ledger rows of all of them."""
+        return {*self.raw.tolist(), *self.effective.tolist(), *self.budget.tolist()}
+
     def reason_of(self, at: int, standing: Standing) -> str | None:
         """Why an objective cannot be computed at present."""
         row = int(self.raw[at])
         return self.derivation.missing.get(at) or standing.errors.get(row) or standing.faults.get(row)
+
+
+def _rows_of(keys: Sequence[Keys], ledgers: Ledgers) -> tuple[_Ints, _Ints]:
+    """The rows of events as they are adjusted, and of budgets."""
+    return (
+        np.array([ledgers.row_of(one.effective or one.raw) for one in keys], np.int64),
+        np.array([ledgers.row_of(one.budget) for one in keys], np.int64),
+    )
+
+
+def _are_adjusted(keys: Sequence[Keys]) -> _Bools:
+    return np.array([one.is_adjusted for one in keys], np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from setpoint.clock import Clock
+from setpoint.objective.adjustment.check import Checks
+from setpoint.objective.adjustment.spec import ADJUSTMENT_VERSION, BudgetAdjustment
 from setpoint.objective.advice import advise
 from setpoint.objective.convert.foreign import recognise
 from setpoint.objective.ownership import advise_team, refer_team
@@ -44,6 +46,14 @@ def register(registry: Registry, clock: Clock | None = None) -> None:
     registry.register(API_VERSION, "AlertCondition", AlertCondition, advice=advise)
     registry.register(API_VERSION, "AlertNotificationTarget", AlertNotificationTarget)
     registry.register(TEAM_VERSION, "Team", Team, references=refer_team, advice=advise_team)
+    adjustments = Checks(clock)
+    registry.register(
+        ADJUSTMENT_VERSION,
+        "BudgetAdjustment",
+        BudgetAdjustment,
+        references=adjustments.refer,
+        advice=adjustments.advise,
+    )
     advise_policy = adviser(clock)
     registry.register(
         POLICY_VERSION, "ErrorBudgetPolicy", ErrorBudgetPolicy, references=refer_policy, advice=advise_policy

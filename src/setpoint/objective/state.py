@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from setpoint.objective import budget
+from setpoint.objective.adjustment.plan import EXCLUDED
+from setpoint.objective.adjustment.words import running
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.fleet import Fleet
 from setpoint.objective.ledger.ledgers import Ledgers
@@ -32,7 +34,8 @@ _MINUTE_MS = 60_000
 class Evidence:
     """What a verdict is made from. `error` is set when the queries cannot be computed, `fault` when the data source
     does not answer, which tells why nothing comes. `ends_s`: in how many seconds a calendar window ends, None for one
-    that rolls; `elapsed_s`: how much of it has passed.
+    that rolls; `elapsed_s`: how much of it has passed. `excused_s`: the silence without adjusted time, where there is
+    any.
     """
 
     window: Counts
@@ -46,6 +49,7 @@ class Evidence:
     fault: str | None = None
     ends_s: float | None = None
     elapsed_s: float = 0.0
+    excused_s: float | None = None
 
 
 def decide(objective: Objective, evidence: Evidence) -> tuple[State, str, float | None]:
@@ -101,7 +105,8 @@ def _silence(objective: Objective, evidence: Evidence) -> str | None:
         return evidence.error
     if evidence.silent_s is None:
         return evidence.fault or f"no events yet: {_asked(objective, 'has not returned anything', 'had')}"
-    if evidence.silent_s > evidence.no_data_after_s:
+    counted_s = evidence.silent_s if evidence.excused_s is None else evidence.excused_s
+    if counted_s > evidence.no_data_after_s:
         told = _asked(objective, "returns nothing", "has")
         return evidence.fault or f"no events for {spoken_duration(evidence.silent_s)}: {told}"
     if evidence.window.total <= 0:
@@ -132,6 +137,7 @@ def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing)
     evidence = _evidence(verdicts, at, window, burn, covered_s, since_ms)
     _, reason, exhaustion_s = decide(objective, evidence)
     state = STATES[verdicts.state[at]]
+    adjusted = running(fleet.adjustments, at, now_ms, evidence.silent_s)
     waiting = verdicts.waiting.get(at)
     return ObjectiveStatus(
         name=objective.name,
@@ -144,7 +150,7 @@ def status_of(verdicts: Verdicts, at: int, ledgers: Ledgers, standing: Standing)
         is_rolling=objective.is_rolling,
         method=objective.method,
         state=state,
-        reason=reason,
+        reason=f"{adjusted}; {reason}" if adjusted else reason,
         sli=budget.sli(window),
         budget_left=_known(verdicts.left[at]),
         good=window.good,
@@ -202,6 +208,7 @@ def _evidence(  # noqa: PLR0917 — what is known of one objective
         fault=fleet.feeds[fleet.objectives[at].source].fault(),
         ends_s=None if math.isinf(ends_s) else ends_s,
         elapsed_s=float(verdicts.windows.elapsed_s[at]),
+        excused_s=_known(verdicts.excused_s[at]),
     )
 
 
@@ -256,7 +263,11 @@ def _gaps(verdicts: Verdicts, at: int, ledgers: Ledgers, first: int | None) -> i
         return 0
     first = first // each * each
     minutes = ledgers.counts(fleet.budget[at : at + 1], np.array([first]), np.array([end]))[2, 0]
-    return max(0, (end - first) // each - int(minutes))
+    left_out = 0
+    if fleet.keys[at].is_adjusted:
+        codes = fleet.adjustments.codes(fleet.adjustments.quiet[at : at + 1], first, end)
+        left_out = int((codes == EXCLUDED).reshape(-1, each).all(axis=1).sum())
+    return max(0, (end - first) // each - int(minutes) - left_out)
 
 
 def _explain(objective: Objective, window: Counts) -> str:

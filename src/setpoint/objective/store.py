@@ -22,7 +22,7 @@ import numpy.typing as npt
 from setpoint.database import TelemetryDatabase, load_queries
 from setpoint.objective.ledger.codec import HOUR, HourBlocks, decode_rows, encode_rows
 
-__all__ = ["MINUTE", "LedgerRows", "LedgerStore", "Stretch", "ledger_id", "lookup", "merged"]
+__all__ = ["MINUTE", "LedgerRows", "LedgerStore", "Stretch", "ledger_id", "lookup", "merged", "minutes_of"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -255,6 +255,19 @@ def merged(finished: HourBlocks, minutes: npt.NDArray[np.void]) -> HourBlocks:
     joined[place[: len(rest)]], joined[place[len(rest) :]] = finished.cells[rest], cells
     is_whole[place[: len(rest)]] = finished.is_whole[rest]
     return HourBlocks(heads[order], joined, is_whole)
+
+
+def minutes_of(blocks: HourBlocks) -> npt.NDArray[np.void]:
+    """MINUTE[n]: the minutes of hours that were counted, with the versions of their hours."""
+    bits = (blocks.head["counted"][:, None] >> np.arange(60, dtype=np.uint64)) & np.uint64(1)
+    data = (blocks.head["present"][:, None] >> np.arange(60, dtype=np.uint64)) & np.uint64(1)
+    at, minute = np.nonzero(bits)
+    found = np.empty(len(at), MINUTE)
+    found["ledger"], found["minute"] = blocks.head["ledger"][at], blocks.head["hour"][at] * 60 + minute
+    found["good"] = blocks.cells[at, minute, 0]
+    found["total"] = np.where(data[at, minute] > 0, blocks.cells[at, minute, 1], np.nan)
+    found["computed_ms"] = blocks.head["computed_ms"][at]
+    return found
 
 
 def lookup(head: npt.NDArray[np.void], ledgers: Words, hours: npt.NDArray[np.uint32]) -> Ints:

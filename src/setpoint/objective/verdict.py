@@ -40,7 +40,8 @@ class Verdicts:
 
     `good`, `total`, `left` float64[n] are of the objective's window; `hour_burn` of the last hour; `burn_now` of the
     last `burn_now_s` seconds. `state` int8[n] indexes `overview.STATES`. `silent_s` float64[n], `last_ms`, `event_ms`
-    int64[n]: of the newest sample, and of the newest that counted something. `since_ms` int64[n]: since when the budget
+    int64[n]: of the newest sample, and of the newest that counted something; `excused_s` is the silence without that of
+    adjusted time, from which alerts and states are decided. `since_ms` int64[n]: since when the budget
     has been gone (0: it is not, -1: not known yet). `spark` float32[n, 72]. `errors`: by index, why nothing is known.
     """
 
@@ -55,6 +56,7 @@ class Verdicts:
     burn_now_s: _Ints
     exhaustion_s: _Floats
     silent_s: _Floats
+    excused_s: _Floats
     last_ms: _Ints
     event_ms: _Ints
     state: npt.NDArray[np.int8]
@@ -92,6 +94,7 @@ def judge(  # noqa: PLR0917 — the parts of the book
     hour_burn = _ratio(hour_total - hour_good, hour_total * fleet.allowed)
     last_slice, last_ms = _last(fleet, ledgers, slices, now_ms, events=False)
     silent_s = np.where(last_ms < 0, np.nan, (now_ms - last_ms) / 1000)
+    excused_s = _excused(fleet, silent_s, now_ms)
     errors = _errors(fleet, standing)
     lasts_s = np.where(
         np.isinf(windows.ends_s),
@@ -107,9 +110,9 @@ def judge(  # noqa: PLR0917 — the parts of the book
     young = windows.start < unknown_to
     own = np.where(young, np.nan, good), np.where(young, np.nan, total)
     changes = fleet.table.judge(
-        now_ms, Measured(policy_good, policy_total, *own, silent_s, lasts_s, windows.ends_s)
+        now_ms, Measured(policy_good, policy_total, *own, excused_s, lasts_s, windows.ends_s)
     )
-    unknown = np.isnan(silent_s) | (silent_s > fleet.silent_after_s) | (total <= 0)
+    unknown = np.isnan(silent_s) | (excused_s > fleet.silent_after_s) | (total <= 0)
     unknown[list(errors)] = True
     state = np.where(
         unknown,
@@ -129,6 +132,7 @@ def judge(  # noqa: PLR0917 — the parts of the book
         burn_now_s=fleet.table.told_s,
         exhaustion_s=_exhaustion(fleet, windows, left, rate, state),
         silent_s=silent_s,
+        excused_s=excused_s,
         last_ms=last_ms,
         event_ms=_last(fleet, ledgers, slices, now_ms, events=True)[1],
         state=state,
@@ -139,6 +143,16 @@ def judge(  # noqa: PLR0917 — the parts of the book
         spark=np.zeros((0, 0), np.float32),
         waiting=waiting,
     ), changes
+
+
+def _excused(fleet: Fleet, silent_s: _Floats, now_ms: int) -> _Floats:
+    """The silence of each objective, counted from the end of the last adjusted time at the earliest, 0 within it; NaN
+    where nothing was ever heard.
+    """
+    quiet = fleet.adjustments.quiet_at(slot_of(now_ms))
+    rested_s = np.maximum(0.0, now_ms - np.clip(quiet.end, 0, 2**40) * _MINUTE_MS) / 1000
+    has_rested = quiet.end >= 0
+    return np.where(has_rested, np.fmin(silent_s, rested_s), silent_s)
 
 
 def _errors(fleet: Fleet, standing: Standing) -> dict[int, str]:
@@ -162,6 +176,9 @@ def _count_windows(  # noqa: PLR0917 — the columns of a tick
     asked = fleet.table.windows
     at = asked.objective
     fine = fleet.fine[at] & (asked.lookback_s <= (LIVE_MINUTES - 1) * 60)
+    running = slot_of(now_ms)
+    is_plain = ~fleet.adjustments.touched(fleet.adjustments.quiet, running - LIVE_MINUTES + 1, running + 1)
+    fine &= is_plain[at]
     good, total = np.zeros(len(at)), np.zeros(len(at))
     some = np.flatnonzero(fine)
     if len(some):

@@ -44,7 +44,7 @@ class Loading:
         """The objectives are these from now on; ledgers whose window grew are read again."""
         before, self._minutes = self._minutes, {}
         for at, one in enumerate(fleet.keys):
-            for row in {int(fleet.raw[at]), int(fleet.budget[at])}:
+            for row in {int(fleet.raw[at]), int(fleet.effective[at]), int(fleet.budget[at])}:
                 self._minutes[row] = max(one.minutes, self._minutes.get(row, 0))
         for row, minutes in self._minutes.items():
             if row in before and minutes > before[row]:
@@ -66,10 +66,11 @@ class Loading:
     def load(self, fleet: Fleet, now_ms: int) -> None:
         """Read the ledgers that were not read yet."""
         loaded = self._standing.loaded
-        new = np.flatnonzero(~loaded[fleet.raw] | ~loaded[fleet.budget])
+        columns = fleet.raw, fleet.effective, fleet.budget
+        new = np.flatnonzero(~np.logical_and.reduce([loaded[column] for column in columns]))
         if not len(new):
             return
-        rows = np.unique(np.concatenate((fleet.raw[new], fleet.budget[new])))
+        rows = np.unique(np.concatenate([column[new] for column in columns]))
         rows = rows[~loaded[rows]]
         try:
             found = self._ledgers.load(rows, slot_of(now_ms))

@@ -27,7 +27,7 @@ from setpoint.objective.ledger.load import Staged
 from setpoint.objective.ledger.rows import Rows, plain
 from setpoint.objective.ledger.save import finish, take, tick_off
 from setpoint.objective.ledger.slices import Slices
-from setpoint.objective.store import LedgerStore, Stretch, lookup
+from setpoint.objective.store import LedgerStore, Stretch, ledger_id, lookup, minutes_of
 
 __all__ = ["Ledgers", "Loaded", "Slices"]
 
@@ -41,7 +41,8 @@ _MONTH_HOURS, _HOURS_AT_ONCE = 800, 750_000
 _LOST = -2
 _BLOCKS_MOST = 50_000  # a save that leaves more drops those that are stored and no edge
 _EVERY_ID = (0, 2**64 - 1)
-_CHOSEN_MOST = 200
+_CHOSEN_MOST, _COPIED_AT_ONCE = 200, 20
+_LAST_HOUR = 2**32 // 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,32 @@ class Ledgers(Rows):
                     if len(self._blocks.keys) > _BLOCKS_MOST:
                         self._evict(self._edges.keys(max(self._now, 0)))
                 count += part.count
+
+    def copy(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Store under the second key of each pair what is stored under the first, in place of what was there; `save`
+        first. Rows of these keys are to be loaded (again). Hours of which the minutes were dropped are left out.
+
+        Raises Unavailable; it can be repeated then.
+        """
+        if self._store is None or not pairs:
+            return
+        self._know_versions()
+        numbers = {ledger_id(source): ledger_id(target) for source, target in pairs}
+        with self._saving:
+            with self._lock:
+                self._version += 1
+                version, finished = self._version, self._finished
+            self._store.name({ledger_id(target): target for _, target in pairs})
+            for part in np.array_split(
+                np.array(sorted(numbers), np.uint64), -(-len(numbers) // _COPIED_AT_ONCE)
+            ):
+                found = self._store.blocks(_stretch(part, 0, _LAST_HOUR))
+                found = found.take(np.flatnonzero(found.is_whole & np.isin(found.head["ledger"], part)))
+                found.head["ledger"] = [numbers[one] for one in found.head["ledger"].tolist()]
+                found.head["computed_ms"] = version
+                is_finished = found.head["hour"] < finished
+                self._store.write_hours(found.take(np.flatnonzero(is_finished)))
+                self._store.write_minutes(minutes_of(found.take(np.flatnonzero(~is_finished))))
 
     def fetch_edges(self, now_minute: int) -> int:
         """Read the minutes at the far edges of all windows in use for the next hour, where they are not in memory yet.
