@@ -15,6 +15,7 @@ import numpy as np
 from setpoint.compensated import add
 from setpoint.compiled import compiled
 from setpoint.promql import hash_kernels
+from setpoint.promql.window_kernels import quantile
 
 __all__ = ["bucket_quantile", "combine", "count_present", "group_quantile", "pick", "warm"]
 
@@ -103,25 +104,6 @@ def combine(code: Any, values: Any, present: Any, group: Any, groups: Any) -> An
 
 
 @compiled
-def _quantile(q: Any, ordered: Any, nans: Any) -> Any:
-    """The interpolated quantile of ascending values whose `nans` NaN stand last but count as smallest."""
-    if math.isnan(q):
-        return math.nan
-    if q < 0:
-        return -math.inf
-    if q > 1:
-        return math.inf
-    count = len(ordered)
-    rank = q * (count - 1)
-    lower = math.floor(rank)
-    upper = min(count - 1, lower + 1)
-    weight = rank - lower
-    below = ordered[(int(lower) - nans) % count]
-    above = ordered[(int(upper) - nans) % count]
-    return below * (1 - weight) + above * weight
-
-
-@compiled
 def group_quantile(q: Any, values: Any, present: Any, members: Any, member_offsets: Any) -> Any:
     """The quantile q[j] (float64[s]) across the series of each group and step."""
     groups, steps = len(member_offsets) - 1, values.shape[1]
@@ -139,7 +121,7 @@ def group_quantile(q: Any, values: Any, present: Any, members: Any, member_offse
                     nans += math.isnan(values[i, j])
                     count += 1
             if count > 0:
-                out[g, j] = _quantile(q[j], np.sort(buffer[:count]), nans)
+                out[g, j] = quantile(q[j], np.sort(buffer[:count]), count - nans, nans)
                 found[g, j] = True
     return out, found
 

@@ -20,6 +20,7 @@ from setpoint.compensated import add, two_sum
 from setpoint.compiled import compiled
 from setpoint.promql import group_kernels, number_kernels, sliding_kernels, uncut_kernels
 from setpoint.promql.from_telemetry import resets
+from setpoint.promql.window_kernels import moved, quantile
 
 __all__ = ["STALE_BITS", "drop_stale", "exact_increase", "extrapolated", "fold", "last_sample", "warm"]
 
@@ -155,10 +156,7 @@ def exact_increase(offsets: Any, timestamps: Any, values: Any, ends: Any, window
         count = _finite_prefix(timestamps, values, offsets[i], offsets[i + 1], gap_ms, times, columns)
         low, high = 0, 0
         for j in range(steps):
-            while high < count and times[high] <= ends[j]:
-                high += 1
-            while low < high and times[low] <= ends[j] - window_ms:
-                low += 1
+            low, high = moved(times, low, high, count, ends[j], window_ms)
             if high == low:
                 continue
             base, last = max(low - 1, 0), high - 1
@@ -223,26 +221,11 @@ def _variance(window: Any) -> Any:
 
 @compiled
 def _quantile(q: Any, window: Any) -> Any:
-    """The linearly interpolated quantile; NaN sorts below everything."""
-    if math.isnan(q):
-        return math.nan
-    if q < 0:
-        return -math.inf
-    if q > 1:
-        return math.inf
-    ordered = np.sort(window)
+    """The quantile of a window in any order."""
     nans = 0
     for value in window:
         nans += math.isnan(value)
-    count = len(window)
-    rank = q * (count - 1)
-    lower = math.floor(rank)
-    upper = min(count - 1, lower + 1)
-    weight = rank - lower
-    # np.sort puts NaN last, Prometheus first.
-    below = ordered[(int(lower) - nans) % count]
-    above = ordered[(int(upper) - nans) % count]
-    return below * (1 - weight) + above * weight
+    return quantile(q, np.sort(window), len(window) - nans, nans)  # np.sort puts NaN last
 
 
 @compiled
@@ -369,10 +352,7 @@ def fold(
     for i in range(series):
         low, high, stop = offsets[i], offsets[i], offsets[i + 1]
         for j in range(steps):
-            while high < stop and timestamps[high] <= ends[j]:
-                high += 1
-            while low < high and timestamps[low] <= ends[j] - range_ms:
-                low += 1
+            low, high = moved(timestamps, low, high, stop, ends[j], range_ms)
             if high - low >= least:
                 times, window = timestamps[low:high], values[low:high]
                 out[i, j] = _fold_one(code, times, window, param[j], param_2[j], at_ms[j])

@@ -16,20 +16,11 @@ import numpy as np
 
 from setpoint.compensated import add
 from setpoint.compiled import compiled
+from setpoint.promql.window_kernels import moved, quantile
 
 __all__ = ["count_changes", "extremes", "quantiles", "sums", "warm"]
 
 _BLOCK = 32
-
-
-@compiled
-def _moved(timestamps: Any, low: Any, high: Any, stop: Any, end_ms: Any, range_ms: Any) -> Any:
-    """The window (end - range, end] as positions, from those of one before it."""
-    while high < stop and timestamps[high] <= end_ms:
-        high += 1
-    while low < high and timestamps[low] <= end_ms - range_ms:
-        low += 1
-    return low, high
 
 
 @compiled
@@ -45,7 +36,7 @@ def extremes(
         low, high, first, count = start, start, 0, 0
         for j in range(steps):
             before = high
-            low, high = _moved(timestamps, low, high, stop, ends[j], range_ms)
+            low, high = moved(timestamps, low, high, stop, ends[j], range_ms)
             for k in range(max(before, low), high):
                 value = values[k]
                 if math.isnan(value):
@@ -82,7 +73,7 @@ def count_changes(falls: Any, offsets: Any, timestamps: Any, values: Any, ends: 
             running[k - start] = running[k - start - 1] + counts
         low, high = start, start
         for j in range(steps):
-            low, high = _moved(timestamps, low, high, stop, ends[j], range_ms)
+            low, high = moved(timestamps, low, high, stop, ends[j], range_ms)
             if high > low:
                 out[i, j] = running[high - 1 - start] - running[low - start]
                 present[i, j] = True
@@ -104,7 +95,7 @@ def sums(average: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, ra
             blocks[0, b], blocks[1, b] = total, lost
         low, high = start, start
         for j in range(steps):
-            low, high = _moved(timestamps, low, high, stop, ends[j], range_ms)
+            low, high = moved(timestamps, low, high, stop, ends[j], range_ms)
             if high == low:
                 continue
             total, lost, k = 0.0, 0.0, low
@@ -138,24 +129,6 @@ def _place(ordered: Any, count: Any, value: Any) -> Any:
 
 
 @compiled
-def _interpolated(q: Any, ordered: Any, count: Any, nans: Any) -> Any:
-    """The quantile of `count` ascending numbers and of `nans` NaN, which are smaller than all of them."""
-    if math.isnan(q):
-        return math.nan
-    if q < 0:
-        return -math.inf
-    if q > 1:
-        return math.inf
-    rank = q * (count + nans - 1)
-    lower = math.floor(rank)
-    upper = min(count + nans - 1, lower + 1)
-    weight = rank - lower
-    below = ordered[lower - nans] if lower >= nans else math.nan
-    above = ordered[upper - nans] if upper >= nans else math.nan
-    return below * (1 - weight) + above * weight
-
-
-@compiled
 def quantiles(q: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, range_ms: Any) -> Any:
     """quantile_over_time, q float64[s]."""
     series, steps = len(offsets) - 1, len(ends)
@@ -166,7 +139,7 @@ def quantiles(q: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, ran
         low, high, count, nans = start, start, 0, 0
         for j in range(steps):
             left, entered = low, high
-            low, high = _moved(timestamps, low, high, stop, ends[j], range_ms)
+            low, high = moved(timestamps, low, high, stop, ends[j], range_ms)
             for k in range(left, min(low, entered)):
                 if math.isnan(values[k]):
                     nans -= 1
@@ -185,7 +158,7 @@ def quantiles(q: Any, offsets: Any, timestamps: Any, values: Any, ends: Any, ran
                 ordered[place] = values[k]
                 count += 1
             if high > low:
-                out[i, j] = _interpolated(q[j], ordered, count, nans)
+                out[i, j] = quantile(q[j], ordered, count, nans)
                 present[i, j] = True
     return out, present
 
