@@ -18,7 +18,7 @@ def test_page_json_and_command_say_the_same(populated: httpx.Client) -> None:
     assert ("traffic", "invoice-freshness") in found
     assert ("owner", "invoicing") in found
     assert answer["counts"]["error"] == 1
-    assert [one["gravity"] for one in answer["items"]][0] == "error"
+    assert answer["items"][0]["gravity"] == "error"
     page = populated.get("/lint", headers=HTML).text
     assert "No event was ever seen" in page
     done = setpoint("slo", "lint", SETPOINT_SERVER=str(populated.base_url))

@@ -16,8 +16,8 @@ EPILOG = """[bold]Examples[/]
   setpoint slo lint --team storefront
   setpoint slo lint --strict -o json
 
-Looks at what was counted, not only at what is written: targets that no traffic can hold, objectives that nobody is told of,
-indicators that never see an event or an error, targets above what dependencies promise, windows without history.
+Looks at what was counted, not only at what is written: targets that no traffic can hold, objectives that nobody hears
+of, indicators that never see an event or an error, targets above what dependencies promise, windows without history.
 --strict ends with 8 when there is an error or a warning."""
 
 _MARKS = {"error": ("■", "red"), "warning": ("▲", "yellow"), "note": ("○", "bright_black")}
