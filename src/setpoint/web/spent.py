@@ -16,7 +16,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from setpoint.app import App
-from setpoint.errors import InvalidInput
+from setpoint.errors import InvalidInput, SetpointError
 from setpoint.objective.attribution.causes import KINDS
 from setpoint.objective.attribution.model import Attribution, Share
 from setpoint.objective.attribution.words import RULE, spent_formula, stretch_formula, sum_formula, way
@@ -96,11 +96,16 @@ class Spent:
     href: str
 
 
-def spent_lately(parts: App, status: ObjectiveStatus) -> Spent:
-    """What there is to show of who spent the budget in an objective's own window."""
+def spent_lately(parts: App, status: ObjectiveStatus) -> Spent | str:
+    """What there is to show of who spent the budget in an objective's own window; or why there is nothing at present:
+    the rest of its page must not wait for it.
+    """
     name, end_ms = status.name, parts.clock.now_ms()
     start_ms = status.window_start_ms or end_ms - status.window_s * 1000
-    return spent_of(parts.attribution.lately(name, start_ms, end_ms), _ROWS_MOST)
+    try:
+        return spent_of(parts.attribution.lately(name, start_ms, end_ms), _ROWS_MOST)
+    except SetpointError as error:
+        return error.message
 
 
 def spent_of(found: Attribution, rows: int) -> Spent:
