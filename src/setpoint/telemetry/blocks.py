@@ -21,6 +21,7 @@ import numpy.typing as npt
 from setpoint.database import TelemetryDatabase, load_queries
 from setpoint.errors import SetpointError
 from setpoint.telemetry.block_rows import columns_of, count_rows, gathered, rows_of
+from setpoint.telemetry.conditions import MATCHERS
 from setpoint.telemetry.model import ChunkColumns
 
 __all__ = ["DAY_MS", "Blocks", "DayState", "StoredChunks", "day_start_ms", "warm"]
@@ -29,7 +30,6 @@ DAY_MS = 86_400_000
 
 _QUERIES = load_queries("setpoint.telemetry")
 _COLUMNS = ("fingerprint", "first_ms", "last_ms", "samples", "generation", "payload")
-_MATCHERS = "/* matchers */"
 _CHUNKS_AT_ONCE = 200_000
 _DAYS_PER_INSERT = 50
 """ClickHouse refuses a block that falls into more than 100 partitions."""
@@ -195,7 +195,7 @@ class Blocks:
 
         `extent` is what `estimate` told: many chunks are read in pieces, because the engine holds an answer in memory.
         """
-        statement = _QUERIES["read_chunks"].replace(_MATCHERS, condition)
+        statement = _QUERIES["read_chunks"].replace(MATCHERS, condition)
         low_ms = day_start_ms(start_ms)
         return _joined(
             [
@@ -206,7 +206,7 @@ class Blocks:
 
     def estimate(self, condition: str, parameters: Mapping[str, Any], start_ms: int, end_ms: int) -> Extent:
         """How much `select` would find in (start_ms, end_ms]."""
-        statement = _QUERIES["estimate_chunks"].replace(_MATCHERS, condition)
+        statement = _QUERIES["estimate_chunks"].replace(MATCHERS, condition)
         range_ms = {"start_ms": start_ms, "end_ms": end_ms, "day_ms": day_start_ms(start_ms)}
         found = self._db.query(statement, **parameters, **range_ms)
         return Extent(

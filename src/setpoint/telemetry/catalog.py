@@ -20,6 +20,7 @@ from setpoint.telemetry.model import Labels, Matcher
 __all__ = ["Catalog"]
 
 _QUERIES = load_queries("setpoint.telemetry")
+_IN_RANGE = "/* stored in range */"
 _DAY_MS = 86_400_000
 _ALL = 2**62
 _TRIES = 3
@@ -112,8 +113,9 @@ class Catalog:
             condition, values = condition_of(matchers, f"s{number}_")
             conditions.append(f"({condition})")
             parameters |= values
+        statement = _QUERIES[query].replace(_IN_RANGE, _QUERIES["stored_in_range"])
         return self._db.query(
-            _QUERIES[query].replace(MATCHERS, f"({' OR '.join(conditions)})"),
+            statement.replace(MATCHERS, f"({' OR '.join(conditions)})"),
             start_ms=max(start_ms, -_ALL),
             end_ms=min(end_ms, _ALL),
             day_ms=max(start_ms, -_ALL) // _DAY_MS * _DAY_MS,
