@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
@@ -34,7 +35,7 @@ _POINTS, _POINTS_MAX = 180, 2000
 _ROWS_MOST = 8
 _STRETCHES_MOST = 20
 _EVENTS_AROUND_MS = 60_000
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 900, 220, 56, 16, 12, 34
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 900, 260, 56, 16, 12, 34
 _LABEL_ROOM = 18
 _RANGES_S = (3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400)
 router = APIRouter()
@@ -299,16 +300,25 @@ def _told(event: Event) -> dict[str, Any]:
     }
 
 
-def _edges(found: Attribution, points: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    size = max(1, len(found.rest))
-    return np.unique(
-        np.linspace(found.first, found.first + size, min(points, size) + 1).round().astype(np.int64)
+def _edges(found: Attribution, points: int, skipped: int = 0) -> npt.NDArray[np.int64]:
+    """Minutes since 1970 between which bands are summed; the first ones may be skipped."""
+    first, size = found.first + skipped, max(1, len(found.rest) - skipped)
+    edges: npt.NDArray[np.int64] = (
+        np.linspace(first, first + size, min(points, size) + 1).round().astype(np.int64)
     )
+    return np.unique(edges)
+
+
+def _untouched(found: Attribution) -> int:
+    """Minutes at the begin that a chart leaves out: those in which nothing was spent, where they are most of it."""
+    begin = int(np.flatnonzero(found.spent)[0])
+    size = len(found.spent)
+    return max(0, begin - (size - begin) // 20) if begin > size // 2 else 0
 
 
 def _picture(found: Attribution) -> SpentPicture:
     """The rest first, below the whole budget, then the causes, the largest last: the line ends the last one."""
-    edges = _edges(found, _POINTS)
+    edges = _edges(found, _POINTS, _untouched(found))
     bands, rest = found.bands(edges)
     layers = [("", 0, rest)]
     if len(bands) > _BANDS_MOST:
