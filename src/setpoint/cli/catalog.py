@@ -41,6 +41,7 @@ CATALOG = (
     CommandEntry("backtest", "backtest", "Replay alert policies over an objective's history.", _LOOK),
     CommandEntry("report", "report", "Tell what was promised and kept in a period.", _LOOK),
     CommandEntry("team", "team", "List teams, or show one with its week.", _LOOK),
+    CommandEntry("gate", "gate", "Ask whether a change may be released, by the error budget.", _LOOK),
     CommandEntry("timeline", "timeline", "List what happened, newest first.", _LOOK),
     CommandEntry("event", "event", "Put an event on the timeline, such as a deploy.", _LOOK),
     CommandEntry("promql", "promql", "Answer a PromQL query: a table, or a graph over a range.", _LOOK),

@@ -22,11 +22,13 @@ from setpoint.objective.alerting.policy import policies_of
 from setpoint.objective.calendar_window import begins
 from setpoint.objective.model import AlertPolicy, AlertStatus
 from setpoint.objective.overview import Overview
+from setpoint.objective.policy.words import RELEASES
 from setpoint.timeline import Event
 from setpoint.web.chart import draw_budget
 from setpoint.web.explanation import Explanation, counted_as, explain
 from setpoint.web.fleet import note
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
+from setpoint.web.releases import held_line
 from setpoint.web.spent import spent_lately
 
 __all__ = ["router"]
@@ -104,6 +106,8 @@ def show_objective(
         alerts=_alerts(objective, status),
         warnings=_own_warnings(status),
         related=_relations(overview, objective),
+        held=held_line(parts, status.service),
+        held_words=RELEASES,
         note=note(status.state, status.exhausted_since_ms, status.last_event_ms, _ends_s(status)),
         change=own,
         elsewhere=_elsewhere(status, changes, now_ms),

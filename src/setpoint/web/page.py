@@ -124,6 +124,7 @@ def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
         unhealthy=int((states != NUMBERED.index("healthy")).sum()),
         objectives_total=len(states),
         targets_down=parts.scraper.down,
+        releases_held=parts.policies.held_services,
         has_token=bool(request.app.state.token),
         **context,
     )

@@ -81,6 +81,7 @@ class Snapshot:
     governed: _Governed
     held: Held
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    held_services: int = 0
 
 
 class PolicyBoard:
@@ -139,6 +140,12 @@ class PolicyBoard:
         """All exceptions, by name; also those that ended."""
         return self._exceptions
 
+    @property
+    def held_services(self) -> int:
+        """How many services may not release a feature, exceptions aside."""
+        snapshot = self.latest
+        return snapshot.held_services if snapshot else 0
+
     def apply(self, documents: Sequence[Declared]) -> None:
         """Follow these documents (all that exist); what changes by that is told with the next look, soon."""
         self._policies, self._exceptions = policies_of(documents), exceptions_of(documents)
@@ -175,7 +182,8 @@ class PolicyBoard:
                 self._store.write(part)
                 self._take(part)
             self._teller.exceptions(self._exceptions, now_ms)
-            self.latest = Snapshot(facts, governed, _since(self._held), shown)
+            stopped = sum(STRICTNESS[one.releases] >= STRICTNESS["review"] for one in shown.values())
+            self.latest = Snapshot(facts, governed, _since(self._held), shown, stopped)
 
     def inputs(self, request: Request) -> Inputs:
         """All that a decision on `request` is made from, as it is at this moment. Raises Unavailable."""

@@ -1,0 +1,36 @@
+"""The release gate over HTTP: one question, one decision; and a decision made again. `release.Gate` decides.
+
+The status follows the answer, 200 only for allow, so that a pipeline which looks at nothing else than whether the
+request succeeded is held (decision 0030); `always_ok=true` gives 200 for who reads the answer.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from setpoint.objective.policy import Request as Asked
+from setpoint.web.page import Actor, Parts, json_answer
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+@router.get("/gate/{service}")
+def ask_gate(  # noqa: PLR0917 — what is asked
+    parts: Parts,
+    service: str,
+    actor: Actor = "api",
+    change: str = "feature",
+    version: str = "",
+    reviewed_by: str = "",
+    always_ok: bool = False,
+) -> Response:
+    found = parts.gate.ask(Asked(service, change, version, reviewed_by), actor)
+    return json_answer(found.as_json(), 200 if always_ok else found.http_status)
+
+
+@router.get("/gate/decisions/{event_id}/replay")
+def replay_decision(parts: Parts, event_id: int) -> Response:
+    return json_answer(parts.gate.replay(event_id).as_json())
