@@ -120,6 +120,7 @@ def judge(  # noqa: PLR0917 — the parts of the book
         np.where(left <= 0, EXHAUSTED, np.where(fleet.table.burning, BURNING, HEALTHY)),
     ).astype(np.int8)
     rate = np.where(state == BURNING, fleet.table.told_burn, hour_burn)
+    is_told = fleet.table.told_s > 0  # not of what has no policies, such as the parts of a composite
     return Verdicts(
         fleet=fleet,
         at_ms=now_ms,
@@ -128,8 +129,10 @@ def judge(  # noqa: PLR0917 — the parts of the book
         total=total,
         left=left,
         hour_burn=hour_burn,
-        burn_now=np.where(state == NO_DATA, np.nan, fleet.table.told_burn),
-        burn_now_s=fleet.table.told_s,
+        burn_now=np.where(state == NO_DATA, np.nan, np.where(is_told, fleet.table.told_burn, hour_burn)),
+        burn_now_s=np.where(
+            is_told, fleet.table.told_s, np.where(np.isnan(hour_burn), 0, 60 * _HOUR_MINUTES)
+        ),
         exhaustion_s=_exhaustion(fleet, windows, left, rate, state),
         silent_s=silent_s,
         excused_s=excused_s,

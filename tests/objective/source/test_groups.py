@@ -426,7 +426,7 @@ def test_groups_of_a_composite(telemetry_database: TelemetryDatabase) -> None:
     eu, us = {"region": "eu"}, {"region": "us"}
     store_spans(telemetry_database, steady(["look", "pay"], now - 30, now, resource=eu), NOW_MS)
     store_spans(telemetry_database, steady(["look"], now - 30, now, resource=us, service="us"), NOW_MS)
-    part = """\
+    text = """\
   - displayName: {name}
     target: 0.9
     indicator:
@@ -435,7 +435,7 @@ def test_groups_of_a_composite(telemetry_database: TelemetryDatabase) -> None:
           bad: {{metricSource: {{type: spans, spec: {{service: {services}, operation: {name}, status: error}}}}}}
           total: {{metricSource: {{type: spans, spec: {{service: {services}, operation: {name}}}}}}}
 """
-    parts = part.format(name="look", services="[shop, us]") + part.format(name="pay", services="shop")
+    parts = text.format(name="look", services="[shop, us]") + text.format(name="pay", services="shop")
     clock = VirtualClock(NOW_MS)
     book, polled = start(telemetry_database, clock, slo(f"objectives:\n{parts}groupBy: [resource.region]\n"))
     play(book, polled, clock, 60)
@@ -448,4 +448,8 @@ def test_groups_of_a_composite(telemetry_database: TelemetryDatabase) -> None:
         "shop.look.us": ("healthy", 300),
         "shop.pay.us": ("no data", 0),
     }
+    # Parts have no policies, whose burn would be told: it is the last hour's.
+    part = book.status("shop.look.eu")
+    assert (part.burn_now, part.burn_now_s) == (0, 3600)
+    assert book.status("shop.pay.us").burn_now is None
     book.close()
