@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,17 @@ def test_a_policy_is_tried_on_the_page(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()
     assert errors == []
+
+
+def test_the_example_of_the_docs(
+    month: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy of docs/howto/backtest-alerts.md gives the output that stands there."""
+    text = (Path(__file__).parents[2] / "docs/howto/backtest-alerts.md").read_text()
+    policy, shown = re.findall(r"```(?:yaml)?\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "calm.yaml").write_text(policy)
+    monkeypatch.chdir(tmp_path)
+    server = str(month.base_url).rstrip("/")
+    done = setpoint("backtest", "checkout-availability", "-f", "calm.yaml", SETPOINT_SERVER=server)
+    lines = [line.rstrip() for line in done.stdout.partition("Note:")[0].rstrip().splitlines()]
+    assert lines == shown.rstrip().splitlines()

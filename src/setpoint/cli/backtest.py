@@ -58,13 +58,16 @@ def backtest(
     from setpoint.cli.backtested import show_backtest
     from setpoint.cli.client import Client, segment
     from setpoint.cli.files import read_files
-    from setpoint.cli.instant import instant_ms
+    from setpoint.cli.instant import instant_ms, is_ago
     from setpoint.clock import SystemClock
 
     now_ms = SystemClock().now_ms()
-    body: dict[str, Any] = {"since": str(instant_ms(since, now_ms)), "least": least}
+    body: dict[str, Any] = {
+        "since": since if is_ago(since) else str(instant_ms(since, now_ms)),
+        "least": least,
+    }
     if until is not None:
-        body["until"] = str(instant_ms(until, now_ms))
+        body["until"] = until if is_ago(until) else str(instant_ms(until, now_ms))
     if file is not None:
         body["file"], body["yaml"] = _joined(read_files([file]))
     if against is not None and _is_file(against):

@@ -7,10 +7,15 @@ from datetime import datetime
 
 from setpoint.errors import InvalidInput
 
-__all__ = ["instant_ms"]
+__all__ = ["instant_ms", "is_ago"]
 
 _AGO = re.compile(r"(\d+)(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def is_ago(text: str) -> bool:
+    """Whether `text` says how long ago, which a server may count from its own clock."""
+    return _AGO.fullmatch(text) is not None
 
 
 def instant_ms(text: str, now_ms: int) -> int:

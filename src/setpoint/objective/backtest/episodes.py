@@ -42,13 +42,17 @@ def episodes(tape: Tape, start: int, end: int) -> list[Episode]:
     edges = np.flatnonzero(np.diff(burning, prepend=False, append=False))
     alone_bad, alone_total = tape.bad_and_total(minutes, minutes + 1)
     beyond = np.concatenate(([0.0], np.cumsum(alone_bad - alone_total * allowed)))
-    found = []
+    found, stop = [], 0
     for low, high in edges.reshape(-1, 2).tolist():
         # `beyond[i]` is before minute i: the lowest before, and the highest after, hold the whole loss between them.
-        early = max(0, low + 1 - quiet)
-        begin = early + int(beyond[early : low + 1].argmin())
+        early = min(low, max(stop, low + 1 - quiet))
+        begin = low - int(beyond[early : low + 1][::-1].argmin())
         late = max(begin + 1, high - quiet)
-        stop = late + int(beyond[late : high + 1].argmax())
+        end_at = late + int(beyond[late : high + 1].argmax())
+        if beyond[end_at] - beyond[begin] <= _ROUNDING:
+            continue  # what burns is still the one before
+        begin += int((alone_bad[begin:end_at] > 0).argmax())
+        stop = end_at
         if stop + first > start:
             found.append(_episode(tape, begin + first, stop + first, is_open=high == len(minutes)))
     return found
