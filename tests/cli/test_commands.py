@@ -91,6 +91,9 @@ def test_from_declaring_to_deleting(server: Server, shop: Path) -> None:
         "SLO shop-availability": "unchanged"
     }
     assert [item["name"] for item in ok_json(server, "get", "Service")["items"]] == ["shop"]
+    written = ok(server, "get", "SLO", "-o", "yaml")
+    assert written == ok(server, "get", "SLO", "shop-availability", "-o", "yaml")
+    assert ok(server, "apply", "-f", "-", stdin=written).splitlines()[-1] == "1 unchanged"
 
     pruned = ok_json(server, "diff", "-f", "-", "--prune", stdin=SERVICE.format(name="other", text="x"))
     assert actions(pruned) == {"Service other": "created"} | dict.fromkeys(both, "deleted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +21,11 @@ _EPILOG = """[bold]Examples[/]
   setpoint get SLO
   setpoint get SLO checkout-availability
   setpoint get SLO checkout-availability -o json
+  setpoint get SLO -o yaml > objectives.yaml
   setpoint get SLO checkout-availability --revisions
 
-One resource is shown as the YAML that was applied; its revisions with who changed what when."""
+One resource is shown as the YAML that was applied; its revisions with who changed what when.
+-o yaml writes the documents themselves, which 'setpoint apply -f' takes again."""
 
 
 @app.command(epilog=_EPILOG)
@@ -49,10 +52,23 @@ def get(
         return
     if kind is not None and name is not None:
         answer = client.get(f"/api/resources/{segment(kind)}/{segment(name)}")
+        if output is Output.YAML:
+            _write([answer])
+            return
         emit(answer, output, lambda console: _show_one(console, answer))
         return
     answer = client.get("/api/resources", kind=kind)
+    if output is Output.YAML:
+        _write(answer["items"])
+        return
     emit(answer, output, lambda console: _show_list(console, answer["items"], kind))
+
+
+def _write(items: list[dict[str, Any]]) -> None:
+    """The documents themselves, as `apply` takes them."""
+    from setpoint.resource import canonical_yaml
+
+    sys.stdout.write("---\n".join(canonical_yaml(item["body"]) for item in items))
 
 
 def _show_list(console: Any, items: list[dict[str, Any]], kind: str | None) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from setpoint.cli.exporting import EPILOG as EXPORT_EPILOG
+from setpoint.cli.exporting import export
 from setpoint.cli.group import Group
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, emit
@@ -182,3 +184,6 @@ def spent(
     }
     answer = Client(server, token).get(f"/objectives/{segment(name)}/spent", **bounds)
     emit(answer, output, lambda console: show_spent(console, answer, now_ms, explain=explain))
+
+
+app.command(epilog=EXPORT_EPILOG)(export)

@@ -1,4 +1,5 @@
-"""The door of `convert` to PromQL: queries over a window, as Sloth has them, become queries that count events.
+"""The door of `convert` to PromQL: queries over a window, as Sloth has them, become queries that count events, and
+those that count events become queries over a window (`over_window`).
 
 Sloth asks for events as `sum(rate(x[{{.window}}]))` over several windows. Setpoint counts the events of every minute,
 and any window is the sum of its minutes. So what is summed must add up: the exact rise of counters does, and samples do
@@ -32,6 +33,7 @@ from setpoint.promql.nodes import (
 )
 from setpoint.promql.parse import parse
 from setpoint.promql.show import show
+from setpoint.resource.duration import duration_ms
 
 __all__ = [
     "Count",
@@ -46,6 +48,7 @@ __all__ = [
     "equal_matchers",
     "fixed",
     "over",
+    "over_window",
     "parse_plain",
     "parse_template",
     "result_labels",
@@ -160,6 +163,34 @@ def difference(part: Node, whole: Node) -> Node | None:
     if isinstance(part, Binary) and part.op == "-" and part.left == whole and _is_plain(part.matching):
         return part.right
     return None
+
+
+def over_window(query: str, window: str, *, is_counter: bool) -> str:
+    """The events that `query` counts, over the window before an instant: their rate where it names counters, else the
+    sum of what it gives each minute. One series.
+    """
+    node = parse(query)
+    if result_labels(node) != ():
+        node = summed(node)
+    length_ms = duration_ms(window)
+    if is_counter:
+        return show(_rates(node, length_ms))
+    return show(Call("sum_over_time", (Subquery(node, length_ms, _MINUTE_MS),)))
+
+
+def _rates(node: Node, length_ms: int) -> Node:
+    """`node` with the rate of every selector in its place, where `promql.exact` puts the exact increase."""
+    match node:
+        case VectorSelector():
+            return over("rate", node, length_ms)
+        case Call():
+            return replace(node, args=tuple(_rates(one, length_ms) for one in node.args))
+        case Aggregation() | Unary():
+            return replace(node, expr=_rates(node.expr, length_ms))
+        case Binary():
+            return replace(node, left=_rates(node.left, length_ms), right=_rates(node.right, length_ms))
+        case _:
+            return node
 
 
 def without_silence(node: Node) -> tuple[Node, bool]:

@@ -25,8 +25,6 @@ from setpoint.resource.fields import Fields
 
 __all__ = ["Indicator", "of_events", "of_ratio"]
 
-_READ_AS = "Setpoint counts the events of every minute, so that any window is their sum"
-
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
@@ -118,7 +116,7 @@ def _counted(
         notes.changed(fields, f"one objective for each value of {' and '.join(labels)} (groupBy)")
     spec = ratio(total.text, counted.text, role, source, counter=total.is_counter)
     if not total.is_counter:
-        notes.changed(fields, f"the samples of each minute are its events; {_READ_AS}")
+        notes.changed(fields, "the samples of each minute are its events (counter: false)")
     return Indicator(spec, labels)
 
 
