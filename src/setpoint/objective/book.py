@@ -252,6 +252,10 @@ class ObjectiveBook:
         stored = [one for one in self._fleet.objectives if one.engine != "promql" and not one.awaits]
         return [one for one in stored if one.kind != "composite"]
 
+    def first_ms(self, objective: Objective) -> int | None:
+        """Before which instant there is nothing to count of a group; None where that is not known."""
+        return self._groups.first_ms(objective) if objective.group else None
+
     def put(self, name: str, raw: Slots) -> None:
         """Take over minutes that were counted elsewhere; an objective that is gone meanwhile is passed over."""
         with self._evaluation:

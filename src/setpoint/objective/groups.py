@@ -49,18 +49,23 @@ def nothing_stored(objective: Objective, labels: Sequence[str], start_ms: int, e
 
 @dataclass(slots=True)
 class _Known:
-    """The groups of one query by when they were last seen, and the stretch that was looked through."""
+    """The groups of one query by when they were last seen, and not before which they were; the stretch that was looked
+    through.
+    """
 
     seen: dict[_Group, int] = field(default_factory=dict)
+    first_ms: dict[_Group, int] = field(default_factory=dict)
     looked_ms: int | None = None
     reached_ms: int = 0
     step_ms: int = _HOUR_MS
+    has_gaps: bool = False
     told: str = ""
 
-    def note(self, found: Collection[_Group], at_ms: int) -> None:
+    def note(self, found: Collection[_Group], start_ms: int, end_ms: int) -> None:
         for group in found:
             if group in self.seen or len(self.seen) < _KNOWN_MOST:
-                self.seen[group] = max(at_ms, self.seen.get(group, 0))
+                self.seen[group] = max(end_ms, self.seen.get(group, 0))
+                self.first_ms[group] = min(start_ms, self.first_ms.get(group, start_ms))
 
     def since(self, start_ms: int) -> list[_Group]:
         return sorted(group for group, at_ms in self.seen.items() if at_ms > start_ms)
@@ -98,6 +103,16 @@ class Groups:
                 known.told = error.message
             return known.since(now_ms - window_ms)
 
+    def first_ms(self, objective: Objective) -> int | None:
+        """Before which instant a group of spans or SQL had nothing that counts; None while that is not known."""
+        key = (objective.engine, objective.source, objective.total_query, tuple(objective.group))
+        oldest_ms = self._clock.now_ms() - 1000 * objective.window_s
+        with self._guard:
+            known = self._known.get(key)
+            if known is None or known.has_gaps or known.reached_ms > oldest_ms:
+                return None
+            return known.first_ms.get(tuple(objective.group.values()))
+
     def _look(self, objective: Objective, labels: Sequence[str], known: _Known, now_ms: int) -> None:
         feed = self._feeds(objective.source)
         selectors = selectors_of(objective.total_query)
@@ -109,7 +124,7 @@ class Groups:
         else:  # of another server what is at hand: it is read as its objectives are counted
             recent_ms = max(start_ms, now_ms - _SAMPLED_MS)
             found = [one for matchers in selectors for one in feed.select(matchers, recent_ms, now_ms).labels]
-        known.note({tuple(one.get(name, "") for name in labels) for one in found}, now_ms)
+        known.note({tuple(one.get(name, "") for name in labels) for one in found}, start_ms, now_ms)
         known.looked_ms = now_ms
 
     def _look_stored(self, objective: Objective, labels: Sequence[str], known: _Known, now_ms: int) -> None:
@@ -117,7 +132,7 @@ class Groups:
             start_ms = known.reached_ms = now_ms - _HOUR_MS
         else:
             start_ms = min(now_ms, known.looked_ms) - _AGAIN_MS
-        known.note(self._stored(objective, labels, start_ms, now_ms), now_ms)
+        known.note(self._stored(objective, labels, start_ms, now_ms), start_ms, now_ms)
         known.looked_ms = now_ms
         if not 0 <= now_ms - self._round_ms < _ROUND_MS:
             self._round_ms, self._spent_s = now_ms, 0.0
@@ -135,12 +150,13 @@ class Groups:
         left out when it is small already.
         """
         step_ms = min(known.step_ms, known.reached_ms - oldest_ms)
+        start_ms = known.reached_ms - step_ms
         try:
-            found = self._stored(objective, labels, known.reached_ms - step_ms, known.reached_ms)
+            found = self._stored(objective, labels, start_ms, known.reached_ms)
         except InvalidInput:
             if step_ms > _LEAST_STEP_MS:
                 known.step_ms = max(_LEAST_STEP_MS, step_ms // 4)
                 return
-            found = ()
-        known.note(found, known.reached_ms)
-        known.reached_ms -= step_ms
+            found, known.has_gaps = (), True
+        known.note(found, start_ms, known.reached_ms)
+        known.reached_ms = start_ms

@@ -334,6 +334,7 @@ def test_groups_of_spans_have_history_budgets_and_alerts(telemetry_database: Tel
     play(book, polled, clock, 600)
     cart = book.status("shop.post-cart")
     assert cart.state == "exhausted"
+    assert cart.covered_s < 3600 < get.covered_s  # what was looked through without it is not counted for it
     assert {change.objective for change in heard if change.state == "firing"} >= {"shop.post-cart"}
     book.close()
 

@@ -39,9 +39,13 @@ class Shelf:
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     notes: dict[str, tuple[str | None, float]] = field(default_factory=dict)
     is_loaded: bool = True
+    begins_ms: dict[str, int] = field(default_factory=dict)
 
     def polled(self) -> list[Objective]:
         return self.objectives
+
+    def first_ms(self, objective: Objective) -> int | None:
+        return self.begins_ms.get(objective.name)
 
     def ledger(self, name: str) -> Ledger:
         return self.ledgers.setdefault(name, Ledger())
@@ -105,6 +109,15 @@ def make(
 ) -> tuple[Polled, VirtualClock]:
     clock = VirtualClock(now_ms)
     return Polled(shelf, engine, counter, clock, final_after_s=300, counts_running=engine == "spans"), clock
+
+
+def test_before_a_group_was_there_nothing_is_counted() -> None:
+    shelf, counter = Shelf([objective("new"), objective("old")]), Steps()
+    shelf.begins_ms["new"] = STEADY_MS - 90 * MINUTE_MS
+    polled, clock = make(shelf, counter)
+    settle(polled, clock, 60)
+    assert shelf.ledger("new").first == STEADY_MS // MINUTE_MS - 90
+    assert shelf.ledger("old").first == STEADY_MS // MINUTE_MS - 1440
 
 
 def test_spans_live_late_and_before(telemetry_database: TelemetryDatabase) -> None:

@@ -60,6 +60,10 @@ class Book(Protocol):
         """The objectives that are not counted by the book itself."""
         ...
 
+    def first_ms(self, objective: Objective) -> int | None:
+        """Before which instant there is nothing to count; None where that is not known."""
+        ...
+
     def known(self, name: str, first: int, end: int) -> Slots | None:
         """The minutes that the ledger has; None while it cannot tell."""
         ...
@@ -221,10 +225,12 @@ class Polled:
         running = self._running_minute(now_ms)
         live_from = running - self._final_minutes
         for row in new:
-            low = max(running + 1 - row.window_minutes, oldest or 0)
+            first_ms = self._book.first_ms(row.objective)
+            begin = oldest if first_ms is None or oldest is None else max(oldest, first_ms // 60_000)
+            low = max(running + 1 - row.window_minutes, begin or 0)
             known = self._book.known(row.objective.name, min(low, live_from), live_from)
             if known is not None:
-                row.plan(known, running, live_from, oldest)
+                row.plan(known, running, live_from, begin)
 
     def _running_minute(self, now_ms: int) -> int:
         return (now_ms - 1) // 60_000
