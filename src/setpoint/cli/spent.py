@@ -12,7 +12,7 @@ from setpoint.cli.output import ago, duration, figure, percent, table
 
 __all__ = ["show_spent"]
 
-_CELLS = 20
+_CELLS = 12
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _NEW_S = 90
 
@@ -40,7 +40,7 @@ def show_spent(console: Console, answer: Mapping[str, Any], now_ms: int, *, expl
             figure(cause["bad"]),
             percent(cause["of_budget"]),
             cause["kind"],
-            _title(cause),
+            cause["title"],
             ago(cause["first_ms"], now_ms),
         )
         for cause in answer["causes"]
