@@ -25,6 +25,7 @@ from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
 from setpoint.objective import LedgerStore, ObjectiveBook
 from setpoint.objective.adjustment.store import AdjustedLedgers
+from setpoint.objective.adjustment.told import AdjustmentLog
 from setpoint.objective.attribution.who import Attributions
 from setpoint.objective.counting.feed import Feed
 from setpoint.objective.policy import PolicyBoard
@@ -117,6 +118,8 @@ class App:
     def start(self, stop: threading.Event) -> list[threading.Thread]:
         """Start the background loops (evaluation, usage, scraping, housekeeping); they end soon after `stop` is set."""
         self.datasources.start()
+        known = self.objectives.adjustments
+        adjustments = AdjustmentLog(self.state_database, self.timeline, self.clock, known)
         loops = {
             "evaluation": partial(self.objectives.run, stop),
             "objectives": partial(self.objectives.tend, stop),
@@ -126,6 +129,7 @@ class App:
             "webhooks": partial(self.webhooks.run, stop),
             "policies": partial(self.policies.run, stop),
             "reports": partial(self.reports.run, stop),
+            "adjustments": partial(adjustments.run, stop),
             "usage": partial(self.usage.run, stop, self._refresh),
             "scraper": partial(self.scraper.run, stop),
             "housekeeping": partial(self.housekeeping.run, stop),

@@ -49,6 +49,10 @@ def show_explanation(console: Console, told: Explained) -> None:
             )
             for warning in alert.get("warnings") or []:
                 console.print(f"  {warning}", style="yellow", soft_wrap=True)
+    if told.get("adjusted"):
+        _heading(console, "Adjusted")
+        for sentence in told["adjusted"]:
+            console.print(sentence, soft_wrap=True)
     _heading(console, "Data")
     for sentence in [*told["data"], *told["warnings"]]:
         console.print(sentence, soft_wrap=True)

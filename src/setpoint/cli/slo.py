@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from setpoint.cli.adjustments import EPILOG as ADJUSTMENTS_EPILOG
+from setpoint.cli.adjustments import adjustments
 from setpoint.cli.exporting import EPILOG as EXPORT_EPILOG
 from setpoint.cli.exporting import export
 from setpoint.cli.group import Group
@@ -152,6 +154,9 @@ def explain(
 
 
 app.command(epilog=LINT_EPILOG)(lint)
+
+
+app.command(epilog=ADJUSTMENTS_EPILOG)(adjustments)
 
 
 @app.command(epilog=_SPENT_EPILOG)

@@ -25,6 +25,7 @@ from setpoint.objective.adjustment.adopt import Adopting
 from setpoint.objective.adjustment.plan import Plan as Adjustments
 from setpoint.objective.adjustment.spec import declared as declared_adjustments
 from setpoint.objective.adjustment.store import MemoryLedgers
+from setpoint.objective.adjustment.view import Adjustments as AdjustmentView
 from setpoint.objective.alerting.table import AlertChange, OpenAlert
 from setpoint.objective.backfill.backfill import Backfill
 from setpoint.objective.backfill.fetched import FetchedHistory
@@ -141,6 +142,9 @@ class ObjectiveBook:
         self._history_waits = False
         self.past = Past(self._ledgers, clock, lambda: self._fleet)
         """What the ledgers have of any objective, for pages and reports."""
+        settled = self._adopting.is_settled
+        self.adjustments = AdjustmentView(self._ledgers, clock, lambda: self._fleet, settled)
+        """What is left out of budgets, counted good or corrected, and what that does."""
         self.fetched = FetchedHistory(self._backfill, lambda: self._fleet, self._evaluation, clock)
         """Counts history that is read from other servers; `app` runs it in a thread."""
         self.durations = Durations()

@@ -88,6 +88,8 @@ class BudgetPicture:
     grid: list[tuple[float, str]]
     ticks: list[tuple[float, str]]
     marks: list[tuple[float, str, str]]
+    bands: list[tuple[float, float, str]]
+    """Stretches behind the line: left edge, width, and what they are."""
 
 
 def _levels(low: float, high: float) -> list[float]:
@@ -108,9 +110,14 @@ def ticks(start_ms: int, end_ms: int) -> list[tuple[int, str]]:
 
 
 def draw_budget(
-    times_ms: Sequence[int], left: Sequence[float], events: Sequence[tuple[int, str, str]]
+    times_ms: Sequence[int],
+    left: Sequence[float],
+    events: Sequence[tuple[int, str, str]],
+    bands: Sequence[tuple[int, int, str]] = (),
 ) -> BudgetPicture:
-    """The chart of budget left over `times_ms`; `events` are (instant, kind, summary) marked on the time axis."""
+    """The chart of budget left over `times_ms`; `events` are (instant, kind, summary) marked on the time axis, `bands`
+    (start, end, text) are shaded.
+    """
     known = [value for value in left if value is not None and math.isfinite(value)]
     low, high = min([0.0, *known]), 1.0
     start, end = (times_ms[0], times_ms[-1]) if len(times_ms) > 1 else (0, 1)
@@ -136,4 +143,9 @@ def draw_budget(
         grid=[(y(v), f"{v * 100:,.0f} %".replace("-", "−")) for v in _levels(low, high)],
         ticks=[(x(at), text) for at, text in ticks(int(start), int(end))],
         marks=[(x(at), kind.replace(".", "-"), text) for at, kind, text in events if start <= at <= end],
+        bands=[
+            (x(max(low, start)), max(1.5, x(min(high, end)) - x(max(low, start))), text)
+            for low, high, text in bands
+            if low < end and high > start
+        ],
     )

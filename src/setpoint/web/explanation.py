@@ -114,6 +114,8 @@ class Explanation:
     parts: tuple[PartStatus, ...]
     data: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=())
+    adjusted: tuple[str, ...] = ()
+    """What is left out of the window, counted good or corrected, and what that does to the budget."""
 
 
 def explain(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from setpoint.objective.model import AlertPolicy, AlertStatus
 from setpoint.objective.overview import Overview
 from setpoint.objective.policy.words import RELEASES
 from setpoint.timeline import Event
+from setpoint.web.adjusted import adjusted_sentences, adjusted_time, bands_of
 from setpoint.web.chart import draw_budget
 from setpoint.web.explanation import Explanation, counted_as, explain
 from setpoint.web.fleet import note
@@ -116,7 +117,9 @@ def show_objective(
             plain(history.times_ms),
             plain(history.budget_left),
             [(event.at_ms, event.kind, event.summary) for event in marks],
+            bands_of(adjusted := adjusted_time(parts, name, since_ms, now_ms)),
         ),
+        adjusted=adjusted,
         has_history=any(plain(history.has_data)),
         shown_s=shown_s,
         ranges=[(r, f"/objectives/{segment(name)}{query_string(range=r)}") for r in choices],
@@ -145,7 +148,8 @@ def _explained(
     parts: App, objective: Objective, status: ObjectiveStatus, overview: Overview, now_ms: int
 ) -> Explanation:
     after_s = parts.settings.no_data_after_s
-    return explain(objective, status, overview, now_ms=now_ms, no_data_after_s=after_s)
+    told = explain(objective, status, overview, now_ms=now_ms, no_data_after_s=after_s)
+    return replace(told, adjusted=adjusted_sentences(parts, objective.name))
 
 
 def _alerts(objective: Objective, status: ObjectiveStatus) -> list[Alert]:
@@ -198,7 +202,11 @@ def show_history(
         for event in _marks(parts, status.service, start_ms, end_ms)
     ]
     objective = _declared(parts.objectives.overview(), name)
-    told = {"begins_ms": _begins(objective, start_ms, end_ms), "unit": counted_as(objective)}
+    told = {
+        "begins_ms": _begins(objective, start_ms, end_ms),
+        "unit": counted_as(objective),
+        "adjusted": plain(adjusted_time(parts, name, start_ms, end_ms)),
+    }
     return json_answer(history | told | {"events": marks, "start_ms": start_ms, "end_ms": end_ms})
 
 

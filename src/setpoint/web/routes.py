@@ -14,6 +14,7 @@ from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
     access,
+    adjustments,
     backtest,
     catalog,
     complete,
@@ -71,6 +72,7 @@ def create_app(app: App) -> FastAPI:
         live,
         objectives,
         objective,
+        adjustments,
         gate,
         releases,
         lint,

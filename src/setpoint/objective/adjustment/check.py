@@ -42,7 +42,8 @@ class Checks:
         assert isinstance(document.spec, BudgetAdjustment)
         one, spec = document.spec.adjustment(), document.spec.spec
         objectives, has_groups = self._objectives(catalogue)
-        yield from _unknown(document, one, objectives, is_open=has_groups)
+        declared = {name for kind, name in catalogue if kind == "Service"}
+        yield from _unknown(document, one, objectives, declared, is_open=has_groups)
         chosen = [objective for objective in objectives if one.choice.chooses(objective)]
         if (
             not chosen
@@ -107,7 +108,8 @@ class Checks:
             if other_document.name == document.name or not isinstance(other_document.spec, BudgetAdjustment):
                 continue
             other = other_document.spec.adjustment()
-            if other.correction is not None:
+            # The one that is applied hears of it; of two, each does.
+            if other.correction is not None or (document.line is None and other_document.line is not None):
                 continue
             both = [
                 each.name
@@ -137,14 +139,19 @@ class Checks:
 
 
 def _unknown(
-    document: Document, one: Adjustment, objectives: Sequence[Objective], *, is_open: bool
+    document: Document,
+    one: Adjustment,
+    objectives: Sequence[Objective],
+    declared: set[str],
+    *,
+    is_open: bool,
 ) -> Iterator[Problem]:
     names = {each.name for each in objectives}
-    slos, services = {each.slo for each in objectives}, {each.service for each in objectives}
+    slos, services = {each.slo for each in objectives}, {each.service for each in objectives} | declared
     for field, wanted, known, word in (
         ("objectives", one.choice.objectives, names, "objective"),
         ("slos", one.choice.slos, slos, "SLO"),
-        ("services", one.choice.services, services, "objective of a service"),
+        ("services", one.choice.services, services, "Service"),
     ):
         for number, name in enumerate(wanted):
             # Of a document that makes one for each group, only the samples tell the names.

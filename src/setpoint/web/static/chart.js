@@ -62,7 +62,7 @@
     const bad = history.total[at] == null ? null : history.total[at] - history.good[at];
     const what = document.createElement("span");
     what.className = "what";
-    what.textContent = index == null ? "" : near(when).map((event) => event.summary).join(" · ");
+    what.textContent = index == null ? "" : [...adjustedAt(when), ...near(when).map((event) => event.summary)].join(" · ");
     readout.replaceChildren(
       part(index == null ? "newest" : "", instant(when / 1000, true)),
       part("budget left", percent(history.budget_left[at])),
@@ -74,6 +74,15 @@
   }
 
   const slice = (at) => span((history.times_ms[at] - (history.times_ms[at - 1] ?? history.start_ms)) / 1000);
+
+  const DONE = { exclude: "left out", good: "counted good", correction: "corrected" };
+
+  function adjustedAt(when) {
+    const reach = (history.end_ms - history.start_ms) / 240;
+    return history.adjusted
+      .filter((one) => one.start_ms - reach < when && when <= one.end_ms + reach)
+      .map((one) => `${DONE[one.action]}: ${one.name}, ${one.reason}`);
+  }
 
   function near(when) {
     const reach = (history.end_ms - history.start_ms) / 120;
@@ -91,6 +100,9 @@
     ctx.fillStyle = colour("burn");
     ctx.globalAlpha = 0.09;
     for (const [from, to] of faults()) band(from, to);
+    ctx.fillStyle = colour("soft");
+    ctx.globalAlpha = 0.16;
+    for (const one of history.adjusted) band(one.start_ms, one.end_ms);
     ctx.fillStyle = hatched(ctx);
     ctx.globalAlpha = 0.5;
     for (const [from, to] of silences()) band(from, to);
