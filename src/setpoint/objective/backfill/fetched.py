@@ -8,7 +8,6 @@ same series find them fetched already.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,22 +15,18 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from setpoint.clock import Clock
-from setpoint.errors import SetpointError, Unavailable
+from setpoint.errors import SetpointError
 from setpoint.objective.backfill.backfill import Backfill
 from setpoint.objective.backfill.backlog import Chunk
 from setpoint.objective.backfill.own import OwnHistory
+from setpoint.objective.backfill.waiting import LOOK_S, Waiting
 from setpoint.objective.counting.plan import Counted
 from setpoint.objective.fleet import Fleet
 
 __all__ = ["FetchedHistory"]
 
-log = logging.getLogger(__name__)
-
-_LOOK_S = 1.0
 _AT_ONCE = 32
 """Objectives of which a chunk is counted in one turn: the book's lock is waited for twice in each."""
-
-_LONGEST_S = 60.0
 
 
 class FetchedHistory:
@@ -46,14 +41,14 @@ class FetchedHistory:
     ) -> None:
         """`fleet` gives the book's present one; everything of `backfill` is called while `lock` is held."""
         self._backfill, self._fleet, self._lock, self._clock = backfill, fleet, lock, clock
-        self._waiting_for: dict[str, str] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._own = OwnHistory(backfill, fleet, lock, clock)
 
     def run(self, stop: threading.Event) -> None:
         """Keep a thread for each source in use until `stop` is set, and one for our own telemetry."""
         running: dict[str, threading.Thread] = {}
         threading.Thread(target=self._own.run, args=(stop,), name="history", daemon=True).start()
-        while not stop.wait(_LOOK_S):
+        while not stop.wait(LOOK_S):
             feeds = self._fleet().feeds
             for source in [name for name, feed in feeds.items() if feed.fetch is not None]:
                 known = running.get(source)
@@ -79,8 +74,8 @@ class FetchedHistory:
         for chunk in chunks:
             error = self._count(fleet, chunk, error)
         if error is not None:
-            return self._pause(source, error)
-        self._waiting_for.pop(source, None)
+            return self._waiting.setdefault(source, Waiting(f" for data source {source}")).pause_s(error)
+        self._waiting.pop(source, None)
         return 0.0
 
     def _count(self, fleet: Fleet, chunk: Chunk, error: SetpointError | None) -> SetpointError | None:
@@ -97,13 +92,6 @@ class FetchedHistory:
             except SetpointError as full:
                 return full
         return _first_wait(raw)
-
-    def _pause(self, source: str, error: SetpointError) -> float:
-        if self._waiting_for.get(source) != error.message:  # once, not at each attempt
-            log.warning("history of objectives waits for data source %s: %s", source, error.message)
-        self._waiting_for[source] = error.message
-        asked_s = error.retry_after_s if isinstance(error, Unavailable) else 0.0
-        return min(_LONGEST_S, max(_LOOK_S, asked_s))
 
 
 def _first_wait(raw: Counted) -> SetpointError | None:

@@ -16,16 +16,15 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from setpoint.clock import Clock, stopwatch
-from setpoint.errors import SetpointError, Unavailable
+from setpoint.errors import SetpointError
 from setpoint.objective.backfill.backfill import Backfill
 from setpoint.objective.backfill.backlog import Pace
+from setpoint.objective.backfill.waiting import LOOK_S, Waiting
 from setpoint.objective.fleet import Fleet
 
 __all__ = ["OwnHistory"]
 
 log = logging.getLogger(__name__)
-
-_LOOK_S, _LONGEST_S = 1.0, 60.0
 
 
 class OwnHistory:
@@ -40,7 +39,7 @@ class OwnHistory:
     ) -> None:
         self._backfill, self._fleet, self._lock, self._clock = backfill, fleet, lock, clock
         self._pace = Pace()
-        self._waiting_for = ""
+        self._waiting = Waiting()
 
     def run(self, stop: threading.Event) -> None:
         """Count until `stop` is set."""
@@ -59,7 +58,7 @@ class OwnHistory:
             fleet = self._fleet()
             chunk = self._backfill.take_own(self._pace.rows)
         if chunk is None:
-            return _LOOK_S
+            return LOOK_S
         elapsed_s = stopwatch()
         indices = np.array([fleet.of_row[row] for row in chunk.rows], np.int64)
         raw = fleet.live.safely(indices, chunk.first, chunk.end, 60, history=True)
@@ -70,18 +69,14 @@ class OwnHistory:
         waits = next((error for error in raw.errors.values() if error.retryable), None)
         if waits is not None:
             raise waits
-        self._waiting_for = ""
+        self._waiting.over()
         return took_s
 
     def _safe_step(self) -> float:
         try:
             return self.step()
         except SetpointError as error:
-            if self._waiting_for != error.message:  # once, not at each attempt
-                log.warning("history of objectives waits: %s", error.message)
-            self._waiting_for = error.message
-            asked_s = error.retry_after_s if isinstance(error, Unavailable) else 0.0
-            return min(_LONGEST_S, max(_LOOK_S, asked_s))
+            return self._waiting.pause_s(error)
         except Exception:  # the loop must outlive any fault
             log.exception("a part of the history of objectives was left out")
-            return _LOOK_S
+            return LOOK_S
