@@ -96,7 +96,7 @@ def test_an_unknown_service_has_its_own_words(governed: httpx.Client) -> None:
         "there is no service 'serch': neither a Service nor an SLO names it; did you mean"
     )
     apply(governed, services("attic"))
-    assert _ask(governed, "attic")[1]["reason"].startswith("attic has no objectives")
+    assert _ask(governed, "attic")[1]["reason"].startswith("no objectives are declared for attic")
     code, said = _gate(governed, "serch", "--wait", "1h")  # waiting does not help
     assert (code, "There is no service 'serch'" in said) == (10, True)
 

@@ -184,18 +184,15 @@ def _reason(inputs: Inputs, outcome: Outcome, because: Sequence[Because]) -> str
         hint = "; name who reviewed it with --reviewed-by" if first.releases == "review" else ""
         return f"{RELEASES[first.releases]}: {_told(first)}{hint}"
     first = next(one for one in stopping if one.since_ms is None)
-    return (
-        f"{first.objective} cannot be judged: {first.sentence}; policy {first.policy}, rule {first.rule}, which would "
-        f"hold a {request.change}, looks at it"
-    )
+    return f"it cannot be judged: {_told(first)}, which would hold a {request.change}"
 
 
 def _nothing_known(inputs: Inputs) -> str:
     service = inputs.request.service
     if inputs.is_known:
         return (
-            f"{service} has no objectives, so nothing is known of its budget; declare one with `setpoint apply`, and "
-            "the gate can say more"
+            f"no objectives are declared for {service}, so nothing is known of its budget; declare one with "
+            "`setpoint apply`, and the gate can say more"
         )
     near = f"did you mean '{inputs.near[0]}'? " if inputs.near else ""
     return (
