@@ -8,8 +8,10 @@ sample may be one slot late, but not stand for five of them, as Prometheus's loo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from setpoint.promql.nodes import (
     MatrixSelector,
     Node,
     NumberLiteral,
+    StringLiteral,
     Subquery,
     Unary,
     VectorSelector,
@@ -57,6 +60,8 @@ _MINUTE_MS = 60_000
 _NAME = "__name__"
 _ARITHMETIC = frozenset("+-*/")
 _MILDEST = 1e-9
+_GROUPED_KEPT = 1024
+"""Queries that are written for each of a thousand groups, every minute."""
 _RANGED = frozenset({"rate", "increase", "irate", "delta", "idelta"})
 
 
@@ -81,8 +86,19 @@ def refuse_ranges(query: str) -> None:
 
 def of_group(query: str, labels: Mapping[str, str]) -> str:
     """`query` for the series with these labels only. Raises QueryError or Unsupported."""
-    matchers = [LabelMatcher(name, "=", value) for name, value in labels.items()]
-    return show(narrowed(parse(query), matchers))
+    values = [show(StringLiteral(value)) for value in labels.values()]
+    parts = _of_any_group(query, tuple(labels))
+    return "".join(values[int(part)] if at % 2 else part for at, part in enumerate(parts))
+
+
+@lru_cache(_GROUPED_KEPT)
+def _of_any_group(query: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """What `of_group` has for every group: every second part is the number of the label whose value stands there."""
+    stand_in = "group_"
+    while stand_in in query:
+        stand_in += "_"
+    matchers = [LabelMatcher(label, "=", f"{stand_in}{number}") for number, label in enumerate(labels)]
+    return tuple(re.split(f'"{stand_in}([0-9]+)"', show(narrowed(parse(query), matchers))))
 
 
 def selectors_of(query: str) -> list[tuple[Matcher, ...]]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from setpoint.errors import InvalidInput
 from setpoint.objective.counting.feed import Feed
 from setpoint.objective.counting.plan import NEVER_MS, Counted, Counting, Plan, settled, summed
 from setpoint.objective.from_promql import EventQuery, Grouped, of_group
 from setpoint.objective.model import Objective
+from setpoint.promql.nodes import LabelMatcher
+from setpoint.promql.parse import parse
+from setpoint.promql.show import narrowed, show
 from tests.objective.memory import Samples
 
 MINUTE_MS = 60_000
@@ -102,6 +107,23 @@ def test_changes_are_told_once_and_survive_a_new_plan(samples: Samples) -> None:
     samples.add("t", FIRST * MINUTE_MS, 1.0)
     made = counting.plan([objective("one")])
     assert made.take_changes().tolist() == [FIRST * MINUTE_MS]
+
+
+@given(
+    st.lists(
+        st.text('a_01"\\\\\n{}é', max_size=6) | st.sampled_from(["group_0", "group_1", "group__1"]),
+        min_size=2,
+    )
+)
+@settings(max_examples=100)
+def test_a_query_of_a_group_is_the_query_with_its_labels(values: list[str]) -> None:
+    for query in (
+        "sum by (a) (t) / sum(u offset 1m)",
+        'label_replace(t{x="group_0"}, "y", "group_1", "x", "(.*)")',
+    ):
+        group = {f"label {number}" if number else "a": value for number, value in enumerate(values)}
+        matchers = [LabelMatcher(name, "=", value) for name, value in group.items()]
+        assert of_group(query, group) == show(narrowed(parse(query), matchers))
 
 
 def _sums(query: str) -> tuple[Grouped, ...]:
