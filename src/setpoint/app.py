@@ -30,6 +30,7 @@ from setpoint.objective.attribution.who import Attributions
 from setpoint.objective.counting.feed import Feed
 from setpoint.objective.policy import PolicyBoard
 from setpoint.objective.service_map import ServiceMap
+from setpoint.objective.source.calls import TracedCalls
 from setpoint.objective.source.polled import Polled, polled_counts
 from setpoint.objective.source.stored_groups import StoredGroups
 from setpoint.objective.state_log import StateLog
@@ -212,7 +213,7 @@ def wire(
     )
     webhooks = _make_webhooks(settings, clock, timeline, state_database, secrets)
     policies = PolicyBoard.over(objectives, state_database, timeline, clock, lock=LOCK, address=entry_of)
-    dependencies = ServiceMap()
+    dependencies = ServiceMap(TracedCalls(telemetry_database, clock).known)
     attribution = Attributions(objectives, timeline, dependencies.known)
     reports = Reporter(
         ReportStore(state_database),
