@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, Page
 from pydantic import SecretStr
 
 from setpoint.app import App, wire
@@ -23,6 +24,8 @@ from setpoint.settings import Settings
 from setpoint.telemetry import Ingest, MetricBatch, Series, fingerprint
 from setpoint.web import create_app
 from setpoint.web.live import Live
+from tests.browser import chromium, chromium_is_installed
+from tests.conftest import require
 
 NOW_MS = 1_799_496_000_000  # 2027-01-09 12:00:00 UTC
 HTML = {"Accept": "text/html"}
@@ -208,3 +211,23 @@ def populated(parts: App, client: httpx.Client) -> httpx.Client:
 def guarded(make_app: MakeApp) -> App:
     """A wired server with a token."""
     return make_app(token=SecretStr("s3cret-token"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of one file."""
+    require("Chromium", chromium_is_installed(), "chromium")
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test on any error of scripts or of the content security policy."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened, errors = context.new_page(), []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda line: errors.append(line.text) if "Refused" in line.text else None)
+    yield opened
+    context.close()
+    assert errors == []

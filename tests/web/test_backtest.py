@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from setpoint.app import App
-from tests.browser import chromium, chromium_is_installed
 from tests.cli.program import setpoint
-from tests.conftest import require
 from tests.web.backtested import FAST, SLOW, a_month
 from tests.web.conftest import HTML, JSON, apply, services, slo
 
@@ -28,13 +25,6 @@ def month(parts: App, client: httpx.Client) -> httpx.Client:
     """A client of a server with a month of history."""
     a_month(parts, client)
     return client
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("Chromium", chromium_is_installed(), "chromium")
-    with chromium() as running:
-        yield running
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

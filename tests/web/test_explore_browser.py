@@ -12,18 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from setpoint.app import App
 from setpoint.clock import VirtualClock
-from tests.browser import chromium, chromium_is_installed
-from tests.conftest import require
 from tests.web.conftest import NOW_MS, requests, send
 
 RATE = "sum by (code) (rate(requests_total[1m]))"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("Chromium", chromium_is_installed(), "chromium")
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

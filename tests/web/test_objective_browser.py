@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -13,32 +12,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from setpoint.app import App
 from setpoint.objective.overview import STATES
-from tests.browser import chromium, chromium_is_installed
-from tests.conftest import require
 from tests.web.big_fleet import BigBook
 from tests.web.kinds import KINDS, KindsBook
 
 PHONE, DESKTOP = 390, 1280
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("Chromium", chromium_is_installed(), "chromium")
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test on any error of scripts or of the content security policy."""
-    context = browser.new_context(viewport={"width": DESKTOP, "height": 900})
-    opened, errors = context.new_page(), []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda line: errors.append(line.text) if "Refused" in line.text else None)
-    yield opened
-    context.close()
-    assert errors == []
 
 
 @pytest.fixture

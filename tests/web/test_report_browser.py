@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from setpoint.app import App
-from tests.browser import chromium, chromium_is_installed
-from tests.conftest import require
 from tests.web.conftest import NOW_MS, apply
 from tests.web.test_report import TEAMS
 
 PATHS = ("/reports", "/reports/week", "/teams", "/teams/shop", "/teams/web")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("Chromium", chromium_is_installed(), "chromium")
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test on any error of scripts or of the content security policy."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened, errors = context.new_page(), []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda line: errors.append(line.text) if "Refused" in line.text else None)
-    yield opened
-    context.close()
-    assert errors == []
 
 
 @pytest.fixture
@@ -59,7 +37,7 @@ def test_nothing_sticks_out(page: Page, address: str, width: int) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         if shots := os.environ.get("SHOTS"):
             for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.emulate_media(color_scheme=scheme)
                 page.screenshot(
                     path=f"{shots}/{path.strip('/').replace('/', '-')}-{width}-{scheme}.png", full_page=True
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Literal
 
 import httpx
@@ -11,31 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from setpoint.app import App
-from tests.browser import chromium, chromium_is_installed
-from tests.conftest import require
 from tests.web import attributed
 
 OWN, PATH = "/objectives/checkout-availability", "/objectives/checkout-availability/spent"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("Chromium", chromium_is_installed(), "chromium")
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test on any error of scripts or of the content security policy."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened, errors = context.new_page(), []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda line: errors.append(line.text) if "Refused" in line.text else None)
-    yield opened
-    context.close()
-    assert errors == []
 
 
 @pytest.fixture

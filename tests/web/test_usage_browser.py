@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from setpoint.clock import VirtualClock
-from tests.browser import chromium, chromium_is_installed
-from tests.conftest import require
 from tests.web.conftest import MakeApp, Running, send
 from tests.web.test_usage import batch
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("Chromium", chromium_is_installed(), "chromium")
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture
