@@ -115,7 +115,10 @@ def test_a_service_that_nobody_knows_has_objectives_for_or_governs() -> None:
     assert "there is no service 'chekout'" in decide(unknown).reason
     assert "did you mean 'checkout'?" in decide(unknown).reason
     bare = decide(inputs(facts()))
-    assert (bare.decision, bare.reason.startswith("no objectives are declared for checkout")) == ("don't know", True)
+    assert (bare.decision, bare.reason.startswith("no objectives are declared for checkout")) == (
+        "don't know",
+        True,
+    )
     free = decide(inputs(facts(WELL)))
     assert free.decision == "allow"
     assert free.reason == "no policy governs checkout (1 objective): nothing keeps it from being released"
