@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 
 from setpoint.app import default_registry
-from setpoint.clock import VirtualClock
+from setpoint.clock import SystemClock, VirtualClock
 from setpoint.database import StateDatabase, TelemetryDatabase
 from setpoint.objective.model import Objective
 from setpoint.objective.resolve import resolve
 from setpoint.objective.source.sql_count import SqlCounter
 from setpoint.resource import ResourceStore, load_paths, load_text
 from setpoint.timeline import Timeline
+from tests.objective.spans import Span, store_spans
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "objectives"
 ALONE = [
-    one for folder in ("objectives", "teams", "adjustments") for one in EXAMPLES.with_name(folder).glob("*.yaml")
+    one
+    for folder in ("objectives", "teams", "adjustments")
+    for one in EXAMPLES.with_name(folder).glob("*.yaml")
 ]
 NOW_MS = 1_800_000_000_000
 
@@ -77,6 +80,20 @@ def test_together_they_show_everything() -> None:
 )
 def test_the_objectives_of_a_file(file: str, names: list[str]) -> None:
     assert [one.name for one in _objectives(f"{file}.yaml")] == names
+
+
+def test_the_sql_of_the_howto_returns_groups(telemetry_database: TelemetryDatabase) -> None:
+    howto = (EXAMPLES.parents[1] / "docs/howto/write-an-objective.md").read_text()
+    text = howto.split("```sql\n")[1].split("```")[0]
+    one = Objective(
+        "shop.acme", "shop", 0.9, 3600, text, bad_query=text, engine="sql", group={"tenant": "acme"}
+    )
+    minute = SystemClock().now_ms() // 60_000
+    span = Span(minute * 60_000 - 1000, attributes={"tenant": "acme"})
+    store_spans(telemetry_database, [span], minute * 60_000)
+    (outcome,) = SqlCounter(telemetry_database).count([one], minute - 10, minute)
+    assert outcome.slots is not None
+    assert outcome.slots.total.sum() == 1
 
 
 def test_the_sql_of_the_example_runs(telemetry_database: TelemetryDatabase) -> None:

@@ -29,6 +29,16 @@ indicator:
       good: {metricSource: {type: spans, spec: {service: shop, maxDurationMs: 300}}}
       total: {metricSource: {type: spans, spec: {service: shop}}}
 """
+SQL = """\
+indicator:
+  spec:
+    thresholdMetric:
+      metricSource:
+        type: sql
+        spec:
+          query: "SELECT m AS minute, region, count(*) AS value FROM t WHERE m IN ({from_s:Int64}, {to_s:Int64})"
+"""
+OVER = "objectives: [{op: gt, value: 1, target: 0.9}]\n"
 THRESHOLD = "indicator: {spec: {thresholdMetric: {metricSource: {spec: {query: max(latency_seconds)}}}}}\n"
 RAW = "indicator: {spec: {ratioMetric: {rawType: success, raw: {metricSource: {spec: {query: avg(up)}}}}}}\n"
 SLICES = (
@@ -185,6 +195,10 @@ notificationTargets:
         (slo(RATIO + TARGET + "groupBy: [a]\n"), "[a]", "[__name__]", "spec.groupBy[0]: '__name__' is no label"),
         (slo(SPANS + TARGET + "groupBy: [a]\n"), "[a]", "[http.route, service, resource.region]", None),
         (slo(SPANS + TARGET + "groupBy: [a]\n"), "[a]", "[status]", "spec.groupBy[0]: the status of a span says whe"),
+        (slo(SQL + OVER + "groupBy: [a]\n"), "[a]", "[region]", None),
+        (slo(SQL + OVER + "groupBy: [a]\n"), "[a]", "[zone]", "spec.groupBy[0]: the SQL returns no column 'zone'; w"),
+        (slo(SQL + OVER + "groupBy: [a]\n"), "[a]", "[minute]", "spec.groupBy[0]: 'minute' is what is counted, and"),
+        (slo(SQL + OVER + "groupBy: [a]\n"), "[a]", "[http.route]", "spec.groupBy[0]: 'http.route' is no column of"),
         (slo(SPANS + TARGET + "groupBy: [a]\n"), "[a]", "['']", "spec.groupBy[0]: '' is no label"),
         (slo(RATIO + TARGET + "noData: {action: bad}\n"), "bad}", "good}", "noData.action: the text \"good\" is not "),
         (slo(RATIO + TARGET + "noData: {action: bad}\n"), "bad}", "bad, after: 5}", "noData.after: expected text"),

@@ -91,6 +91,23 @@ def test_an_indicator_cannot_become_another_kind_of_it(store: ResourceStore) -> 
     assert "(the SLI 'answers')" in problem
 
 
+def test_labels_of_groups_fit_the_indicators_that_are_referred_to(store: ResourceStore) -> None:
+    """PromQL and spans have other labels; the second part of the composite has the wrong ones."""
+    spans = slo(
+        "ratioMetric:\n"
+        "  bad: {metricSource: {type: spans, spec: {service: shop, status: error}}}\n"
+        "  total: {metricSource: {type: spans, spec: {service: shop}}}\n",
+        name="spans",
+        kind="SLI",
+    )
+    parts = "objectives: [{target: 0.9, indicatorRef: spans}, {target: 0.9, indicatorRef: answers}]\n"
+    whole = slo(WINDOW + parts + "groupBy: [service, http.route]\n")
+    (problem,) = _refused(store, whole, SERVICE, SLI, spans)
+    assert problem.startswith("slo.yaml:9: spec.groupBy[1]: 'http.route' is no label of a series; ")
+    assert problem.endswith("(the SLI 'answers')")
+    assert not _warnings(store, SERVICE, SLI, spans, whole.replace("http.route", "region"))
+
+
 def test_data_sources(store: ResourceStore) -> None:
     text = SLI.replace(
         "{spec: {query: sum(requests_total)", "{metricSourceRef: far, spec: {query: sum(requests_total)"
