@@ -27,6 +27,7 @@ def test_report_and_team(told: httpx.Client) -> None:  # noqa: F811
     assert code == 0
     assert "2027-W01: everything (not over yet)" in out
     assert "2 of 4 objectives are kept" in out
+    assert "  99 % " in out
     assert out.index("search-availability") < out.index("catalog-availability"), "worst first"
     assert "2027-W01" in _run(told, "report", "show", "2027-W01", "--team", "web", "--format", "md")[1]
     assert len(_run(told, "report", "show", "week", "--format", "csv")[1].splitlines()) == 5

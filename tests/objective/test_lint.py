@@ -146,3 +146,12 @@ def test_default_policies_are_counted_in_one_line(status: ObjectiveStatus) -> No
     found = lint(pairs, around)
     assert [one.message.split(" the")[0] for one in found if one.rule == "defaults"] == ["2 objectives have"]
     assert lint(pairs, around, lambda one: one.name == "c") == []
+
+
+def test_a_young_server_is_one_line(status: ObjectiveStatus) -> None:
+    young = replace(status, covered_s=3600.0)
+    pairs = [(_objective(name=f"o{at}"), young) for at in range(4)]
+    assert _rules(_lint(*pairs[:3])) == [("note", "window")] * 3
+    found = _lint(*pairs)
+    assert _rules(found) == [("note", "window")]
+    assert found[0].message.startswith("4 objectives have less history")

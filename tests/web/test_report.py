@@ -130,6 +130,10 @@ def test_the_form_leads_to_a_report(client: httpx.Client) -> None:
     assert client.get("/reports/open?scope=&period=week").headers["location"] == "/reports/week"
 
 
+def test_nobody_was_paged(populated: httpx.Client) -> None:
+    assert "Nobody was paged; no deploy is known." in populated.get("/reports/week", headers=JSON).json()["lead"]
+
+
 def test_an_empty_server_teaches(client: httpx.Client) -> None:
     assert "No teams yet" in client.get("/teams", headers=HTML).text
     assert "kind: Report" in client.get("/reports", headers=HTML).text

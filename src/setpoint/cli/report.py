@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from setpoint.cli.group import Group
+from setpoint.cli.objectives import target
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, ago, emit, figure, percent, table
 from setpoint.clock import SystemClock
@@ -107,7 +108,7 @@ def show_lines(console: Any, report: Mapping[str, Any]) -> None:
         (
             line["verdict"],
             line["name"],
-            percent(line["target"], 3).replace("000 %", " %"),
+            target(line["target"]),
             percent(line["sli"], 3),
             percent(line["used"], 0),
             figure(line["bad"]) if line["total"] else "–",

@@ -27,6 +27,7 @@ _SEEN_S = 7 * _DAY_S
 _SEEN_EVENTS = 10_000
 _SILENT_MS = _DAY_S * 1000
 _SLACK = 0.02
+_LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def lint(
             Finding(gravity, rule, objective.name, objective.service, message, remedy)
             for rule, (gravity, message, remedy) in told
         ]
+    found = _gathered(found)
     found += _of_all([objective for objective, _ in kept if objective.name not in parts], around)
     return sorted(found, key=lambda one: (GRAVITIES.index(one.gravity), one.rule, one.service, one.objective))
 
@@ -257,6 +259,23 @@ def _of_all(objectives: Sequence[Objective], around: Surroundings) -> Iterator[F
             )
 
 
+def _gathered(found: list[Finding]) -> list[Finding]:
+    """With one line in place of many that only say that a server is young."""
+    young = [one for one in found if one.rule == "window"]
+    if len(young) <= _LISTED:
+        return found
+    several = Finding(
+        "note",
+        "window",
+        "",
+        "",
+        f"{len(young):,} objectives have less history than their windows are long, such as {young[0].objective}: "
+        f"{young[0].message}",
+        "wait until they are full, or take shorter windows until then",
+    )
+    return [one for one in found if one.rule != "window"] + [several]
+
+
 def _several(objectives: Sequence[Objective]) -> str:
     return f"{objectives[0].name} has" if len(objectives) == 1 else f"{len(objectives):,} objectives have"
 
@@ -266,7 +285,7 @@ def _reachable(expected: float) -> float:
     ratio = 10 / expected
     if ratio >= 0.5:
         return 0.5
-    scale = 10 ** (math.floor(-math.log10(ratio)) + 1)
+    scale: int = 10 ** (math.floor(-math.log10(ratio)) + 1)
     return math.floor((1 - ratio) * scale) / scale
 
 

@@ -49,7 +49,7 @@ def lead(report: Report) -> str:
         told.append(f"{missed} missed, {worst.name} with {_times(worst.used)} of what was allowed")
     if unseen:
         told.append(f"{unseen} without data, which says nothing of them")
-    pages = f"Somebody was paged {_often(report.pages)}"
+    pages = f"Somebody was paged {_often(report.pages)}" if report.pages else "Nobody was paged"
     if report.night_pages:
         pages += f", {_often(report.night_pages)} at night"
     deploys = report.counts.get("deploy", 0)
@@ -135,7 +135,7 @@ def _times(used: float | None) -> str:
 
 
 def _often(times: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(times, f"{times:,} times")
+    return {1: "once", 2: "twice"}.get(times, f"{times:,} times")
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
