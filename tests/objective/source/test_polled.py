@@ -111,6 +111,21 @@ def make(
     return Polled(shelf, engine, counter, clock, final_after_s=300, counts_running=engine == "spans"), clock
 
 
+def test_the_groups_of_a_declaration_are_counted_in_one_turn() -> None:
+    """However many they are, live and for history, and also when one came later."""
+    groups = [objective(f"pay.{i}", group={"operation": f"op-{i}"}) for i in range(100)]
+    shelf, counter = Shelf(groups[:99]), Steps()
+    polled, clock = make(shelf, counter)
+    settle(polled, clock, 60)
+    assert {len(names) for names, _, _ in counter.asked} == {99}
+    assert min(first for _, first, _ in counter.asked) <= STEADY_MS // MINUTE_MS - 1439
+    shelf.objectives = groups
+    settle(polled, clock, 60)
+    counter.asked.clear()
+    settle(polled, clock, 60)
+    assert {len(names) for names, _, _ in counter.asked} == {100}
+
+
 def test_before_a_group_was_there_nothing_is_counted() -> None:
     shelf, counter = Shelf([objective("new"), objective("old")]), Steps()
     shelf.begins_ms["new"] = STEADY_MS - 90 * MINUTE_MS
