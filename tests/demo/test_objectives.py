@@ -7,7 +7,9 @@ from importlib.resources import files
 
 from setpoint.app import default_registry
 from setpoint.demo.fault import SERVICES
+from setpoint.objective.policy.spec import ErrorBudgetPolicy
 from setpoint.objective.spec import Slo
+from setpoint.objective.spec.team import Team
 from setpoint.resource import load_text
 
 _BOUNDS = {
@@ -43,7 +45,12 @@ def test_the_objectives_are_valid_and_about_the_shop() -> None:
         "payment-availability": "payment",
         "inventory-availability": "inventory",
     }
-    assert len(documents) == len(SERVICES) + len(objectives)
+    (policy,) = [found.spec for found in documents if isinstance(found.spec, ErrorBudgetPolicy)]
+    assert policy.spec.applies_to is not None
+    assert policy.spec.applies_to.services == list(SERVICES)
+    teams = [found.spec for found in documents if isinstance(found.spec, Team)]
+    assert sorted(service for team in teams for service in team.spec.services) == sorted(SERVICES)
+    assert len(documents) == len(SERVICES) + len(objectives) + len(teams) + 1
     for name, spec in objectives.items():
         assert set(re.findall(r'job="(\w+)"', str(spec))) == {spec.spec.service}, name
     assert set(re.findall(r'le="([^"]+)"', text)) <= _BOUNDS
