@@ -7,7 +7,18 @@ from typing import Any
 
 from setpoint.objective import Slo
 
-__all__ = ["composite", "document", "indicator"]
+__all__ = ["composite", "document", "indicator", "slo"]
+
+
+def slo(name: str, **spec: Any) -> SimpleNamespace:
+    """An SLO of the service "shop" over a day, by occurrences, but for what `spec` says otherwise."""
+    usual = {
+        "service": "shop",
+        "timeWindow": [{"duration": "1d", "isRolling": True}],
+        "budgetingMethod": "Occurrences",
+    }
+    body = {"apiVersion": "openslo/v1", "kind": "SLO", "metadata": {"name": name}, "spec": usual | spec}
+    return SimpleNamespace(spec=Slo.model_validate(body))
 
 
 def indicator(service: str = "a") -> dict[str, Any]:
@@ -33,20 +44,13 @@ def document(
     **spec: Any,
 ) -> SimpleNamespace:
     """An SLO over `requests_total` of a service with one objective; `entry` and `spec` are added to its parts."""
-    body = {
-        "apiVersion": "openslo/v1",
-        "kind": "SLO",
-        "metadata": {"name": name},
-        "spec": {
-            "service": "shop",
-            "indicator": indicator(service),
-            "timeWindow": [window or {"duration": "1d", "isRolling": True}],
-            "budgetingMethod": method,
-            "objectives": [{"target": target} | (entry or {})],
-        }
-        | spec,
+    usual = {
+        "indicator": indicator(service),
+        "timeWindow": [window or {"duration": "1d", "isRolling": True}],
+        "budgetingMethod": method,
+        "objectives": [{"target": target} | (entry or {})],
     }
-    return SimpleNamespace(spec=Slo.model_validate(body))
+    return slo(name, **usual | spec)
 
 
 def composite(
@@ -64,16 +68,4 @@ def composite(
         | (entry or {})
         for part, weight, target in zip("ab", weights, (0.9, 0.5), strict=True)
     ]
-    body = {
-        "apiVersion": "openslo/v1",
-        "kind": "SLO",
-        "metadata": {"name": name},
-        "spec": {
-            "service": "shop",
-            "timeWindow": [{"duration": "1d", "isRolling": True}],
-            "budgetingMethod": method,
-            "objectives": entries,
-            "composite": {"allOf": all_of},
-        },
-    }
-    return SimpleNamespace(spec=Slo.model_validate(body))
+    return slo(name, budgetingMethod=method, objectives=entries, composite={"allOf": all_of})

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from setpoint.clock import VirtualClock
 from setpoint.database import TelemetryDatabase
 from setpoint.errors import NotFound, Unavailable
-from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus, Slo
+from setpoint.objective import LedgerStore, ObjectiveBook, ObjectiveStatus
 from setpoint.objective.overview import STATES
 from setpoint.objective.resolve import no_groups, resolve
+from tests.objective import documents
 from tests.objective.memory import MemoryLedger, Samples
 
 T0 = 1_790_000_040_000 - 1_790_000_040_000 % 60_000  # on a minute
@@ -36,19 +37,13 @@ def slo(
     ref = {"metricSourceRef": source} if (source := queries.pop("source", "")) else {}
     texts = queries or {"good": 'sum(requests_total{code!~"5.."})', "total": "sum(requests_total)"}
     metrics = {role: {"metricSource": {"spec": {"query": text}} | ref} for role, text in texts.items()}
-    body = {
-        "apiVersion": "openslo/v1",
-        "kind": "SLO",
-        "metadata": {"name": name},
-        "spec": {
-            "service": "checkout",
-            "indicator": {"spec": {"ratioMetric": {"counter": counter, **metrics}}},
-            "timeWindow": [{"duration": window, "isRolling": True}],
-            "budgetingMethod": "Occurrences",
-            "objectives": [{"target": target}],
-        },
-    }
-    return SimpleNamespace(spec=Slo.model_validate(body))
+    return documents.slo(
+        name,
+        service="checkout",
+        indicator={"spec": {"ratioMetric": {"counter": counter, **metrics}}},
+        timeWindow=[{"duration": window, "isRolling": True}],
+        objectives=[{"target": target}],
+    )
 
 
 @dataclass
