@@ -16,6 +16,7 @@ from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, Tok
 from setpoint.cli.output import Output, emit
 from setpoint.cli.slo_lint import EPILOG as LINT_EPILOG
 from setpoint.cli.slo_lint import lint
+from setpoint.cli.suggested import SUGGEST_EPILOG, suggest
 
 __all__ = ["app"]
 
@@ -154,6 +155,9 @@ def explain(
 
 
 app.command(epilog=LINT_EPILOG)(lint)
+
+
+app.command(epilog=SUGGEST_EPILOG)(suggest)
 
 
 app.command(epilog=ADJUSTMENTS_EPILOG)(adjustments)
