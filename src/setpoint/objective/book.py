@@ -114,15 +114,13 @@ class ObjectiveBook:
         on the next tick. `on_alert` is called with the changes of alerts, likewise. `told_states` gives the states
         that were told by the process before this one, `open_alerts` the alerts that fired then; each is asked once.
         `feeds` gives what an objective of a data source is read from; `resolver` makes objectives of documents;
-        `stored_groups` looks for the groups of those over spans and SQL. `adjusted` keeps what adjusted ledgers were
-        derived with.
+        `stored_groups` looks for groups of spans and SQL. `adjusted` keeps what adjusted ledgers were derived with.
         """
         kept_from_ms = kept_from_ms or (lambda: clock.now_ms() - _KEPT_MS)
         self._own = own or Feed(select, take_oldest_write_ms, oldest_sample_ms, kept_from_ms)
         self._feeds, self._resolve = feeds, resolver
         self._clock = clock
-        self.interval_s = evaluation_interval_s
-        self._no_data_after_s = no_data_after_s
+        self.interval_s, self._no_data_after_s = evaluation_interval_s, no_data_after_s
         self._open_alerts: Callable[[], Iterable[OpenAlert]] | None = open_alerts
         self._evaluation = threading.RLock()
         self._ledgers, self._slices, self._standing = Ledgers(store), Slices(), Standing()
@@ -138,8 +136,7 @@ class ObjectiveBook:
         self._verdicts: Verdicts | None = None
         self._overview: tuple[Verdicts, Overview] | None = None
         self._saved_ms: int | None = None
-        self._computed_ms = 0
-        self._history_waits = False
+        self._computed_ms, self._history_waits = 0, False
         self.past = Past(self._ledgers, clock, lambda: self._fleet)
         """What the ledgers have of any objective, for pages and reports."""
         settled = self._adopting.is_settled

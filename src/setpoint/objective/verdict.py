@@ -120,7 +120,7 @@ def judge(  # noqa: PLR0917 — the parts of the book
         np.where(left <= 0, EXHAUSTED, np.where(fleet.table.burning, BURNING, HEALTHY)),
     ).astype(np.int8)
     rate = np.where(state == BURNING, fleet.table.told_burn, hour_burn)
-    is_told = fleet.table.told_s > 0  # not of what has no policies, such as the parts of a composite
+    burn_now, burn_now_s = _told_burn(fleet, state, hour_burn)
     return Verdicts(
         fleet=fleet,
         at_ms=now_ms,
@@ -129,10 +129,8 @@ def judge(  # noqa: PLR0917 — the parts of the book
         total=total,
         left=left,
         hour_burn=hour_burn,
-        burn_now=np.where(state == NO_DATA, np.nan, np.where(is_told, fleet.table.told_burn, hour_burn)),
-        burn_now_s=np.where(
-            is_told, fleet.table.told_s, np.where(np.isnan(hour_burn), 0, 60 * _HOUR_MINUTES)
-        ),
+        burn_now=burn_now,
+        burn_now_s=burn_now_s,
         exhaustion_s=_exhaustion(fleet, windows, left, rate, state),
         silent_s=silent_s,
         excused_s=excused_s,
@@ -146,6 +144,16 @@ def judge(  # noqa: PLR0917 — the parts of the book
         spark=np.zeros((0, 0), np.float32),
         waiting=waiting,
     ), changes
+
+
+def _told_burn(fleet: Fleet, state: npt.NDArray[np.int8], hour_burn: _Floats) -> tuple[_Floats, _Ints]:
+    """The burn that lists show, and over how many seconds: the last hour's of what has no policies, such as the parts
+    of a composite.
+    """
+    is_told = fleet.table.told_s > 0
+    burn = np.where(state == NO_DATA, np.nan, np.where(is_told, fleet.table.told_burn, hour_burn))
+    hour_s = np.where(np.isnan(hour_burn), 0, 60 * _HOUR_MINUTES)
+    return burn, np.where(is_told, fleet.table.told_s, hour_s)
 
 
 def _excused(fleet: Fleet, silent_s: _Floats, now_ms: int) -> _Floats:
