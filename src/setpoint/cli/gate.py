@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
-from setpoint.cli.output import Output, ago, emit, program
+from setpoint.cli.output import Output, ago, duration, emit, program
 from setpoint.clock import SystemClock
 from setpoint.errors import ChecksFailed, InvalidInput, Unavailable
 
@@ -150,7 +150,11 @@ def _show(console: Any, answer: Mapping[str, Any], now_ms: int) -> None:
     )  # fmt: skip
     console.print(answer["reason"][:1].upper() + answer["reason"][1:] + ".", soft_wrap=True)
     for one in answer["because"]:
-        since = f"in force {ago(one['since_ms'], now_ms)}" if one["since_ms"] else "cannot be judged"
+        since = (
+            f"in force for {duration((now_ms - one['since_ms']) / 1000)}"
+            if one["since_ms"]
+            else "cannot be judged"
+        )
         passes = "" if one["stops"] else ", lets this pass"
         aside = f", set aside by {one['exception']}" if one["exception"] else ""
         console.print(

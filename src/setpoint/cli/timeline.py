@@ -20,7 +20,8 @@ _EPILOG = """[bold]Examples[/]
   setpoint timeline --kind deploy --kind objective.state --limit 20 -o json
 
 Kinds: objective.state, alert.fired, alert.resolved, alert.undelivered, deploy, resource.applied, resource.deleted,
-server.started, server.restarted, demo.fault, demo.heal."""
+gate.decided, policy.freeze, policy.fixes_only, policy.review, policy.lifted, policy.notified, policy.exception_used,
+policy.postmortem_demanded, server.started, server.restarted, demo.fault, demo.heal."""
 _PAGE = 1000
 
 

@@ -140,6 +140,11 @@ def world(sqlite_database: StateDatabase) -> World:
     return World(sqlite_database)
 
 
+@pytest.fixture
+def world_on_each(state_database: StateDatabase) -> World:
+    return World(state_database)
+
+
 def _decision(world: World, service: str = "checkout", change: str = "feature") -> str:
     return decide(world.board.inputs(Request(service, change))).decision
 
@@ -176,7 +181,8 @@ def test_a_gate_sees_what_was_not_told_yet(world: World) -> None:
     assert world.events("policy.fixes_only") == []
 
 
-def test_a_restart_tells_nothing_twice_and_forgets_nothing(world: World) -> None:
+def test_a_restart_tells_nothing_twice_and_forgets_nothing(world_on_each: World) -> None:
+    world = world_on_each
     world.apply(policy_text(GONE))
     assert len(world.after(5, checkout=-1.0)) == 1
     world.restart()
@@ -223,6 +229,16 @@ def test_an_objective_that_is_gone_for_a_while_holds_nothing(world: World) -> No
     assert world.after(60) == []
     (told,) = world.after(600)
     assert told.endswith("the policy no longer looks at checkout-availability; policy shop, rule gone")
+
+
+def test_a_policy_that_looks_elsewhere_lifts_at_once(world: World) -> None:
+    world.book.left = {"checkout-availability": -1.0, "payment-availability": 1.0}
+    world.apply(policy_text(GONE))
+    world.after(5)
+    world.apply(policy_text(GONE, head="appliesTo: {services: [payment]}\n"))
+    (told,) = world.after(5)
+    assert told.startswith("policy.lifted: checkout: releases go on after 5 s")
+    assert _decision(world) == "allow"
 
 
 def test_what_else_is_in_force_is_said(world: World) -> None:

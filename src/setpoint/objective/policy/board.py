@@ -71,6 +71,7 @@ class _Governed:
     policies: tuple[Policy, ...]
     rows: tuple[_Ints, ...]
     of_service: Mapping[str, _Ints]
+    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -280,6 +281,7 @@ class PolicyBoard:
             policies,
             rows,
             {service: np.array(some, np.int64) for service, some in of_service.items()},
+            frozenset(overview.names),
         )
         self._governed_kept = made
         return made
@@ -318,7 +320,7 @@ class PolicyBoard:
                 standing.add(rule, rows, judged.in_force, judged.unknown, judged.since_ms)
                 began = np.flatnonzero(judged.in_force & (since_ms < 0))
                 ended = np.flatnonzero(~judged.in_force & (since_ms >= 0))
-                gone = self._gone(key, held, some)
+                gone = self._gone(key, held, some, governed.names)
                 changes += self._changes(policy, rule, some, began, ended, gone)
                 if rule.postmortem:
                     self._teller.postmortems(policy, rule, some, judged.in_force)
@@ -326,11 +328,11 @@ class PolicyBoard:
             changes += self._dropped(key, facts)
         return changes, standing.found(governed)
 
-    def _gone(self, key: _Key, held: Mapping[str, Hold], facts: Facts) -> list[Hold]:
-        """Holds of objectives that the policy has not looked at for a while, as they are gone or it looks elsewhere."""
+    def _gone(self, key: _Key, held: Mapping[str, Hold], facts: Facts, known: frozenset[str]) -> list[Hold]:
+        """Holds of objectives that the policy no longer looks at, or that have been gone for a while."""
         missing = held.keys() - set(facts.names) if held else ()
-        found = []
-        for name in missing:
+        found = [held[name] for name in missing if name in known]
+        for name in set(missing) - known:
             first_ms = self._absent.setdefault((*key, name), facts.at_ms)
             if facts.at_ms - first_ms >= _ABSENT_MS or facts.at_ms < first_ms:
                 found.append(held[name])
