@@ -80,5 +80,5 @@ def test_who_applies_such_a_document_is_told_what_to_run() -> None:
     assert done.returncode == 2
     assert f"this is a Sloth document; run: setpoint import {EXAMPLE} | setpoint apply -f -" in done.stderr
     done = setpoint("validate", "-f", str(ROOT / "examples/import/pyrra.yml"))
-    assert done.stderr.count("this is a Pyrra document") == 4
+    assert done.stderr.count("this is a Pyrra document") == 3
     assert "run: setpoint import FILE |" in setpoint("validate", "-f", "-", stdin=LOSSY).stderr

@@ -61,6 +61,9 @@ def import_(
         str,
         typer.Option("--datasource", metavar="NAME", help="The DataSource to read from; else own telemetry."),
     ] = "",
+    no_services: Annotated[
+        bool, typer.Option("--no-services", help="Leave out the Services: they are declared already.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Print nothing when something cannot be carried over; exit 8.")
     ] = False,
@@ -74,7 +77,7 @@ def import_(
     found = import_documents(
         read_files(files),
         default_registry(),
-        options=Options(period, service, datasource),
+        options=Options(period, service, datasource, not no_services),
         origin=None if origin is None else origin.value,
     )
     is_refused = strict and bool(found.of_kind("lost"))

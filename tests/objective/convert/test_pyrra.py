@@ -46,11 +46,13 @@ def test_every_sample_of_a_gauge_is_an_event(name: str) -> None:
     )
 
 
-def test_a_native_histogram_is_counted_by_its_increase() -> None:
-    is_counter, found = queries({"latencyNative": {"latency": "200ms", "total": {"metric": "d"}}})
-    assert not is_counter
-    assert found["total"] == "histogram_count(sum(increase(d[5m]))) / 5"
-    assert found["good"].startswith("histogram_fraction(0.0, 0.2, sum(increase(d[5m]))) * (histogram_count(")
+def test_a_native_histogram_is_left_out_because_it_cannot_be_counted() -> None:
+    native = {"latencyNative": {"latency": "200ms", "total": {"metric": "d"}}}
+    found = read(pyrra(RATIO, name="kept"), pyrra(native))
+    (lost,) = found.of_kind("lost")
+    assert lost.path == "spec.indicator.latencyNative"
+    assert "native histograms cannot be counted by objectives yet; have classic buckets sent" in lost.message
+    assert only_slo(found)["metadata"]["name"] == "kept"
 
 
 def test_grouping_labels_and_target() -> None:

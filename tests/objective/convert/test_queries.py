@@ -130,6 +130,13 @@ def test_a_ratio_that_is_a_quotient_of_counts_is_counted(
     assert counted(raw(query)) == expected
 
 
+def test_a_ratio_of_native_histograms_is_left_out() -> None:
+    ratio = f"1 - histogram_fraction(0, 0.2, sum(rate(d{W})))"
+    one = slo_with("gone") | {"sli": {"raw": {"error_ratio_query": ratio}}}
+    (lost,) = read(sloth(slo_with(), one)).of_kind("lost")
+    assert "native histograms cannot be counted" in lost.message
+
+
 def test_series_of_a_sum_by_labels_are_objectives_of_their_own() -> None:
     spec = indicator(f"sum by (region, zone) (rate(a{W}))", f"sum(rate(b{W})) by (zone, region)")
     assert spec["groupBy"] == ["zone", "region"]

@@ -55,6 +55,12 @@ def test_queries_are_read_from_a_data_source_when_it_is_named() -> None:
     assert metric["ratioMetric"]["total"]["metricSource"]["metricSourceRef"] == "main"
 
 
+def test_services_can_be_left_out_but_for_those_that_were_openslo() -> None:
+    service = "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: other}\nspec: {}\n"
+    found = read(sloth(slo_with()), service, options=Options(has_services=False))
+    assert [one.key for one in found.documents] == [("Service", "other"), ("SLO", "shop-answers")]
+
+
 def test_default_alerts_are_setpoints_because_they_are_the_same() -> None:
     """Sloth's rows for 30 days: 14.4, 6, 3 and 1 (facts/objectives.md section 2)."""
     (objective,) = objectives(read(sloth(slo_with())))

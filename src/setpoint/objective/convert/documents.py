@@ -236,6 +236,8 @@ class _Reading:
         if self._problems:
             raise InvalidInput(problems=tuple(self._problems))
         documents = [one for one in _ordered(list(kept.values())) if self._is_valid(one)]
+        if not self._options.has_services:
+            documents = [one for one in documents if one.key[0] != "Service" or one.identity]
         is_useful = any(one.key[0] not in ("Service", "AlertPolicy") for one in documents)
         notes = sorted(self._notes, key=_place_of(self._notes))
         return Imported(documents if is_useful else [], notes)
@@ -284,6 +286,10 @@ def _kind(body: dict[str, Any]) -> tuple[str, str]:
 
 def _commented(one: Written) -> str:
     lines = [f"# from {one_line(one.file)}:{one.line}"] if one.file else []
+    if one.key[0] == "Service" and not one.identity:
+        lines.append(
+            "# replaces a Service of this name that is declared already: leave it out with --no-services"
+        )
     words = {"lost": "not carried over", "changed": "changed", "idle": ""}
     for note in one.notes:
         if words[note.kind] and one.key[0] not in ("Service", "AlertPolicy"):

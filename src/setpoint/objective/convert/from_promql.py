@@ -42,7 +42,6 @@ __all__ = [
     "Node",
     "NumberLiteral",
     "binary",
-    "call",
     "count_of",
     "difference",
     "equal_matchers",
@@ -51,6 +50,7 @@ __all__ = [
     "over_window",
     "parse_plain",
     "parse_template",
+    "reads_native",
     "result_labels",
     "selector_of",
     "show",
@@ -68,6 +68,16 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _WINDOW_MS = 86_399_917  # a length that nobody writes
 _MINUTE_MS = 60_000
 _SILENT = Call("vector", (NumberLiteral(0.0),))
+_NATIVE = frozenset(
+    {
+        "histogram_avg",
+        "histogram_count",
+        "histogram_fraction",
+        "histogram_stddev",
+        "histogram_stdvar",
+        "histogram_sum",
+    }
+)
 _SAMPLED = frozenset({"sum_over_time", "count_over_time"})
 
 
@@ -153,11 +163,6 @@ def binary(op: str, left: Node, right: Node) -> Node:
     return Binary(op, left, right)
 
 
-def call(name: str, *args: Node) -> Node:
-    """`name(args)`."""
-    return Call(name, args)
-
-
 def difference(part: Node, whole: Node) -> Node | None:
     """x where `part` is `whole - x`; None where it is not."""
     if isinstance(part, Binary) and part.op == "-" and part.left == whole and _is_plain(part.matching):
@@ -198,6 +203,11 @@ def without_silence(node: Node) -> tuple[Node, bool]:
     if isinstance(node, Binary) and node.op == "or" and node.right == _SILENT:
         return node.left, True
     return node, False
+
+
+def reads_native(node: Node) -> bool:
+    """Whether `node` takes native histograms apart."""
+    return any(isinstance(one, Call) and one.name in _NATIVE for one in walk(node))
 
 
 def split_ratio(node: Node) -> tuple[Node, Node, bool] | None:

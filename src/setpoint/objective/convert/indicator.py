@@ -15,6 +15,7 @@ from setpoint.objective.convert.from_promql import (
     difference,
     fixed,
     parse_template,
+    reads_native,
     result_labels,
     split_ratio,
     without_silence,
@@ -23,7 +24,9 @@ from setpoint.objective.convert.writing import ratio, raw_ratio
 from setpoint.objective.duration import spoken_duration
 from setpoint.resource.fields import Fields
 
-__all__ = ["Indicator", "of_events", "of_ratio"]
+__all__ = ["NATIVE", "Indicator", "of_events", "of_ratio"]
+
+NATIVE = "native histograms cannot be counted by objectives yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,14 @@ def _differ(one: Count, other: Count) -> bool:
     return one.labels is not None and other.labels is not None and set(one.labels) != set(other.labels)
 
 
-def _ready_made(tree: Node, fields: Fields, notes: Notes, source: str, *names: str) -> Indicator:
+def _ready_made(tree: Node, fields: Fields, notes: Notes, source: str, *names: str) -> Indicator | None:
+    if reads_native(tree):
+        notes.lost(
+            fields,
+            f"'{notes.document}' is left out: {NATIVE}; have classic buckets sent, and count these",
+            *names,
+        )
+        return None
     query, length_s = fixed(tree)
     labels = list(result_labels(tree) or ())
     notes.changed(

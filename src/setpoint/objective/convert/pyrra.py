@@ -13,15 +13,13 @@ from typing import Any
 from setpoint.errors import InvalidInput
 from setpoint.objective.convert.carried import Note, Notes, one_line
 from setpoint.objective.convert.from_promql import (
-    NumberLiteral,
-    binary,
-    call,
     equal_matchers,
     over,
     selector_of,
     show,
     summed,
 )
+from setpoint.objective.convert.indicator import NATIVE
 from setpoint.objective.convert.windows import Row, policy_of
 from setpoint.objective.convert.writing import (
     NO_BUDGET,
@@ -37,7 +35,6 @@ from setpoint.objective.convert.writing import (
 )
 from setpoint.objective.duration import parse_duration
 from setpoint.objective.spec.names import slug
-from setpoint.resource.duration import duration_ms
 from setpoint.resource.fields import Fields
 
 __all__ = ["KIND", "PREFIX", "VERSION", "from_pyrra"]
@@ -218,7 +215,8 @@ class _Slo:
             case "latency":
                 return self._pair(inner, "success", "good")
             case "latencyNative":
-                return self._native(inner)
+                self._native(inner)
+                return None
             case _:
                 return self._gauge(inner)
 
@@ -230,29 +228,17 @@ class _Slo:
         spec = ratio(show(summed(total)), show(summed(counted)), role, self._options.source, counter=True)
         return _Counted(spec, self._grouping(inner), {**equal_matchers(counted), **equal_matchers(total)})
 
-    def _native(self, inner: Fields) -> _Counted | None:
-        """A native histogram: its rate over five minutes, of which a fifth is the minute's."""
+    def _native(self, inner: Fields) -> None:
+        """A native histogram: PromQL reads it, and the ledger cannot count it yet."""
         self._notes.only(inner, ("latency", "total", "grouping"))
-        total = self._metric(inner, "total")
-        try:
-            seconds = duration_ms(inner.text("latency")) / 1000
-        except InvalidInput as error:
-            inner.report(error.message, "latency")
-            return None
-        if total is None:
-            return None
-        rise = summed(over("increase", total, 300_000))
-        events = binary("/", call("histogram_count", rise), NumberLiteral(5.0))
-        share = call("histogram_fraction", NumberLiteral(0.0), NumberLiteral(seconds), rise)
-        self._notes.changed(
-            inner,
-            "native histograms are counted by their increase over five minutes, a fifth of it each minute: sums over "
-            "longer windows are as exact as PromQL's increase()",
-        )
-        spec = ratio(
-            show(events), show(binary("*", share, events)), "good", self._options.source, counter=False
-        )
-        return _Counted(spec, self._grouping(inner), equal_matchers(total))
+        if not inner.text("latency"):
+            inner.report("is missing; write the longest good duration, such as 200ms", "latency")
+        elif self._metric(inner, "total") is not None:
+            self._notes.lost(
+                inner,
+                f"'{self._notes.document}' is left out: {NATIVE}; have classic buckets sent, too, and write latency: "
+                "with them",
+            )
 
     def _gauge(self, inner: Fields) -> _Counted | None:
         """A gauge of 0 and 1: every sample of a minute is an event."""

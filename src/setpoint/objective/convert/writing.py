@@ -44,12 +44,14 @@ _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60))
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the user says that the documents do not: `period` of Sloth's objectives, `service` of Pyrra's, the
-    DataSource that the queries are read from (empty: Setpoint's own telemetry).
+    DataSource that the queries are read from (empty: Setpoint's own telemetry), and whether Services are wanted: an
+    apply would replace one of the name that says more.
     """
 
     period: str = "30d"
     service: str = ""
     source: str = ""
+    has_services: bool = True
 
 
 @dataclass(slots=True)
