@@ -20,7 +20,7 @@ _NEW_S = 90
 def show_spent(console: Console, answer: Mapping[str, Any], now_ms: int, *, explain: bool = False) -> None:
     """Who spent the budget, most first; `explain`: with the formula of each stretch."""
     name, end_ms = answer["name"], answer["end_ms"]
-    length = duration((end_ms - answer["start_ms"]) / 1000)
+    length = duration(60 * -(-(end_ms - answer["start_ms"]) // 60_000))
     until = "" if now_ms - end_ms < _NEW_S * 1000 else f" until {ago(end_ms, now_ms)}"
     if not answer["bad"]:
         counted = (

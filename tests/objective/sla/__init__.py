@@ -1,0 +1,1 @@
+"""SLAs: the kind, the rule, and both over a book."""
