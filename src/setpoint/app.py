@@ -30,6 +30,7 @@ from setpoint.objective.attribution.who import Attributions
 from setpoint.objective.counting.feed import Feed
 from setpoint.objective.policy import PolicyBoard
 from setpoint.objective.service_map import ServiceMap
+from setpoint.objective.sla.book import SlaBook
 from setpoint.objective.source.calls import TracedCalls
 from setpoint.objective.source.polled import Polled, polled_counts
 from setpoint.objective.source.stored_groups import StoredGroups
@@ -107,6 +108,7 @@ class App:
     objectives: ObjectiveBook
     dependencies: ServiceMap
     attribution: Attributions
+    slas: SlaBook
     polled: tuple[Polled, ...]
     alerts: AlertLog
     webhooks: Delivery
@@ -223,8 +225,9 @@ def wire(
         clock,
         causes=causes_by(attribution.of),
     )
+    slas = SlaBook(objectives.past, clock)
     resources.on_change = partial(
-        _follow, policies, dependencies, datasources, objectives, housekeeping, webhooks, reports
+        _follow, policies, slas, dependencies, datasources, objectives, housekeeping, webhooks, reports
     )
     resources.on_change(resources.documents())
     ingest = Ingest(signals, head, clock, settings.queue_limit_mb << 20, settings.flush_s)
@@ -258,6 +261,7 @@ def wire(
         datasources=datasources,
         objectives=objectives,
         dependencies=dependencies,
+        slas=slas,
         attribution=attribution,
         polled=polled_counts(objectives, telemetry_database, clock, settings.final_after_s),
         alerts=alerts,
@@ -456,6 +460,7 @@ def _make_housekeeping(
 
 def _follow(  # noqa: PLR0917 — parts that follow documents
     policies: PolicyBoard,
+    slas: SlaBook,
     dependencies: ServiceMap,
     datasources: DataSources,
     objectives: ObjectiveBook,
@@ -466,6 +471,7 @@ def _follow(  # noqa: PLR0917 — parts that follow documents
 ) -> None:
     """Hand every resource to who follows some of them."""
     policies.apply(documents)
+    slas.follow(documents)
     dependencies.follow(documents)
     housekeeping.apply(documents)
     datasources.apply(documents)

@@ -40,6 +40,7 @@ CATALOG = (
     CommandEntry("slo", "slo", "List objectives, or explain one with its numbers.", _LOOK),
     CommandEntry("backtest", "backtest", "Replay alert policies over an objective's history.", _LOOK),
     CommandEntry("report", "report", "Tell what was promised and kept in a period.", _LOOK),
+    CommandEntry("sla", "sla", "List SLAs, or show one with the credit of its periods.", _LOOK),
     CommandEntry("team", "team", "List teams, or show one with its week.", _LOOK),
     CommandEntry("gate", "gate", "Ask whether a change may be released, by the error budget.", _LOOK),
     CommandEntry("timeline", "timeline", "List what happened, newest first.", _LOOK),

@@ -11,6 +11,8 @@ from setpoint.objective.ownership import advise_team, refer_team
 from setpoint.objective.policy.references import adviser, refer_policy, referrer_of_exceptions
 from setpoint.objective.policy.spec import POLICY_VERSION, ErrorBudgetPolicy, PolicyException
 from setpoint.objective.references import refer
+from setpoint.objective.sla.check import advise_sla, refer_sla
+from setpoint.objective.sla.spec import SLA_VERSION, Sla
 from setpoint.objective.spec import (
     API_VERSION,
     AlertCondition,
@@ -46,6 +48,7 @@ def register(registry: Registry, clock: Clock | None = None) -> None:
     registry.register(API_VERSION, "AlertCondition", AlertCondition, advice=advise)
     registry.register(API_VERSION, "AlertNotificationTarget", AlertNotificationTarget)
     registry.register(TEAM_VERSION, "Team", Team, references=refer_team, advice=advise_team)
+    registry.register(SLA_VERSION, "SLA", Sla, references=refer_sla, advice=advise_sla)
     adjustments = Checks(clock)
     registry.register(
         ADJUSTMENT_VERSION,

@@ -44,7 +44,10 @@ def _findings(parts: App, team: str | None, service: str | None) -> list[Finding
     statuses = {status.name: status for status in parts.objectives.statuses()}
     pairs = [(one, statuses[one.name]) for one in overview.objectives if one.name in statuses]
     around = Surroundings(
-        parts.clock.now_ms(), parts.dependencies.known(), parts.reports.ownership, promised={}
+        parts.clock.now_ms(),
+        parts.dependencies.known(),
+        parts.reports.ownership,
+        promised=parts.slas.promised(),
     )
     return lint(pairs, around, chosen)
 
