@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,8 +11,9 @@ import pytest
 
 from setpoint.app import App
 from setpoint.objective.adjustment.told import AdjustmentLog
+from tests.cli.program import setpoint
 from tests.web import attributed
-from tests.web.conftest import JSON, NOW_MS, apply
+from tests.web.conftest import JSON, NOW_MS, apply, slo
 
 OWN = "/objectives/checkout-availability"
 
@@ -140,3 +143,26 @@ def test_what_cannot_be_so_is_refused_with_its_line(spent: httpx.Client) -> None
     assert "longer than the window" in told
     answer = spent.delete("/api/resources/SLO/checkout-availability")
     assert answer.status_code == 200, "chosen by its service, nothing needs it"
+
+
+def test_the_story_of_the_docs(spent: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documents of docs/howto/leave-time-out.md give the output that stands there."""
+    text = (Path(__file__).parents[2] / "docs/howto/leave-time-out.md").read_text()
+    once, recurring, correction = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    listed, explained = re.findall(r"```\n(past.*?|card-migration:.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    server = str(spent.base_url).rstrip("/")
+    (tmp_path / "card-migration.yaml").write_text(once)
+    setpoint("apply", "-f", "card-migration.yaml", SETPOINT_SERVER=server)
+    done = setpoint("slo", "adjustments", "card-migration", SETPOINT_SERVER=server)
+    assert _lines(done.stdout) == _lines(listed)
+    (tmp_path / "both.yaml").write_text(f"{recurring.replace('payments', 'shop')}---\n{correction}")
+    apply(spent, slo("till", "till", 0.99, team="shop"))
+    setpoint("apply", "-f", "both.yaml", SETPOINT_SERVER=server)
+    done = setpoint("slo", "explain", "checkout-availability", SETPOINT_SERVER=server)
+    assert set(_lines(explained)) <= set(_lines(done.stdout)), done.stdout
+    setpoint("delete", "BudgetAdjustment", "card-migration", SETPOINT_SERVER=server)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip().replace("\u00a0", " ") for line in text.strip().splitlines()]

@@ -264,8 +264,9 @@ def _gaps(verdicts: Verdicts, at: int, ledgers: Ledgers, first: int | None) -> i
     first = first // each * each
     minutes = ledgers.counts(fleet.budget[at : at + 1], np.array([first]), np.array([end]))[2, 0]
     left_out = 0
-    if fleet.keys[at].is_adjusted:
-        codes = fleet.adjustments.codes(fleet.adjustments.quiet[at : at + 1], first, end)
+    number = int(fleet.adjustments.quiet[at])
+    if fleet.keys[at].is_adjusted and number >= 0:
+        codes = fleet.adjustments.profiles[number].codes(first, end)
         left_out = int((codes == EXCLUDED).reshape(-1, each).all(axis=1).sum())
     return max(0, (end - first) // each - int(minutes) - left_out)
 

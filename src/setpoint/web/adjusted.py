@@ -34,7 +34,7 @@ def adjusted_sentences(parts: App, name: str) -> tuple[str, ...]:
 
 def _sentence(one: AdjustmentStatus, effect: Effect) -> str:
     events = f"{format.count(effect.events)} events, {format.count(effect.bad)} of them bad"
-    length = format.span(60 * effect.minutes)
+    length = format.duration(60 * effect.minutes)
     how = _DONE[effect.action or "correct"]
     told = f"{one.name}: {length} of the window {how} ({events}), because {one.reason}"
     if one.kind == "correction":

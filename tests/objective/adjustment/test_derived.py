@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,7 +36,7 @@ def adjusted(
         if one.correction is not None:
             correct(more, minutes, one.correction)
         else:
-            first, end = one.once
+            first, end = span_of(one)
             for at in range(max(0, first - FIRST), min(len(minutes), end - FIRST)):
                 codes[at] = max(codes[at], 2 if one.action_for(name) == "exclude" else 1)
     found: list[Counted] = [
@@ -46,6 +48,16 @@ def adjusted(
         )
     ]
     return [apply(one, code) for one, code in zip(found, codes, strict=True)], codes
+
+
+def span_of(one: Any) -> tuple[int, int]:
+    """The one time that it takes place in these minutes; a night in Berlin begins at the hour of its clock."""
+    if one.once is not None:
+        return cast("tuple[int, int]", one.once)
+    begin = datetime.fromisoformat(one.recurrence.start).replace(tzinfo=ZoneInfo(one.recurrence.time_zone))
+    days = (datetime.fromtimestamp(FIRST * 60, UTC).date() - begin.astimezone(UTC).date()).days
+    first = int((begin + timedelta(days=days)).timestamp()) // 60
+    return first, first + one.recurrence.duration_minutes
 
 
 def apply(one: Counted, code: int) -> Counted:
@@ -148,11 +160,18 @@ def adjustments(draw: st.DrawFn) -> list[SimpleNamespace]:
             fix = {"start": iso(first), "end": iso(end), "badEvents": draw(st.sampled_from([-7, -100, 5]))}
             found.append(adjustment(f"n{number}", select={"objectives": sorted(whole)}, correction=fix))
             continue
+        when: dict[str, Any] = {"once": {"start": iso(first), "end": iso(end)}}
+        if draw(st.booleans()):
+            # In winter, half a year before: the same time of day, an hour of the world's clock later.
+            local = datetime.fromtimestamp(first * 60, ZoneInfo("Europe/Berlin"))
+            begin = (local - timedelta(days=200)).replace(tzinfo=None).isoformat()
+            rule = {"start": begin, "timeZone": "Europe/Berlin", "rrule": "FREQ=DAILY"}
+            when = {"recurring": rule | {"duration": f"{end - first}m"}}
         found.append(
             adjustment(
                 f"n{number}",
                 select={"objectives": sorted(some)} if some else None,
-                once={"start": iso(first), "end": iso(end)},
+                **when,
                 action=draw(st.sampled_from(["exclude", "good"])),
             )
         )

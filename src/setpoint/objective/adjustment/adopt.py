@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _COPIED_AT_ONCE = 200
 _AT_ONCE_CELLS, _CHUNK_MINUTES = 400_000, 1440
+_LONGEST_SLICE = 1440
 
 _Ints = npt.NDArray[np.int64]
 
@@ -132,7 +133,7 @@ class Adopting:
 
     def _derive(self, fleet: Fleet, now_ms: int, note: Callable[[_Ints, int], None]) -> None:
         now = now_ms // 60_000
-        together: dict[tuple[tuple[Span, ...], int], list[int]] = {}
+        together: dict[tuple[Span, ...], list[int]] = {}
         for name, items in list(self._due.items()):
             at = fleet.index.get(name)
             if at is None:
@@ -142,12 +143,11 @@ class Adopting:
             rows = [self._ledgers.row_of(key) for key in keys.all]
             if not all(row is not None and self._standing.loaded[row] for row in rows):
                 continue
-            spans = tuple(spans_of_content(items, now - keys.minutes, now + 1))
-            together.setdefault((spans, keys.minutes), []).append(at)
+            together.setdefault(self._spans(fleet, at, items, now), []).append(at)
             del self._due[name]
             self._unsettled.add(name)
         cells = _AT_ONCE_CELLS
-        for (spans, _), chosen in together.items():
+        for spans, chosen in together.items():
             for first, end in reversed(spans):
                 cells -= (end - first) * len(chosen)
                 if cells < 0 or not self._at_once(
@@ -155,6 +155,15 @@ class Adopting:
                 ):
                     for at in chosen:
                         self._backfill.to_derive.add(int(fleet.raw[at]), first, end)
+
+    def _spans(self, fleet: Fleet, at: int, items: frozenset[str], now: int) -> tuple[Span, ...]:
+        """The minutes that are concerned; before the first data only corrections can change anything."""
+        low = now - fleet.keys[at].minutes
+        first = int(self._ledgers.first_with(fleet.raw[at : at + 1], np.array([low]))[0])
+        begun = now + 1 if first < 0 else max(low, first - _LONGEST_SLICE)
+        added = [one for one in items if '"correction"' in one]
+        spans = spans_of_content(items, begun, now + 1)
+        return tuple(spans_of_content(added, low, begun) + spans)
 
     @staticmethod
     def _at_once(

@@ -41,7 +41,7 @@ _MONTH_HOURS, _HOURS_AT_ONCE = 800, 750_000
 _LOST = -2
 _BLOCKS_MOST = 50_000  # a save that leaves more drops those that are stored and no edge
 _EVERY_ID = (0, 2**64 - 1)
-_CHOSEN_MOST, _COPIED_AT_ONCE = 200, 20
+_CHOSEN_MOST, _COPIED_AT_ONCE = 200, 50
 _LAST_HOUR = 2**32 // 60
 
 
