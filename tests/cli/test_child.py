@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
 from bench.server import Server, running
 
 from setpoint.cli.child import LINK_VARIABLE
@@ -48,6 +49,7 @@ def _collections(server: Server) -> float:
     return float(found[1])
 
 
+@pytest.mark.timeout(150)
 def test_garbage_is_collected_again_once_the_server_is_ready(tmp_path: Path) -> None:
     with running(["up"], tmp_path) as server:
         server.wait_ready()
