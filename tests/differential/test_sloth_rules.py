@@ -13,7 +13,7 @@ import math
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -88,14 +88,18 @@ def _by_prometheus(
     objectives = resolve(load_text([("made", text)], REGISTRY), no_groups)
     rules = rule_file(export_rules(objectives, {}, as_sloth=as_sloth), "prometheus")
     (folder / "rules.yml").write_text(rules)
-    series = [
-        {"series": f'requests_total{{code="{code}"}}', "values": " ".join(map(str, values))}
-        for code, values in _counters(load).items()
-    ]
-    asked = [
-        {"expr": one, "eval_time": f"{len(load)}m", "exp_samples": [{"value": -12345}]} for one in _QUERIES
-    ]
-    test = {"interval": "1m", "input_series": series, "promql_expr_test": asked}
+    series = {f'requests_total{{code="{code}"}}': values for code, values in _counters(load).items()}
+    return _asked(series, len(load), _QUERIES, folder)
+
+
+def _asked(
+    series: Mapping[str, Sequence[float]], minutes: int, queries: Sequence[str], folder: Path
+) -> dict[str, float | None]:
+    """What `queries` give after `minutes` in which rules.yml of the folder was evaluated over `series`."""
+    given = [{"series": one, "values": " ".join(map(str, values))} for one, values in series.items()]
+    never = [{"value": -12345}]
+    asked = [{"expr": one, "eval_time": f"{minutes}m", "exp_samples": never} for one in queries]
+    test = {"interval": "1m", "input_series": given, "promql_expr_test": asked}
     whole = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}
     (folder / "test.yml").write_text(json.dumps(whole))
     command = ["promtool", "test", "rules", str(folder / "test.yml")]
@@ -103,7 +107,7 @@ def _by_prometheus(
     found = {
         one["query"].replace('\\"', '"'): one["got"] for one in _FOUND.finditer(done.stdout + done.stderr)
     }
-    assert set(found) == set(_QUERIES), done.stdout + done.stderr
+    assert set(found) == set(queries), done.stdout + done.stderr
     return {query: None if got == "nil" else float(got.split()[-1]) for query, got in found.items()}
 
 
@@ -163,3 +167,69 @@ def test_after_a_break_without_traffic_sloth_knows_no_budget_for_a_whole_period(
     sloth = _by_prometheus(imported, A_BREAK, tmp_path, as_sloth=True)
     assert sloth[_NOW] == pytest.approx(0.01)
     assert all(sloth[query] is not None and math.isnan(sloth[query] or 0) for query in (_PERIOD_RATIO, _LEFT))
+
+
+FORMS = """\
+version: prometheus/v1
+service: shop
+slos:
+  - name: quick
+    objective: 95
+    sli:
+      events:
+        error_query: sum(rate(took_count[{{.window}}])) - sum(rate(took_bucket{le="0.5"}[{{.window}}]))
+        total_query: sum(rate(took_count[{{.window}}]))
+  - name: known
+    objective: 90
+    sli:
+      raw:
+        error_ratio_query: 1 - sum(sum_over_time(known[{{.window}}])) / sum(count_over_time(known[{{.window}}]))
+  - name: content
+    objective: 50
+    sli:
+      events:
+        error_query: sum_over_time(count(known < 0.9)[{{.window}}:]) or on() vector(0)
+        total_query: sum_over_time(count(known)[{{.window}}:])
+  - name: worst
+    objective: 50
+    sli: {raw: {error_ratio_query: '1 - min(known) + 0 * avg(avg_over_time(known[{{.window}}]))'}}
+"""
+
+
+def test_other_forms_of_queries_agree_too(tmp_path: Path) -> None:
+    """Latency as a difference, a ratio that is a quotient of samples, a gauge that is looked at, and one that cannot be
+    counted, over two hours that are uneven.
+    """
+    minutes = 120
+    took = list(itertools.accumulate((5 if minute < 80 else 200 for minute in range(minutes)), initial=0))
+    quick = list(itertools.accumulate((5 if minute < 80 else 180 for minute in range(minutes)), initial=0))
+    known = {"a": [0.95 if minute < 60 else 0.8 for minute in range(minutes + 1)], "b": [1.0] * (minutes + 1)}
+    series: dict[str, list[float]] = {
+        "took_count": [float(one) for one in took],
+        'took_bucket{le="0.5"}': [float(one) for one in quick],
+        **{f'known{{shelf="{shelf}"}}': values for shelf, values in known.items()},
+    }
+    text = import_documents([("shop.yml", FORMS)], REGISTRY, options=Options("2h")).text
+    world = World.make()
+    start_ms = world.clock.now_ms()
+    for selector, values in series.items():
+        name, _, rest = selector.partition("{")
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+        for minute, value in enumerate(values):
+            world.samples.add(name, start_ms + minute * 60_000, value, **labels)
+    world.clock.advance(minutes * 60)
+    world.book.apply(load_text([("made", text)], REGISTRY))
+    for _ in range(200):
+        world.book.tick()
+        if not any(one.backfilling for one in world.book.statuses()):
+            break
+    world.book.tick()
+    objectives = resolve(load_text([("made", text)], REGISTRY), no_groups)
+    (tmp_path / "rules.yml").write_text(rule_file(export_rules(objectives, {}), "prometheus"))
+    queries = [f'slo:sli_error:ratio_rate2h{{sloth_id="{one.name}"}}' for one in objectives]
+    found = _asked(series, minutes, queries, tmp_path)
+    for one, query in zip(objectives, queries, strict=True):
+        status = world.book.status(one.name)
+        assert status.sli is not None, one.name
+        # what is recorded over 5 minutes lags 2.5 behind, and the period is only two hours
+        assert found[query] == pytest.approx(1 - status.sli, rel=0.04), one.name

@@ -134,6 +134,38 @@ def test_the_expressions_as_sloth_has_them() -> None:
     assert "slo:sli_bad:rate5m" not in found
 
 
+def test_samples_that_add_up_are_asked_for_over_the_window_itself() -> None:
+    bad, total = (f"sum({name}_over_time(up[{{{{.window}}}}]))" for name in ("sum", "count"))
+    found = rules_of(
+        exported(read(sloth(slo_with(error=bad, total=total))).text, as_sloth=True), "shop-answers"
+    )
+    assert found["slo:sli_error:ratio_rate1h"] == (
+        "(sum(sum_over_time(up[1h])))\n/\n(sum(count_over_time(up[1h])))"
+    )
+    plain = slo_with(
+        error="sum_over_time(count(x < 1)[{{.window}}:])", total="sum_over_time(count(x)[{{.window}}:])"
+    )
+    found = rules_of(exported(read(sloth(plain)).text, as_sloth=True), "shop-answers")
+    assert found["slo:sli_error:ratio_rate1h"] == (
+        "(sum_over_time(count(x < 1)[1h:1m]))\n/\n(sum_over_time(count(x)[1h:1m]))"
+    )
+
+
+def test_comments_in_a_query_do_not_swallow_what_follows() -> None:
+    raw = slo_with() | {"sli": {"raw": {"error_ratio_query": "max(irate(a[{{.window}}])) # of all\n / 100"}}}
+    made = read(sloth(raw)).text.replace("max(", "max( # x\\n")
+    assert "#" in made
+    rule = rules_of(exported(made), "shop-answers")["slo:sli_error:ratio_rate1h"]
+    assert rule == "avg_over_time((max(irate(a[5m])) / 100)[1h:1m])"
+
+
+def test_every_window_is_recorded_also_without_alerts() -> None:
+    silent = slo_with(alerting={"page_alert": {"disable": True}, "ticket_alert": {"disable": True}})
+    found = exported(read(sloth(silent)).text)
+    assert len(found.groups) == 2
+    assert "slo:sli_error:ratio_rate3d" in rules_of(found, "shop-answers")
+
+
 def test_without_a_series_of_bad_events_none_was_bad_and_without_one_of_good_all_were() -> None:
     assert rules_of(exported(read(sloth(slo_with())).text), "shop-answers")["slo:sli_bad:rate5m"] == (
         '(sum(rate(hits_total{code=~"5.."}[5m]))) or 0 * (sum(rate(hits_total[5m])))'
@@ -213,7 +245,9 @@ def test_the_operators_resource_holds_the_same_groups() -> None:
 
 
 def test_texts_that_yaml_could_misread_are_quoted() -> None:
-    odd = slo_with(labels={"on": "yes", "no": "1e3"}, alerting={"name": 'a "b": c\n#'})
+    odd = slo_with(
+        labels={"on": "yes", "no": "1e3"}, alerting={"name": 'a\\ "b": c\n#\t\u2028é\x7f'}
+    )
     made = exported(read(sloth(odd)).text)
     plain: Any = YAML(typ="safe", pure=True).load(rule_file(made, "prometheus"))
     assert plain["groups"] == made.groups

@@ -38,7 +38,8 @@ def alert_rules(
     names: dict[tuple[str, int], list[str]] = {}
     for policy in policies:
         after_s = max((one.after_s for one in policy.conditions), default=0)
-        parts = [_condition(one, filter_, objective.allowed_ratio) for one in policy.conditions]
+        ordered = sorted(policy.conditions, key=lambda one: one.lookback_s)
+        parts = [_condition(one, filter_, objective.allowed_ratio) for one in ordered]
         if not as_sloth:
             parts += _guards(objective, policy, expressions)
         groups.setdefault((policy.severity, after_s), []).append("\n    and\n    ".join(parts))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from setpoint.objective.convert.from_promql import over_window
+from setpoint.objective.convert.from_promql import over_window, parse_plain, show
 from setpoint.objective.model import Objective
 
 __all__ = ["Expressions", "filter_of", "label_name", "quote", "shown_number", "window_name"]
@@ -76,11 +76,12 @@ class Expressions:
     def _of_minutes(self, window: str) -> str:
         """Of a ready-made ratio or a value that is compared: the mean of its minutes."""
         objective = self._objective
+        query = show(parse_plain(objective.total_query))  # as it was written it may hold comments
         if objective.kind == "raw":
-            mean = f"avg_over_time(({objective.total_query})[{window}:1m])"
+            mean = f"avg_over_time(({query})[{window}:1m])"
             return mean if objective.raw_is_failure else f"1 - {mean}"
         sign = _COMPARED[objective.op or "lte"]
-        judged = f"({objective.total_query}) {sign} bool {shown_number(objective.value or 0.0)}"
+        judged = f"({query}) {sign} bool {shown_number(objective.value or 0.0)}"
         return f"1 - avg_over_time(({judged})[{window}:1m])"
 
 

@@ -180,6 +180,10 @@ def over_window(query: str, window: str, *, is_counter: bool) -> str:
     length_ms = duration_ms(window)
     if is_counter:
         return show(_rates(node, length_ms))
+    wide = _with_length(node, _WINDOW_MS, of_ms=_MINUTE_MS)
+    found = _count(wide)
+    if found is not None and found.node == node:  # samples of a minute that add up: those of the window
+        return show(_with_length(wide, length_ms))
     return show(Call("sum_over_time", (Subquery(node, length_ms, _MINUTE_MS),)))
 
 
@@ -372,24 +376,28 @@ def fixed(node: Node) -> tuple[str, int]:
     return show(_with_length(node, length_ms)), length_ms // 1000
 
 
-def _with_length(node: Node, length_ms: int) -> Node:  # noqa: PLR0911 — one per kind of node
+def _with_length(node: Node, length_ms: int, of_ms: int = _WINDOW_MS) -> Node:  # noqa: PLR0911 — one per kind
+    """`node` with every range of `of_ms` made one of `length_ms`."""
     match node:
         case MatrixSelector():
-            return replace(node, range_ms=length_ms) if _is_window(node) else node
+            return replace(node, range_ms=length_ms) if node.range_ms == of_ms else node
         case Subquery():
-            expr = _with_length(node.expr, length_ms)
-            if not _is_window(node):
+            expr = _with_length(node.expr, length_ms, of_ms)
+            if node.range_ms != of_ms:
                 return replace(node, expr=expr)
             return replace(node, expr=expr, range_ms=length_ms, step_ms=node.step_ms or _MINUTE_MS)
         case Call():
-            return replace(node, args=tuple(_with_length(one, length_ms) for one in node.args))
+            return replace(node, args=tuple(_with_length(one, length_ms, of_ms) for one in node.args))
         case Aggregation():
-            param = None if node.param is None else _with_length(node.param, length_ms)
-            return replace(node, expr=_with_length(node.expr, length_ms), param=param)
+            param = None if node.param is None else _with_length(node.param, length_ms, of_ms)
+            return replace(node, expr=_with_length(node.expr, length_ms, of_ms), param=param)
         case Binary():
-            left, right = _with_length(node.left, length_ms), _with_length(node.right, length_ms)
+            left, right = (
+                _with_length(node.left, length_ms, of_ms),
+                _with_length(node.right, length_ms, of_ms),
+            )
             return replace(node, left=left, right=right)
         case Unary():
-            return replace(node, expr=_with_length(node.expr, length_ms))
+            return replace(node, expr=_with_length(node.expr, length_ms, of_ms))
         case _:
             return node

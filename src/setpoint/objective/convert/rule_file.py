@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from setpoint.objective.convert.rules import Exported
 
 __all__ = ["Format", "rule_file"]
 
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
 _AMBIGUOUS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 Format = Literal["prometheus", "operator"]
@@ -66,5 +66,11 @@ def _key(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A text in double quotes; JSON's are YAML's."""
-    return json.dumps(text, ensure_ascii=False)
+    """A text in double quotes, as YAML reads them."""
+    return f'"{"".join(map(_letter, text))}"'
+
+
+def _letter(letter: str) -> str:
+    if letter in _ESCAPES:
+        return _ESCAPES[letter]
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from setpoint import __version__
+from setpoint.objective.alerting.burn import rules_for
 from setpoint.objective.alerting.policy import NO_DATA, policies_of
 from setpoint.objective.convert.alerts import alert_rules
 from setpoint.objective.convert.expressions import (
@@ -139,7 +140,12 @@ class _Rules:
 
     def _ratios(self, policies: Sequence[AlertPolicy]) -> Iterator[dict[str, Any]]:
         lengths = {one.lookback_s for policy in policies for one in policy.conditions if one.lookback_s}
-        for length_s in sorted({_NOW_S, *lengths} - {self._objective.window_s}):
+        objective = self._objective
+        for rule in rules_for(
+            objective.window_s, objective.allowed_ratio
+        ):  # what dashboards look for, alerts or none
+            lengths |= {rule.long_s, rule.short_s} if rule.severity != "watch" else set()
+        for length_s in sorted({_NOW_S, *lengths} - {objective.window_s}):
             window = window_name(length_s)
             yield self._ratio(window, self._expressions.ratio(window))
         for name, expression in self._expressions.counts(_NOW).items():
