@@ -16,12 +16,13 @@ app = typer.Typer(add_completion=False)
 
 _EPILOG = """[bold]Examples[/]
   setpoint backtest checkout-availability
-  setpoint backtest checkout-availability -f policy.yaml
-  setpoint backtest checkout-availability -f fast.yaml --against slow.yaml --since 90d
+  setpoint backtest checkout-availability -f policy.yaml --since 90d
+  setpoint backtest checkout-availability -f fast.yaml --against slow.yaml
   setpoint backtest checkout-availability --against defaults -o json
 
-An episode is a stretch that spent the budget faster than allowed, at least --least of it. Paged: a page fired in it.
-Nothing is stored, and nobody is told. The page /objectives/NAME/backtest shows the same with a chart."""
+An episode is a stretch that spent the budget faster than allowed, and at least
+--least of it. Nothing is stored, and nobody is told. The page
+/objectives/NAME/backtest shows the same with a chart."""
 
 
 @app.command(epilog=_EPILOG)
