@@ -5,24 +5,20 @@ Real processes, real telemetry, a real browser. Screenshots are kept in artifact
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.server import Server, descendants, running
+from bench.server import descendants, running
 from playwright.sync_api import Page, expect
 
 from tests.browser import ARTIFACTS, chromium, chromium_is_installed
 from tests.conftest import require
+from tests.e2e.drive import PATIENCE_MS, setpoint, wait_for_traffic
 
 OBJECTIVE = "checkout-availability"
-PATIENCE_MS = 90_000
 pytestmark = [pytest.mark.timeout(330)]
 
 
@@ -38,24 +34,6 @@ def page() -> Iterator[Page]:
         yield browser.new_page(viewport={"width": 1280, "height": 900})
 
 
-def _setpoint(server: Server, *arguments: str) -> str:
-    command = [str(Path(sys.executable).with_name("setpoint")), *arguments]
-    environment = os.environ | {"SETPOINT_SERVER": server.url}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _wait_for_traffic(server: Server, events: int) -> None:
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while time.monotonic() < deadline:
-        found = {item["name"]: item for item in server.get("/objectives")["items"]}
-        if found.get(OBJECTIVE, {}).get("total", 0) >= events and found[OBJECTIVE]["state"] == "healthy":
-            return
-        time.sleep(0.5)
-    pytest.fail(f"no healthy {OBJECTIVE} with {events} events: {found.get(OBJECTIVE)}")
-
-
 def _budget(page: Page) -> float:
     row = page.locator("tr", has_text=OBJECTIVE).first.inner_text()
     figures = re.findall(r"([−-]?[\d,]+(?:\.\d+)?)\s*%", row)
@@ -65,7 +43,7 @@ def _budget(page: Page) -> float:
 def test_break_watch_heal(data: Path, page: Page) -> None:
     with running(["demo"], data) as server:
         server.wait_ready()
-        _wait_for_traffic(server, events=6000)
+        wait_for_traffic(server, OBJECTIVE, events=6000)
         page.goto(server.url)
         page.evaluate("window.sameDocument = true")
         row = page.locator("tr", has_text=OBJECTIVE).first
@@ -74,7 +52,7 @@ def test_break_watch_heal(data: Path, page: Page) -> None:
         ARTIFACTS.mkdir(exist_ok=True)
         page.screenshot(path=ARTIFACTS / "objectives-healthy.png")
 
-        _setpoint(server, "demo", "break", "checkout", "--error-ratio", "0.3")
+        setpoint(server, "demo", "break", "checkout", "--error-ratio", "0.3")
         expect(row).to_contain_text(re.compile("burning|exhausted"), timeout=PATIENCE_MS)
         page.wait_for_function(
             "([name, before]) => {"
@@ -86,7 +64,7 @@ def test_break_watch_heal(data: Path, page: Page) -> None:
             timeout=PATIENCE_MS,
         )
         page.screenshot(path=ARTIFACTS / "objectives-burning.png")
-        _setpoint(server, "demo", "heal")
+        setpoint(server, "demo", "heal")
         assert page.evaluate("window.sameDocument"), "the page was reloaded"
         expect(row).to_contain_text("healthy", timeout=PATIENCE_MS)
 
