@@ -39,11 +39,14 @@ def spent_formula(found: Attribution) -> str:
 
 
 def sum_formula(found: Attribution) -> str:
-    """Causes and the rest, which make up what was spent."""
-    if not found.shares:
-        return f"{_number(found.unexplained)} unexplained = {_number(found.bad)}"
-    parts = " + ".join(_number(share.bad) for share in found.shares)
-    return f"{parts} + {_number(found.unexplained)} unexplained = {_number(found.bad)}"
+    """Causes and the rest, which make up what was spent; rounded alike, the rest takes what rounding leaves."""
+    exact = [share.bad for share in found.shares]
+    is_whole = all(abs(one - round(one)) < 0.0005 for one in (*exact, found.bad))
+    digits = 0 if is_whole else 1 if found.bad >= 1000 else 3
+    parts = [round(one, digits) for one in exact]
+    rest = round(round(found.bad, digits) - sum(parts), digits)
+    told = " + ".join([*(_number(one) for one in parts), f"{_number(rest)} unexplained"])
+    return f"{told} = {_number(found.bad)}"
 
 
 def stretch_formula(stretch: Stretch) -> str:
@@ -67,7 +70,7 @@ def way(cause: Cause) -> str:
 
 
 def _number(events: float) -> str:
-    digits = 0 if abs(events) >= 1000 else 3
+    digits = 0 if abs(events) >= 1_000_000 else 1 if abs(events) >= 1000 else 3
     text = f"{events:,.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return (text if text not in ("-0", "") else "0").replace("-", _MINUS)
