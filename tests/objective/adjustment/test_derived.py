@@ -138,7 +138,7 @@ def with_silence(raw: Sequence[Minute], documents: Sequence[SimpleNamespace]) ->
     for number, counted in enumerate(raw):
         if counted is None and minutes[number] is None and not codes[number] and number + 1 <= len(raw) - 5:
             last = max(i for i in range(number) if raw[i] is not None)
-            before = [m[1] for m in raw[: last + 1] if m is not None]
+            before = [m[1] for m in raw[max(0, last - 1439) : last + 1] if m is not None]
             total += sum(before) / len(before)
     return good, total
 
@@ -259,3 +259,61 @@ def test_a_restart_knows_what_is_adjusted(telemetry_database: TelemetryDatabase)
     crashed.apply([*all_kinds(), *other])
     settle(crashed)
     check(crashed, shop, other)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_days_ago_in_hours_that_are_only_on_disk(
+    telemetry_database: TelemetryDatabase, is_stored: bool
+) -> None:
+    """Applied, restarted, changed and taken back: what is derived is read from the store, and put back there."""
+    days = 3 * 1440
+    a: list[Minute] = [None if i % 1000 in range(300, 320) else (9 - i % 3, 10) for i in range(days)]
+    b: list[Minute] = [(5, 5 + i % 4) for i in range(days)]
+    shop = Shop({"a": a, "b": b})
+    for number in range(days):
+        shop.report(number)
+    shop.go_to(days)
+    store = LedgerStore(telemetry_database) if is_stored else MemoryLedger()
+    kept = MemoryLedgers()
+    long = {"timeWindow": [{"duration": "4d", "isRolling": True}]}
+    documents = all_kinds()
+    for one in documents:
+        body = one.spec.model_dump(by_alias=True, exclude_none=True)
+        body["spec"] |= long
+        one.spec = type(one.spec).model_validate(body)
+    book = shop.book(store, adjusted=kept)
+    book.apply(documents)
+    settle(book)
+    check(book, shop, [])
+    night = adjustment(
+        "night",
+        recurring={"start": iso(FIRST + 290)[:19], "rrule": "FREQ=DAILY", "duration": "95m"},
+        select={"objectives": [*NAMES, *PARTS]},
+    )
+    rule = night.spec.adjustment()
+    spans = [
+        adjustment(
+            f"n{day}", once={"start": iso(FIRST + 290 + 1440 * day), "end": iso(FIRST + 385 + 1440 * day)}
+        )
+        for day in range(3)
+    ]
+    assert rule.recurrence is not None
+    fix = adjustment(
+        "fix",
+        select={"objectives": ["events", "slices"]},
+        correction={"start": iso(FIRST + 700), "end": iso(FIRST + 790), "badEvents": -50},
+    )
+    book.apply([*documents, night, fix])
+    check(book, shop, [*spans, fix])
+    book.close()
+    again = shop.book(LedgerStore(telemetry_database) if is_stored else store, adjusted=kept)
+    again.apply([*documents, night, fix])
+    check(again, shop, [*spans, fix])
+    settle(again)
+    check(again, shop, [*spans, fix])
+    again.apply([*documents, fix])
+    check(again, shop, [fix])
+    again.apply(documents)
+    settle(again)
+    check(again, shop, [])
+    assert not kept.entries
