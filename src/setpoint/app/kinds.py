@@ -1,0 +1,21 @@
+"""Every resource kind that this Setpoint knows, from all packages."""
+
+from __future__ import annotations
+
+from setpoint import objective
+from setpoint.clock import Clock
+from setpoint.promql.selector import read_selector
+from setpoint.report.spec import register as register_reports
+from setpoint.resource import Registry
+from setpoint.telemetry.register import register as register_telemetry
+
+__all__ = ["default_registry"]
+
+
+def default_registry(clock: Clock | None = None) -> Registry:
+    """Every resource kind that this Setpoint knows; with a clock, it also warns of what ended."""
+    registry = Registry()
+    objective.register(registry, clock)
+    register_telemetry(registry, read_selector)
+    register_reports(registry)
+    return registry

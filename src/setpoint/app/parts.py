@@ -1,0 +1,123 @@
+"""Every wired part of a running server, and its background loops. `wire` makes one; pages and protocols reach all
+parts through it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+
+from setpoint.alert.deliver import Delivery
+from setpoint.alert.log import AlertLog
+from setpoint.clock import Clock
+from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
+from setpoint.demo.fault import FaultBoard
+from setpoint.objective import ObjectiveBook
+from setpoint.objective.adjustment.told import AdjustmentLog
+from setpoint.objective.attribution.who import Attributions
+from setpoint.objective.policy import PolicyBoard
+from setpoint.objective.service_map import ServiceMap
+from setpoint.objective.sla.book import SlaBook
+from setpoint.objective.source.polled import Polled
+from setpoint.promql.queries import Queries
+from setpoint.promql.range_cache import RangeCache
+from setpoint.release import Gate
+from setpoint.report.reporter import Reporter
+from setpoint.resource import Registry, ResourceStore
+from setpoint.settings import Settings
+from setpoint.telemetry import Head, Ingest, Reader, SignalStore
+from setpoint.telemetry.catalog import Catalog
+from setpoint.telemetry.datasource import DataSources
+from setpoint.telemetry.held_samples import HeldSamples
+from setpoint.telemetry.housekeeping import Housekeeping
+from setpoint.telemetry.protect import Protection
+from setpoint.telemetry.receive import Receiver
+from setpoint.telemetry.rollup_store import Rollups
+from setpoint.telemetry.scrape import Scraper
+from setpoint.telemetry.series_table import SeriesTable
+from setpoint.telemetry.sizes import SizeMeter
+from setpoint.telemetry.usage import UsageMeter
+from setpoint.timeline import Timeline
+
+__all__ = ["App"]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Every wired part of a running server."""
+
+    settings: Settings
+    clock: Clock
+    folder: DataFolder
+    telemetry_database: TelemetryDatabase
+    state_database: StateDatabase
+    timeline: Timeline
+    registry: Registry
+    resources: ResourceStore
+    signals: SignalStore
+    head: Head
+    ingest: Ingest
+    otlp: Receiver
+    scraper: Scraper
+    protection: Protection
+    table: SeriesTable
+    usage: UsageMeter
+    sizes: SizeMeter
+    housekeeping: Housekeeping
+    rollups: Rollups
+    reader: Reader
+    queries: Queries
+    range_cache: RangeCache
+    held_samples: HeldSamples
+    catalog: Catalog
+    datasources: DataSources
+    objectives: ObjectiveBook
+    dependencies: ServiceMap
+    attribution: Attributions
+    slas: SlaBook
+    polled: tuple[Polled, ...]
+    alerts: AlertLog
+    webhooks: Delivery
+    policies: PolicyBoard
+    gate: Gate
+    reports: Reporter
+    faults: FaultBoard
+    started_ms: int
+
+    def start(self, stop: threading.Event) -> list[threading.Thread]:
+        """Start the background loops (evaluation, usage, scraping, housekeeping); they end soon after `stop` is set."""
+        self.datasources.start()
+        known = self.objectives.adjustments
+        adjustments = AdjustmentLog(self.state_database, self.timeline, self.clock, known)
+        loops = {
+            "evaluation": partial(self.objectives.run, stop),
+            "objectives": partial(self.objectives.tend, stop),
+            "history": partial(self.objectives.fetched.run, stop),
+            **{f"counting-{one.engine}": partial(one.run, stop) for one in self.polled},
+            "alerts": partial(self.alerts.run, stop),
+            "webhooks": partial(self.webhooks.run, stop),
+            "policies": partial(self.policies.run, stop),
+            "reports": partial(self.reports.run, stop),
+            "adjustments": partial(adjustments.run, stop),
+            "usage": partial(self.usage.run, stop, self._refresh),
+            "scraper": partial(self.scraper.run, stop),
+            "housekeeping": partial(self.housekeeping.run, stop),
+        }
+        threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in loops.items()]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _refresh(self) -> None:
+        self.held_samples.expire()
+        self.sizes.refresh()
+
+    def close(self) -> None:
+        """Store what waits, then close the databases and unlock the data folder."""
+        self.datasources.close()
+        self.alerts.flush()
+        self.ingest.close()
+        self.state_database.close()
+        self.telemetry_database.close()
+        self.folder.close()
