@@ -130,6 +130,14 @@ def test_severities_are_kept_and_a_window_that_rounds_to_nothing_is_left_out() -
     assert any("14× is left out" in one.message for one in found.of_kind("changed"))
 
 
+def test_an_alert_whose_severity_cannot_be_kept_is_left_out_of_its_slo() -> None:
+    found = read(pyrra(RATIO, alerting={"severities": {"fastBurn": "x" * 64}}))
+    (objective,) = objectives(found)
+    assert objective.policies is not None
+    assert len(objective.policies) == 3
+    assert [one.document for one in found.of_kind("lost")][-1] == "answers"
+
+
 @pytest.mark.parametrize(
     ("alerting", "policies", "silence"),
     [

@@ -245,9 +245,7 @@ def test_the_operators_resource_holds_the_same_groups() -> None:
 
 
 def test_texts_that_yaml_could_misread_are_quoted() -> None:
-    odd = slo_with(
-        labels={"on": "yes", "no": "1e3"}, alerting={"name": 'a\\ "b": c\n#\t\u2028é\x7f'}
-    )
+    odd = slo_with(labels={"on": "yes", "no": "1e3"}, alerting={"name": 'a\\ "b": c\n#\t\u2028é\x7f'})
     made = exported(read(sloth(odd)).text)
     plain: Any = YAML(typ="safe", pure=True).load(rule_file(made, "prometheus"))
     assert plain["groups"] == made.groups

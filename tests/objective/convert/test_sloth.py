@@ -61,6 +61,13 @@ def test_services_can_be_left_out_but_for_those_that_were_openslo() -> None:
     assert [one.key for one in found.documents] == [("Service", "other"), ("SLO", "shop-answers")]
 
 
+def test_a_service_that_somebody_wrote_is_not_replaced_by_one_that_is_made() -> None:
+    service = "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: shop}\nspec: {description: Sells.}\n"
+    for texts in ((service, sloth(slo_with())), (sloth(slo_with()), service)):
+        (made,) = [one.body for one in read(*texts).documents if one.key == ("Service", "shop")]
+        assert made["spec"] == {"description": "Sells."}
+
+
 def test_default_alerts_are_setpoints_because_they_are_the_same() -> None:
     """Sloth's rows for 30 days: 14.4, 6, 3 and 1 (facts/objectives.md section 2)."""
     (objective,) = objectives(read(sloth(slo_with())))

@@ -32,7 +32,6 @@ __all__ = ["Imported", "Origin", "import_documents"]
 Origin = Literal["sloth", "pyrra"]
 
 _PROBLEMS_MAX = 500
-_ITEMS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def _items(source: Source, problems: list[Problem]) -> Iterator[Source]:
         yield source
         return
     fields = Fields(source, (), source.body, problems)
-    for index, value in enumerate(fields.values("items")[:_ITEMS_MAX]):
+    for index, value in enumerate(fields.values("items")):
         if isinstance(value, dict):
             yield fields.source("items", index)
         else:
@@ -206,7 +205,11 @@ class _Reading:
             document, problems = self._registry.parse(source)
             self._problems.extend(problems)
             if document is not None:
-                self._written.append(Written(document.body, source.file, source.line, identity=document.name))
+                self._written.append(
+                    Written(
+                        document.body, source.file, source.line, identity=document.name, is_as_written=True
+                    )
+                )
             return
         notes = Notes(document=one_line(kind)[:80])
         what = f"a document of {one_line(shown)[:80]}" if shown else "what stands here"
@@ -229,18 +232,35 @@ class _Reading:
         kept: dict[tuple[str, str], Written] = {}
         for one in self._written:
             earlier = kept.get(one.key)
-            if earlier is None:
-                kept[one.key] = one
+            if earlier is None or (
+                one.key[0] == "Service" and one.is_as_written and not earlier.is_as_written
+            ):
+                kept[one.key] = one  # what somebody wrote says more than what was made
+            elif one.key[0] == "Service" and not one.is_as_written:
+                continue
             elif earlier.body != one.body or one.key[0] == "SLO":
                 self._tell_apart(one, earlier, kept)
         if self._problems:
             raise InvalidInput(problems=tuple(self._problems))
         documents = [one for one in _ordered(list(kept.values())) if self._is_valid(one)]
         if not self._options.has_services:
-            documents = [one for one in documents if one.key[0] != "Service" or one.identity]
+            documents = [one for one in documents if one.key[0] != "Service" or one.is_as_written]
+        self._drop_policies(documents)
         is_useful = any(one.key[0] not in ("Service", "AlertPolicy") for one in documents)
         notes = sorted(self._notes, key=_place_of(self._notes))
         return Imported(documents if is_useful else [], notes)
+
+    def _drop_policies(self, documents: Sequence[Written]) -> None:
+        """Take references to policies off that were made and are left out."""
+        known = {one.key[1] for one in documents if one.key[0] == "AlertPolicy"}
+        for one in documents:
+            if one.key[0] != "SLO" or one.is_as_written:
+                continue
+            entries = one.body["spec"].get("alertPolicies") or []
+            for entry in [entry for entry in entries if entry["alertPolicyRef"] not in known]:
+                entries.remove(entry)
+                message = f"the alert {entry['alertPolicyRef']} is missing, because its policy is left out"
+                self._notes.append(Note("lost", message, one.file, one.line, "", one.key[1]))
 
     def _tell_apart(self, one: Written, earlier: Written, kept: dict[tuple[str, str], Written]) -> None:
         kind, name = one.key
@@ -286,7 +306,7 @@ def _kind(body: dict[str, Any]) -> tuple[str, str]:
 
 def _commented(one: Written) -> str:
     lines = [f"# from {one_line(one.file)}:{one.line}"] if one.file else []
-    if one.key[0] == "Service" and not one.identity:
+    if one.key[0] == "Service" and not one.is_as_written:
         lines.append(
             "# replaces a Service of this name that is declared already: leave it out with --no-services"
         )

@@ -64,6 +64,8 @@ class Written:
     notes: list[Note] = field(default_factory=list)
     identity: str = ""
     """What it was called where it came from: two of one name are one too many."""
+    is_as_written: bool = False
+    """It was OpenSLO already."""
 
     @property
     def key(self) -> tuple[str, str]:
