@@ -23,6 +23,7 @@ from setpoint.objective.calendar_window import begins
 from setpoint.objective.model import AlertPolicy, AlertStatus
 from setpoint.objective.overview import Overview
 from setpoint.objective.policy.words import RELEASES
+from setpoint.release.gate import DECIDED
 from setpoint.timeline import Event
 from setpoint.web.adjusted import adjusted_sentences, adjusted_time, bands_of
 from setpoint.web.chart import draw_budget
@@ -46,7 +47,7 @@ _MARKED = (
 _CHANGES = ("deploy", "demo.fault", "demo.heal")
 _CHANGE_S, _ELSEWHERE_S = 86400, 3600
 _MARKS_MAX = 60
-_RECENT = 8
+_RECENT, _LOOKED_AT = 8, 5
 _FALLBACK_POINTS = 180
 _POINTS_MAX = 2000
 _RANGES_S = (300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
@@ -124,7 +125,7 @@ def show_objective(
         shown_s=shown_s,
         ranges=[(r, f"/objectives/{segment(name)}{query_string(range=r)}") for r in choices],
         history_url=f"/objectives/{segment(name)}/history{query_string(range=shown_s)}",
-        events=parts.timeline.query(service=status.service, limit=_RECENT),
+        events=_recent(parts, status.service),
     )
 
 
@@ -216,6 +217,12 @@ def _begins(objective: Objective, start_ms: int, end_ms: int) -> list[int]:
         return []
     known: list[int] = begins(objective.calendar, start_ms, end_ms).tolist()
     return [at_ms for at_ms in known if at_ms > start_ms]
+
+
+def _recent(parts: App, service: str) -> list[Event]:
+    """The last events of a service, but for what pipelines asked: they ask more often than anything happens."""
+    events = parts.timeline.query(service=service, limit=_RECENT * _LOOKED_AT)
+    return [event for event in events if event.kind != DECIDED][:_RECENT]
 
 
 def _ends_s(status: ObjectiveStatus) -> float | None:

@@ -139,17 +139,33 @@ def referrer_of_exceptions(clock: Clock | None) -> Relation:
 
 def adviser(clock: Clock | None) -> Relation:
     """Warns of policies that contradict each other or do nothing, and of exceptions that ended or last for long."""
+    seen = _Seen()
 
     def advise(document: Document, catalogue: Catalogue) -> Iterator[Problem]:
         match document.spec:
             case ErrorBudgetPolicy():
-                yield from _policy_advice(document, catalogue)
+                yield from _policy_advice(document, *seen.of(catalogue))
             case PolicyException():
                 yield from _exception_advice(document, document.spec, clock)
             case _:
                 return
 
     return advise
+
+
+class _Seen:
+    """Policies and objectives of the catalogue that was looked at last: an apply asks for each of its documents."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Catalogue, tuple[Policy, ...], list[Objective]] | None = None
+
+    def of(self, catalogue: Catalogue) -> tuple[tuple[Policy, ...], list[Objective]]:
+        last = self._last
+        if last is None or last[0] is not catalogue:
+            documents = catalogue.values()
+            last = catalogue, policies_of(documents), resolve(documents, _one_group, lambda _: None)
+            self._last = last
+        return last[1], last[2]
 
 
 def _exception_advice(
@@ -171,13 +187,13 @@ def _exception_advice(
         yield document.problem(message, "spec", "until")
 
 
-def _policy_advice(document: Document, catalogue: Catalogue) -> Iterator[Problem]:
-    everything = policies_of(catalogue.values())
+def _policy_advice(
+    document: Document, everything: Sequence[Policy], objectives: Sequence[Objective]
+) -> Iterator[Problem]:
     own = next((one for one in everything if one.name == document.name), None)
     if own is None:
         return
     yield from _inside(document, own)
-    objectives = resolve(catalogue.values(), _one_group, lambda _: None)
     rows = rows_of(own.selection, objectives)
     if not rows:
         yield document.problem(
