@@ -45,7 +45,7 @@ def test_an_sla_of_a_month(populated: httpx.Client, parts: App) -> None:
     (month,) = told["periods"]
     # January begins at midnight of Berlin, and the counters two hours before noon of the 9th.
     assert month["start_ms"] == 1_798_758_000_000 == NOW_MS - (8 * 24 + 13) * 3600_000
-    assert month["is_over"] is False
+    assert (month["label"], month["is_over"]) == ("January 2027", False)
     checkout, search = month["promises"]
     status = parts.objectives.status("checkout-availability")
     assert (checkout["bad"], checkout["total"]) == (status.bad, status.total)
@@ -72,7 +72,11 @@ def test_pages_and_terminal(populated: httpx.Client) -> None:
     assert "What gold pays for." in own
     assert "checkout-availability" in own
     assert "gold" in run(populated, "list")
+    quarter = GOLD.replace("name: gold", "name: quarterly").replace("period: month", "period: quarter")
+    apply(populated, quarter)
+    assert "Q1 2027" in populated.get("/slas/quarterly", headers=HTML).text
     told = run(populated, "show", "gold", "--periods", "2")
+    assert "January 2027" in told
     assert "promised 98 %" in told
     assert "Gold: checkout to everybody with gold, by month (Europe/Berlin)" in told
 

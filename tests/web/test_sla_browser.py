@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Literal
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from tests.conftest import require
 from tests.web.conftest import apply
 from tests.web.test_sla import GOLD
 
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LATER = GOLD.replace("name: gold", "name: quarter-of-a-rather-long-name").replace(
     "period: month", "period: quarter"
 )
@@ -54,8 +56,8 @@ def test_slas_are_readable_everywhere(page: Page, populated: httpx.Client) -> No
     apply(populated, GOLD, LATER, SILENT)
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 900})
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
             page.goto(f"{address}/slas")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             if shots:

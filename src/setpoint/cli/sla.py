@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -62,12 +61,12 @@ def list_(
                 one["name"],
                 one["service"],
                 one["customer"] or "–",
-                _since(one["periods"][0]),
+                one["periods"][0]["label"],
                 _owed(one),
             )
             for one in answer["items"]
         ]
-        console.print(table(("STATE", "SLA*", "SERVICE", "CUSTOMER*", "SINCE", ">CREDIT"), rows))
+        console.print(table(("STATE", "SLA*", "SERVICE", "CUSTOMER*", "PERIOD", ">CREDIT"), rows))
 
     emit(answer, output, render)
 
@@ -96,7 +95,7 @@ def show(
         console.print()
         rows = [
             (
-                _since(period),
+                period["label"],
                 _state(promise["state"]),
                 promise["objective"],
                 percent(promise["sli"], 4),
@@ -106,17 +105,13 @@ def show(
             for period in answer["periods"]
             for promise in period["promises"]
         ]
-        console.print(table(("SINCE", "STATE", "OBJECTIVE*", ">SLI", ">PROMISED", ">CREDIT"), rows))
+        console.print(table(("PERIOD", "STATE", "OBJECTIVE*", ">SLI", ">PROMISED", ">CREDIT"), rows))
         for period in answer["periods"]:
             for promise in period["promises"]:
-                told = f"{_since(period)} {promise['objective']}: {promise['reason']}; {promise['formula']}"
+                told = f"{period['label']} {promise['objective']}: {promise['reason']}; {promise['formula']}"
                 console.print(told, soft_wrap=True, style="bright_black")
 
     emit(answer, output, render)
-
-
-def _since(period: Mapping[str, Any]) -> str:
-    return datetime.fromtimestamp(period["start_ms"] / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def _owed(told: Mapping[str, Any]) -> str:

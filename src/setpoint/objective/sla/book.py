@@ -7,6 +7,8 @@ none in the budget, so it is excluded and not unseen.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -100,6 +102,7 @@ class SlaBook:
             for one in sla.spec.objectives
         )
         return SlaPeriod(
+            label=_label(start_ms, sla.spec.period, sla.spec.time_zone),
             start_ms=start_ms,
             end_ms=end_ms,
             until_ms=until_ms,
@@ -141,6 +144,12 @@ class SlaBook:
             last_day_bad=float(last_day.sum()),
             last_day_minutes=float(len(last_day)),
         )
+
+
+def _label(start_ms: int, period: str, time_zone: str) -> str:
+    """`January 2027`, `Q1 2027`, by the clock of the SLA."""
+    begin = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(ZoneInfo(time_zone))
+    return begin.strftime("%B %Y") if period == "month" else f"Q{(begin.month + 2) // 3} {begin.year}"
 
 
 def _is_by_minute(budget: Slots) -> bool:

@@ -89,7 +89,7 @@ def judge(
         excluded_minutes=excluded_minutes,
         unseen=unseen,
         credit=credit_of(tiers, sli),
-        credit_highest=max(credit_of(tiers, sli), credit_of(tiers, lowest)),
+        credit_highest=max(credit_of(tiers, sli), credit_of(tiers, 0.0 if lowest is None else lowest)),
         formula=formula,
     )
 
@@ -108,10 +108,12 @@ def _state(  # noqa: PLR0911 — one answer after the other, the gravest first
 ) -> tuple[SlaState, str]:
     if sli is None or lowest is None:
         return "don't know", "no event was seen"
-    known = f"{bad:,.10g} bad of {allowed:,.0f} allowed"
+    known = f"{bad:,.10g} bad"
+    known += (
+        f" of {allowed:,.0f} allowed" if is_over else f" so far, {allowed:,.0f} may be in all of the period"
+    )
     if bad > allowed * (1 + _ROUNDING) + _ROUNDING:
-        ending = "" if is_over else ", more than the whole period may have at this traffic"
-        return "broken", known + ending
+        return "broken", known if is_over else f"{known} at this traffic"
     if unseen_minutes and bad + unseen > allowed * (1 + _ROUNDING) + _ROUNDING:
         return (
             "don't know",
@@ -120,7 +122,7 @@ def _state(  # noqa: PLR0911 — one answer after the other, the gravest first
     if is_over:
         return "kept", known
     if sli < target - _ROUNDING:
-        return "at risk", f"{known} in the whole period; so far less is good than promised"
+        return "at risk", f"{known}; at present less is good than promised"
     if bad + to_come > allowed:
         return "at risk", f"{known}; if the last day goes on, {bad + to_come:,.0f} will be bad"
-    return "kept", f"{known} in the whole period, so far"
+    return "kept", known

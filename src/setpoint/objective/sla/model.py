@@ -50,10 +50,11 @@ class PromiseStatus:
 
 @dataclass(frozen=True, slots=True)
 class SlaPeriod:
-    """A month or quarter: (start_ms, end_ms], looked at until `until_ms`; the worst promise makes the state, the
-    highest credit is owed.
+    """A month or quarter, `label` as people call it: (start_ms, end_ms], looked at until `until_ms`; the worst promise
+    makes the state, the highest credit is owed.
     """
 
+    label: str
     start_ms: int
     end_ms: int
     until_ms: int
