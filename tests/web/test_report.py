@@ -131,7 +131,9 @@ def test_the_form_leads_to_a_report(client: httpx.Client) -> None:
 
 
 def test_nobody_was_paged(populated: httpx.Client) -> None:
-    assert "Nobody was paged; no deploy is known." in populated.get("/reports/week", headers=JSON).json()["lead"]
+    assert (
+        "Nobody was paged; no deploy is known." in populated.get("/reports/week", headers=JSON).json()["lead"]
+    )
 
 
 def test_an_empty_server_teaches(client: httpx.Client) -> None:
