@@ -144,6 +144,12 @@ def test_retries_are_one_event(governed: httpx.Client, parts: App) -> None:
     assert len(parts.timeline.query(kinds=["gate.decided"])) == 1
 
 
+def test_a_page_of_another_site_cannot_fill_the_timeline(governed: httpx.Client, parts: App) -> None:
+    assert governed.get("/gate/search", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 401
+    assert parts.timeline.query(kinds=["gate.decided"]) == []
+    assert governed.get("/gate/search", headers={"Sec-Fetch-Site": "none"}).status_code == 423
+
+
 def test_what_cannot_be_asked(governed: httpx.Client) -> None:
     assert _ask(governed, "search", change="hotfix")[0] == 400
     assert _gate(governed, "search", "--change", "hotfix")[0] == 2
@@ -208,7 +214,11 @@ def test_the_page_says_what_the_gate_says(governed: httpx.Client) -> None:
 
 
 def test_the_page_of_an_objective_says_that_its_service_is_held(governed: httpx.Client) -> None:
+    for version in range(20):
+        _ask(governed, "search", version=str(version))
     page = governed.get("/objectives/search-availability", headers=HTML).text
+    assert "policy.fixes_only" in page
+    assert "gate.decided" not in page  # they ask more often than anything happens
     assert 'id="held"' in page
     assert "Releases of search</a>: only fixes and security changes may be released, since" in page
     assert 'id="held"' not in governed.get("/objectives/catalog-availability", headers=HTML).text

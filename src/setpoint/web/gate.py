@@ -6,9 +6,12 @@ request succeeded is held (decision 0030); `always_ok=true` gives 200 for who re
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
+from setpoint.errors import Forbidden
 from setpoint.objective.policy import Request as Asked
 from setpoint.web.page import Actor, Parts, json_answer
 
@@ -26,7 +29,12 @@ def ask_gate(  # noqa: PLR0917 — what is asked
     version: str = "",
     reviewed_by: str = "",
     always_ok: bool = False,
+    sec_fetch_site: Annotated[str, Header()] = "",
 ) -> Response:
+    if (
+        sec_fetch_site == "cross-site"
+    ):  # a GET that writes: `access` lets it pass, as it takes GET for reading
+        raise Forbidden("a page of another site asked; ask from a pipeline, or open it yourself")
     found = parts.gate.ask(Asked(service, change, version, reviewed_by), actor)
     return json_answer(found.as_json(), 200 if always_ok else found.http_status)
 

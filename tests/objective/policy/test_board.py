@@ -268,8 +268,12 @@ def test_notify_and_postmortem_are_told_once_per_occurrence(world: World) -> Non
         ]
         assert world.after(5) == []
         assert len(world.after(5, checkout=1.0)) == 1
-    (event, _) = world.events("policy.notified")
+    event = world.events("policy.notified")[0]
     assert event.data["targets"] == [{"name": "crew", "kind": "webhook"}]
+    world.after(5, checkout=-1.0)
+    world.apply()  # who was told that it is in force hears that it is over
+    assert len(world.after(5)) == 1
+    assert world.events("policy.lifted")[0].data["targets"] == event.data["targets"]
 
 
 INCIDENT = """\

@@ -102,6 +102,7 @@ class PolicyBoard:
         self._incidents = Incidents(timeline, clock)
         self._policies: tuple[Policy, ...] = ()
         self._exceptions: tuple[PolicyException, ...] = ()
+        self._former: dict[str, Policy] = {}
         self._services: frozenset[str] = frozenset()
         self._governed_kept: _Governed | None = None
         self._held: dict[_Key, dict[str, Hold]] = {}
@@ -149,6 +150,7 @@ class PolicyBoard:
 
     def apply(self, documents: Sequence[Declared]) -> None:
         """Follow these documents (all that exist); what changes by that is told with the next look, soon."""
+        self._former |= {one.name: one for one in self._policies}
         self._policies, self._exceptions = policies_of(documents), exceptions_of(documents)
         self._services = frozenset(
             one.spec.metadata.name for one in documents if isinstance(one.spec, Service)
@@ -374,15 +376,13 @@ class PolicyBoard:
         by_service: dict[str, list[Hold]] = {}
         for hold in self._held[key].values():
             by_service.setdefault(hold.service, []).append(hold)
-        policy = next((one for one in self._policies if one.name == key[0]), None)
-        return [
-            Change(
-                (),
-                tuple(holds),
-                tuple(self._teller.dropped(policy, holds, facts.at_ms, self._others(holds[0]))),
-            )
-            for _, holds in sorted(by_service.items())
-        ]
+        is_gone = all(one.name != key[0] for one in self._policies)
+        former = self._former.get(key[0])
+        found = []
+        for _, holds in sorted(by_service.items()):
+            events = self._teller.dropped(former, holds, facts.at_ms, self._others(holds[0]), is_gone=is_gone)
+            found.append(Change((), tuple(holds), tuple(events)))
+        return found
 
     def _others(self, hold: Hold) -> list[str]:
         """What else is in force for a service, as `policy/rule`."""

@@ -104,13 +104,17 @@ class Teller:
         return self._ended(policy, rule, ended, why, numbers, facts.at_ms, still)
 
     def dropped(
-        self, policy: Policy | None, ended: Sequence[Hold], at_ms: int, still: Sequence[str]
+        self, former: Policy | None, ended: Sequence[Hold], at_ms: int, still: Sequence[str], *, is_gone: bool
     ) -> list[Told]:
-        """The event of a rule that is no longer written anywhere."""
+        """The event of a rule that is no longer written anywhere. `former`: the policy as it was; who was told that the
+        rule is in force hears that it is over.
+        """
         hold = ended[0]
-        rule = Rule(hold.rule, (), releases=hold.releases)  # type: ignore[arg-type]
-        why = f"policy {hold.policy} {'is gone' if policy is None else 'no longer has the rule ' + hold.rule}"
-        return self._ended(policy or Policy(hold.policy, ()), rule, ended, why, None, at_ms, still)
+        policy = former or Policy(hold.policy, ())
+        known = next((one for one in policy.rules if one.name == hold.rule), None)
+        rule = known or Rule(hold.rule, (), releases=hold.releases)  # type: ignore[arg-type]
+        why = f"policy {hold.policy} {'is gone' if is_gone else 'no longer has the rule ' + hold.rule}"
+        return self._ended(policy, rule, ended, why, None, at_ms, still)
 
     def _ended(  # noqa: PLR0917 — what an end is made of
         self,
