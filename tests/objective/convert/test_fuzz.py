@@ -47,6 +47,7 @@ _KINDS: list[dict[str, Any]] = [
     {"apiVersion": "pyrra.dev/v1alpha1", "kind": "ServiceLevelObjective", "metadata": {"name": "a"}},
     {"kind": "List"},
     {"apiVersion": "openslo/v1", "kind": "SLO"},
+    {"apiVersion": "openslo/v1alpha", "kind": "SLO", "metadata": {"name": "a"}},
     {},
 ]
 

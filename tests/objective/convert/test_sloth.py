@@ -251,6 +251,29 @@ def test_openslo_stays_and_other_kinds_are_left_out() -> None:
     assert "name files with SLOs" in refused("apiVersion: v1\nkind: ConfigMap\n")
 
 
+def test_objectives_of_v1alpha_that_count_different_things_are_slos_of_their_own() -> None:
+    """v1 would make a composite of them, and Sloth makes two SLOs."""
+    ratio = {"good": {"source": "prometheus", "queryType": "promql", "query": "sum(rate(a[{{.window}}]))"}}
+    ratio["total"] = ratio["good"] | {"query": "sum(rate(b[{{.window}}]))"}
+    other = {**ratio, "total": ratio["good"] | {"query": "sum(rate(c[{{.window}}]))"}}
+    spec = {
+        "service": "shop",
+        "budgetingMethod": "Occurrences",
+        "timeWindows": [{"unit": "Day", "count": 30, "isRolling": True}],
+        "objectives": [
+            {"displayName": "Two nines", "target": 0.99, "value": 1, "ratioMetrics": ratio},
+            {"target": 0.9, "value": 1, "ratioMetrics": other},
+        ],
+    }
+    whole = {"apiVersion": "openslo/v1alpha", "kind": "SLO", "metadata": {"name": "shop"}, "spec": spec}
+    found = read(json.dumps(whole))
+    assert [one.key[1] for one in found.documents] == ["shop-two-nines", "shop-2"]
+    assert [one.total_query for one in objectives(found)] == ["sum(b)", "sum(c)"]
+    assert [one.path for one in found.of_kind("changed")] == ["spec.objectives"]
+    same = {**whole, "spec": {**spec, "objectives": [spec["objectives"][0]] * 2}}
+    assert "two objectives would have the name" in refused(json.dumps(same))
+
+
 def test_comments_say_where_it_came_from_and_what_is_different() -> None:
     found = read(sloth(slo_with(error="max(rate(a[{{.window}}]))")))
     lines = found.text.splitlines()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from setpoint.errors import InvalidInput, Problem
 from setpoint.objective.convert.carried import Note, Notes, one_line
+from setpoint.objective.convert.older_openslo import taken_apart
 from setpoint.objective.convert.pyrra import KIND as PYRRA_KIND
 from setpoint.objective.convert.pyrra import VERSION as PYRRA
 from setpoint.objective.convert.pyrra import from_pyrra
@@ -202,19 +203,22 @@ class _Reading:
         """A document that Setpoint reads itself stays as it is; of another kind nothing is lost."""
         version, kind = _kind(source.body)
         if version.startswith(("openslo", "setpoint/")):
-            document, problems = self._registry.parse(source)
-            self._problems.extend(problems)
-            if document is not None:
-                self._written.append(
-                    Written(
-                        document.body, source.file, source.line, identity=document.name, is_as_written=True
-                    )
-                )
+            for one in taken_apart(source, notes := Notes(document=kind)):
+                self._keep(one)
+            self._notes.extend(notes.found)
             return
         notes = Notes(document=one_line(kind)[:80])
         what = f"a document of {one_line(shown)[:80]}" if shown else "what stands here"
         notes.idle(fields, f"{what} is none of Sloth, Pyrra or OpenSLO, and is left out")
         self._notes.extend(notes.found)
+
+    def _keep(self, source: Source) -> None:
+        document, problems = self._registry.parse(source)
+        self._problems.extend(problems)
+        if document is not None:
+            self._written.append(
+                Written(document.body, source.file, source.line, identity=document.name, is_as_written=True)
+            )
 
     def _note_unused(self, windows: Sequence[Windows]) -> None:
         period_s = parse_duration(openslo_duration(self._options.period))
