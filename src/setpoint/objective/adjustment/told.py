@@ -134,7 +134,7 @@ class AdjustmentLog:
 
     def _edge(self, one: Adjustment, word: str, span: tuple[int, int], at_ms: int) -> dict[str, Any]:
         status = self._adjustments.statuses(one.name, 0)[0]
-        until = f" until {spoken_minute(span[1], span[0])}" if word == "began" else ""
+        until = f", until {spoken_minute(span[1], span[0])}" if word == "began" else ""
         told = f"{one.name} {word}{until}: {one.reason}"
         data = _data(one, status) | {"start_ms": 60_000 * span[0], "end_ms": 60_000 * span[1]}
         return _event(f"adjustment.{word}", told, at_ms, status, data)

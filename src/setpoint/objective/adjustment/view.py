@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from setpoint.clock import Clock
-from setpoint.errors import NotFound
+from setpoint.errors import NotFound, Unavailable
 from setpoint.objective.adjustment.effect import Effect, Window, effect_of
 from setpoint.objective.adjustment.model import Action, Adjustment, Span
 from setpoint.objective.adjustment.plan import Plan, time_of
@@ -137,7 +137,12 @@ class Adjustments:
         first, end = int(windows.start[at]), int(windows.end[at])
 
         def counted(of: str, low: int, high: int) -> Slots:
-            return self._ledgers.minutes(int(fleet.raw[fleet.index[of]]), low, high)
+            try:
+                return self._ledgers.minutes(int(fleet.raw[fleet.index[of]]), low, high)
+            except KeyError as error:  # its row was given back meanwhile
+                raise Unavailable(
+                    "the objectives change at this moment; ask again", retry_after_s=1
+                ) from error
 
         found = effect_of(one, at, Window(fleet.objectives, fleet.adjustments, first, end, counted))
         if len(self._effects) > _NAMED_MOST:
