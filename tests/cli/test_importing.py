@@ -56,6 +56,17 @@ def test_strict_prints_nothing_when_something_is_lost(lossy: str) -> None:
     assert setpoint("import", EXAMPLE, "--strict").returncode == 0
 
 
+def test_the_same_of_many_files_is_said_once(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.yml").write_text(
+            f"apiVersion: v1\nkind: Secret\nmetadata: {{name: a{number}}}\n"
+        )
+    (tmp_path / "shop.yml").write_text(LOSSY)
+    done = setpoint("import", str(tmp_path))
+    assert done.stderr.count("a document of v1 Secret is none of Sloth, Pyrra or OpenSLO") == 1
+    assert "and is left out (and 2 more)\n1 SLO: 1 not carried over, 0 changed, 3 without" in done.stderr
+
+
 def test_json_has_documents_and_notes(lossy: str) -> None:
     done = setpoint("import", lossy, "-o", "json")
     told = json.loads(done.stdout)

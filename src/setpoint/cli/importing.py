@@ -31,6 +31,7 @@ OpenSLO goes to standard output; what was changed and what could not be carried
 over is listed on standard error, with file and line. With --strict nothing is
 printed and the exit code is 8 when something could not. No server is needed."""
 
+_LINES_MAX = 8
 _TITLES = (("lost", "Not carried over"), ("changed", "Changed"), ("idle", "Without meaning here"))
 
 
@@ -123,15 +124,15 @@ def _lines(notes: list[Note]) -> list[str]:
     for note in notes:
         file = "" if note.kind == "idle" else note.file
         places.setdefault((file, note.message), []).append(note)
-    lines = []
-    for same in places.values():
-        more = [str(note.line) for note in same[1:]]
-        lines.append(
-            str(same[0])
-            + (
-                f" (also in {'lines' if more[1:] else 'line'} {', '.join(more[:8])}{' …' * (len(more) > 8)})"
-                if more
-                else ""
-            )
-        )
-    return lines
+    return [f"{same[0]}{_more(same)}" for same in places.values()]
+
+
+def _more(same: list[Note]) -> str:
+    """Where else it is so: lines of the same file, or how many there are in others."""
+    rest = same[1:]
+    if not rest:
+        return ""
+    if any(note.file != same[0].file for note in rest):
+        return f" (and {len(rest):,} more)"
+    lines = ", ".join(str(note.line) for note in rest[:_LINES_MAX])
+    return f" (also in line{'s' if rest[1:] else ''} {lines}{' …' if rest[_LINES_MAX:] else ''})"
