@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from setpoint.clock import Clock
@@ -26,6 +27,7 @@ __all__ = ["AdjustedTime", "AdjustmentStatus", "Adjustments"]
 _NEXT, _AHEAD = 3, 366 * 1440
 _NAMED_MOST = 1000
 _DRAWN_MOST = 400
+_READ_MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Adjustments:
     ) -> None:
         self._ledgers, self._clock, self._fleet = ledgers, clock, fleet
         self.is_settled = is_settled
+        self._read: dict[tuple[int, str, int, int], Slots] = {}
         self._effects: dict[tuple[str, str], tuple[int, Plan, Effect]] = {}
 
     @property
@@ -136,18 +139,30 @@ class Adjustments:
         windows = windows_at(fleet, self._clock.now_ms())
         first, end = int(windows.start[at]), int(windows.end[at])
 
-        def counted(of: str, low: int, high: int) -> Slots:
-            try:
-                return self._ledgers.minutes(int(fleet.raw[fleet.index[of]]), low, high)
-            except KeyError as error:  # its row was given back meanwhile
-                raise Unavailable(
-                    "the objectives change at this moment; ask again", retry_after_s=1
-                ) from error
-
-        found = effect_of(one, at, Window(fleet.objectives, fleet.adjustments, first, end, counted))
+        found = effect_of(
+            one,
+            at,
+            Window(fleet.objectives, fleet.adjustments, first, end, partial(self._counted, fleet, minute)),
+        )
         if len(self._effects) > _NAMED_MOST:
             self._effects.clear()
         self._effects[one.name, name] = minute, fleet.adjustments, found
+        return found
+
+    def _counted(self, fleet: Fleet, minute: int, of: str, low: int, high: int) -> Slots:
+        """The minutes of an objective as they were counted; those of the last few reads are kept for a minute."""
+        row = int(fleet.raw[fleet.index[of]])
+        key = minute, fleet.keys[fleet.index[of]].raw, low, high
+        known = self._read.get(key)
+        if known is not None:
+            return known
+        try:
+            found = self._ledgers.minutes(row, low, high)
+        except KeyError as error:  # its row was given back meanwhile
+            raise Unavailable("the objectives change at this moment; ask again") from error
+        if len(self._read) >= _READ_MOST:
+            self._read.clear()
+        self._read[key] = found
         return found
 
     @staticmethod
