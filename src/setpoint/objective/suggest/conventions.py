@@ -210,7 +210,7 @@ def _reachable(one: _Convention, name: str, raw: str) -> Candidate:
         kind="reachability",
         convention=one.told,
         metric=one.metric,
-        unit=one.unit,
+        unit="minutes",
         sentence=sentence,
         raw=raw,
     )

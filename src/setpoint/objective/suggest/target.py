@@ -23,6 +23,7 @@ LEVELS = (0.9999, 0.9995, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
 WINDOW_S = 28 * 86_400
 _MARGIN = 1.5
 _LEAST_ALLOWED = 10
+_BY_CHANCE = 3
 _ROUNDING = 1e-9
 
 Bound = tuple[float | None, list[str]]
@@ -55,7 +56,7 @@ def target_for(history: History, unit: str, dependencies: Sequence[Dependency]) 
     bounds: list[str] = []
     for level in LEVELS:
         allowed = float(1 - Decimal(repr(level)))
-        why = _why_not(level, allowed, failed, in_window, most, unit, dependencies)
+        why = _why_not(level, allowed, history, in_window, most, unit, dependencies)
         if why:
             bounds.append(why)
             continue
@@ -76,7 +77,7 @@ def target_for(history: History, unit: str, dependencies: Sequence[Dependency]) 
 def _why_not(  # noqa: PLR0917 — the bounds of a level
     level: float,
     allowed: float,
-    failed: float,
+    history: History,
     in_window: float,
     most: float,
     unit: str,
@@ -86,9 +87,15 @@ def _why_not(  # noqa: PLR0917 — the bounds of a level
         told = " × ".join(f"{one.service} {percent(one.target)}" for one in dependencies)
         product = f" = {percent(most)}" if len(dependencies) > 1 else ""
         return f"not {percent(level)}: it cannot be better than what it depends on ({told}{product})"
+    failed = 1 - history.ratio
     if failed * _MARGIN > allowed + _ROUNDING:
         gone = percent(failed / allowed)
         return f"not {percent(level)}: {gone} of the budget would have gone, and a third is to be left"
+    if failed * history.total * _MARGIN + _BY_CHANCE > allowed * history.total:
+        return (
+            f"not {percent(level)}: only {spoken_events(history.total)} {unit} were seen, and {_BY_CHANCE} more that "
+            "fail by chance would be too many"
+        )
     if in_window * allowed < _LEAST_ALLOWED:
         return (
             f"not {percent(level)}: at {spoken_events(in_window)} {unit} in four weeks it allows "
