@@ -56,22 +56,27 @@ class Past:
         first, end = slot_of(start_ms + 1), slot_of(min(end_ms, self._clock.now_ms())) + 1
         return self._ledgers.minutes(counted if raw else row, first, max(first, end))
 
-    def together(
-        self, name: str, others: Sequence[str], start_ms: int, end_ms: int
-    ) -> tuple[Slots, Slots, list[Slots]]:
-        """What `events` gives of one objective, as the budget has it and as it was counted, and what was counted of
-        others, in one read; others that do not exist any more have no data. Raises NotFound and Unavailable.
-        """
+    def together(self, name: str, start_ms: int, end_ms: int) -> tuple[Slots, Slots]:
+        """What `events` gives, as the budget has it and as it was counted, in one read. Raises the same."""
         _, budget, counted = self._found(name)
-        fleet = self._fleet()
-        raw = [int(fleet.raw[fleet.index[one]]) if one in fleet.index else -1 for one in others]
-        rows = sorted({budget, counted, *raw} - {-1})
         first, end = slot_of(start_ms + 1), slot_of(min(end_ms, self._clock.now_ms())) + 1
+        rows = sorted({budget, counted})
         good, total, present = self._ledgers.minutes_many(np.array(rows), first, max(first, end))
         of = {row: Slots(first, good[at], total[at], present[at]) for at, row in enumerate(rows)}
-        size = good.shape[1]
-        none = Slots(first, np.zeros(size), np.zeros(size), np.zeros(size, np.bool_))
-        return of[budget], of[counted], [of.get(row, none) for row in raw]
+        return of[budget], of[counted]
+
+    def counted(self, names: Sequence[str], start_ms: int, end_ms: int) -> Iterator[tuple[str, Slots]]:
+        """What `events` gives of several as it was counted, read in parts of some megabytes; what does not exist any
+        more is left out. Raises Unavailable.
+        """
+        first, end = slot_of(start_ms + 1), slot_of(min(end_ms, self._clock.now_ms())) + 1
+        fleet, end = self._fleet(), max(first, end)
+        known = [name for name in names if name in fleet.index]
+        for part in _parts(list(range(len(known))), _MINUTES_AT_ONCE // max(1, end - first)):
+            rows = np.array([int(fleet.raw[fleet.index[known[at]]]) for at in part])
+            good, total, present = self._ledgers.minutes_many(rows, first, end)
+            for place, at in enumerate(part):
+                yield known[at], Slots(first, good[place], total[place], present[place])
 
     def many(
         self, names: Sequence[str], start_ms: int, end_ms: int

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from setpoint.objective.attribution.causes import KINDS, Burned, Possible, burned, possible_causes
+from setpoint.objective.attribution.causes import KINDS, Burned, Possible, all_burned, burned, possible_causes
 from setpoint.objective.dependencies import Dependencies
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.timeline import Event
@@ -168,16 +168,17 @@ def slots(bad: list[float], total: float = 100.0) -> Slots:
 
 def test_what_burned_is_more_than_the_target_allows_by_more_than_chance() -> None:
     quiet = [0.0] * 60
-    spoilt = burned({"a": (slots([*quiet, *[20.0] * 10, *quiet, *[5.0] * 3, *quiet]), 0.01, True)})
-    assert [(low - FIRST, high - FIRST) for low, high in spoilt.intervals] == [(60, 70), (130, 133)]
-    assert spoilt.objectives == ("a",)
+    spoilt = burned(slots([*quiet, *[20.0] * 10, *quiet, *[5.0] * 3, *quiet]), 0.01, True)
+    assert [(low - FIRST, high - FIRST) for low, high in spoilt] == [(60, 70), (130, 133)]
     rng = np.random.default_rng(3)
     usual = rng.binomial(100, 0.01, 20_000).astype(np.float64).tolist()
-    noisy = burned({"a": (slots(usual), 0.01, True)})
-    assert sum(high - low for low, high in noisy.intervals) < 0.05 * len(usual)
-    two = burned({"a": (slots(quiet), 0.01, True), "b": (slots([*quiet[:50], *[9.0] * 10]), 0.01, False)})
-    assert two.objectives == ("b",)
-    assert burned({}).intervals == burned({"a": (slots([]), 0.01, True)}).intervals == ()
+    noisy = burned(slots(usual), 0.01, True)
+    assert sum(high - low for low, high in noisy) < 0.05 * len(usual)
+    certain = burned(slots([*quiet[:50], *[9.0] * 10]), 0.01, False)
+    both = all_burned({"a": (), "b": certain, "c": ((FIRST + 62, FIRST + 65),)})
+    assert both.objectives == ("b", "c")
+    assert [(low - FIRST, high - FIRST) for low, high in both.intervals] == [(50, 65)]
+    assert burned(slots([]), 0.01, True) == all_burned({}).intervals == ()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from setpoint.objective.dependencies import Dependencies
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.timeline import Event
 
-__all__ = ["KINDS", "LOOKBACK_MS", "Burned", "Possible", "burned", "possible_causes"]
+__all__ = ["KINDS", "LOOKBACK_MS", "Burned", "Possible", "all_burned", "burned", "possible_causes"]
 
 _MINUTE_MS = 60_000
 LOOKBACK_MS = 7 * 86_400_000
@@ -74,26 +74,27 @@ class Possible:
     candidate: Candidate
 
 
-def burned(minutes: Mapping[str, tuple[Slots, float, bool]]) -> Burned:
-    """When one of these objectives of a service spent budget faster than its target allows (a burn above 1), by more
-    than chance; by name with its counted minutes, the ratio of bad events that it allows, and whether these come by
-    chance (see `split.Minutes`).
+def burned(slots: Slots, allowed_ratio: float, by_chance: bool) -> tuple[_Interval, ...]:
+    """When an objective spent budget faster than its target allows (a burn above 1) and by more than chance, of the
+    minutes that it counted; `by_chance` as in `split.Minutes`.
     """
-    found: list[_Interval] = []
-    names = []
-    for name, (slots, allowed_ratio, by_chance) in minutes.items():
-        bad = slots.total - slots.good
-        allowed = Reference(allowed_ratio, allowed_ratio, 0.0, 0)
-        hot = (
-            np.flatnonzero(elevated(bad, slots.total, allowed, by_chance, _BURN_WINDOWS) & (bad > 0))
-            + slots.first
-        )
-        if len(hot):
-            names.append(name)
-            cuts = np.flatnonzero(np.diff(hot) > _BURN_GAP)
-            starts, ends = hot[np.concatenate(([0], cuts + 1))], hot[np.concatenate((cuts, [len(hot) - 1]))]
-            found += zip(starts.tolist(), (ends + 1).tolist(), strict=True)
-    return Burned(tuple(_merged(found, _BURN_GAP)), tuple(names))
+    bad = slots.total - slots.good
+    allowed = Reference(allowed_ratio, allowed_ratio, 0.0, 0)
+    hot = (
+        np.flatnonzero(elevated(bad, slots.total, allowed, by_chance, _BURN_WINDOWS) & (bad > 0))
+        + slots.first
+    )
+    if not len(hot):
+        return ()
+    cuts = np.flatnonzero(np.diff(hot) > _BURN_GAP)
+    starts, ends = hot[np.concatenate(([0], cuts + 1))], hot[np.concatenate((cuts, [len(hot) - 1]))]
+    return tuple(zip(starts.tolist(), (ends + 1).tolist(), strict=True))
+
+
+def all_burned(found: Mapping[str, tuple[_Interval, ...]]) -> Burned:
+    """When any of the objectives of a service burned, by what `burned` gives of each."""
+    intervals = _merged((one for own in found.values() for one in own), _BURN_GAP)
+    return Burned(tuple(intervals), tuple(name for name, own in found.items() if own))
 
 
 def possible_causes(

@@ -19,6 +19,7 @@ from setpoint.objective.attribution.causes import (
     LOOKBACK_MS,
     Burned,
     Possible,
+    all_burned,
     burned,
     possible_causes,
 )
@@ -89,10 +90,10 @@ class Attributions:
         dependencies = self._dependencies()
         services = dependencies.all_of(objective.service)[:_SERVICES_MOST]
         others = self._objectives_of(services)
-        budget, counted, minutes = past.together(name, [one.name for one in others], first_ms, end_ms)
+        budget, counted = past.together(name, first_ms, end_ms)
         possible: list[Possible] = []
         if ((budget.total - budget.good)[slot_of(start_ms + 1) - budget.first :] > 0).any():
-            burning = _burning(others, minutes)
+            burning = self._burning(others, first_ms, end_ms)
             events = self._events((objective.service, *services), first_ms, end_ms)
             possible = possible_causes(events, objective.service, dependencies, burning, end_ms)
         return attribution_of(objective, budget, counted, possible, start_ms, end_ms, self._links)
@@ -108,6 +109,16 @@ class Attributions:
                 room[one.service] -= 1
                 found.append(one)
         return found
+
+    def _burning(self, objectives: Sequence[Objective], start_ms: int, end_ms: int) -> dict[str, Burned]:
+        """When the objectives of services burned, by service; one ledger after the other, as they may be many."""
+        known = {one.name: one for one in objectives}
+        found: dict[str, dict[str, tuple[tuple[int, int], ...]]] = {}
+        for name, slots in self._book.past.counted(list(known), start_ms, end_ms):
+            one = known[name]
+            own = found.setdefault(one.service, {})
+            own[name] = burned(slots, one.allowed_ratio, one.kind == "ratio")
+        return {service: all_burned(own) for service, own in found.items()}
 
     def _events(self, services: Sequence[str], start_ms: int, end_ms: int) -> list[Event]:
         found: list[Event] = []
@@ -138,14 +149,6 @@ class Attributions:
             limit=_LINKS_MOST,
         )
         return tuple(one.id for one in events)
-
-
-def _burning(objectives: Sequence[Objective], minutes: Sequence[Slots]) -> dict[str, Burned]:
-    """When the objectives of services burned, by service."""
-    of_service: dict[str, dict[str, tuple[Slots, float, bool]]] = {}
-    for one, slots in zip(objectives, minutes, strict=True):
-        of_service.setdefault(one.service, {})[one.name] = slots, one.allowed_ratio, one.kind == "ratio"
-    return {service: burned(own) for service, own in of_service.items()}
 
 
 def _no_links(cause: Cause, start_ms: int, end_ms: int) -> tuple[int, ...]:

@@ -117,7 +117,7 @@ class SlaBook:
     ) -> PromiseStatus:
         tiers = [Tier(float(one.below) / 100, float(one.percent) / 100) for one in credits_]
         try:
-            budget, counted, _ = self._past.together(promise.objective, (), start_ms, until_ms)
+            budget, counted = self._past.together(promise.objective, start_ms, until_ms)
             first_ms = self._past.first_ms(promise.objective)
         except NotFound:  # it was deleted by somebody who did not look at the SLA
             budget = counted = Slots(0, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
