@@ -130,3 +130,26 @@ def test_dont_know_is_no_yes(world: World) -> None:
         424,
         10,
     )
+
+
+def test_an_event_of_somebody_else_under_its_key_is_no_decision(world: World) -> None:
+    told = world.gate.ask(Request("checkout"), "ann")
+    event = world.timeline.event(told.id)
+    assert event is not None
+    assert event.key is not None
+    world.clock.advance(60)
+    key = f"{event.key.rpartition(' ')[0]} {world.clock.now_ms() // 60_000}"
+    forged = {**event.data, "decision": {**event.data["decision"], "decision": "allow"}}
+    world.timeline.append("deploy", "mine", service="checkout", data=forged, key=key)
+    again = world.gate.ask(Request("checkout"), "ann")
+    assert again.decision["decision"] == "hold"
+    assert world.kinds()[-1] == "gate.decided"
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"decision": "x"}, {"decision": {}}, {"decision": {}, "inputs": {"format": 1}}]
+)
+def test_what_the_gate_did_not_write_cannot_be_made_again(world: World, data: dict[str, object]) -> None:
+    event = world.timeline.append("gate.decided", "forged", data=data)
+    with pytest.raises(InvalidInput, match=r"the gate did not write it|cannot be read"):
+        world.gate.replay(event.id)

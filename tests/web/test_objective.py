@@ -172,11 +172,11 @@ def test_the_verdict_and_the_figure_name_the_same_burn(populated: httpx.Client, 
             assert status.burn_now_s > 0
 
 
-def test_a_state_is_called_by_its_word_on_the_chart(populated: httpx.Client) -> None:
-    event = {"kind": "objective.state", "service": "checkout", "at": NOW_MS - 1000}
+def test_a_state_is_called_by_its_word_on_the_chart(populated: httpx.Client, parts: App) -> None:
     for whose in ("checkout-availability", "checkout-latency"):
         data = {"objective": whose, "state": "burning"}
-        populated.post("/api/timeline", json=event | {"summary": f"{whose} is burning", "data": data})
+        told = f"{whose} is burning"
+        parts.timeline.append("objective.state", told, service="checkout", data=data, at_ms=NOW_MS - 1000)
     history = populated.get("/objectives/checkout-availability/history?range=3600").json()
     labels = {event["label"] for event in history["events"] if event["at_ms"] == NOW_MS - 1000}
     assert labels == {"burning", "checkout-latency burning"}

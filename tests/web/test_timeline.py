@@ -94,6 +94,9 @@ def test_a_deploy_marker(client: httpx.Client) -> None:
         {"kind": "d", "summary": "x", "at": -1},
         {"kind": "d", "summary": "x", "colour": 1},
         {"kind": "d", "summary": "x" * 5000},
+        {"kind": "gate.decided", "summary": "checkout may be released", "service": "checkout"},
+        {"kind": "policy.lifted", "summary": "x"},
+        {"kind": "deploy", "summary": "x", "key": "gate.decided 0123456789abcdef 29924375"},
     ],
 )
 def test_bad_markers_change_nothing(client: httpx.Client, body: object) -> None:

@@ -84,14 +84,10 @@ class Gate:
         _check(request)
         inputs = self._inputs(request)
         decision = decide(inputs)
-        event = self._timeline.append(
-            DECIDED,
-            clipped(_summary(decision), SUMMARY_MAX),
-            service=request.service,
-            actor=actor,
-            data={"decision": decision.as_json(), "inputs": inputs.as_json()},
-            key=_key(decision, actor),
-        )
+        event = self._told(decision, inputs, actor, _key(decision, actor))
+        if event.kind != DECIDED or _answer_of(event) != decision.decision:
+            # Somebody else's event has the key: it is no decision, whatever it says.
+            event = self._told(decision, inputs, actor, None)
         for used in decision.exceptions if decision.decision == "allow" else ():
             self._timeline.append(
                 EXCEPTION_USED,
@@ -114,6 +110,16 @@ class Gate:
             )
         return Decided(event.id, event.data["decision"])
 
+    def _told(self, decision: Decision, inputs: Inputs, actor: str, key: str | None) -> Event:
+        return self._timeline.append(
+            DECIDED,
+            clipped(_summary(decision), SUMMARY_MAX),
+            service=decision.service,
+            actor=actor,
+            data={"decision": decision.as_json(), "inputs": inputs.as_json()},
+            key=key,
+        )
+
     def replay(self, event_id: int) -> Replay:
         """Make a decision again from what was written of it. Raises NotFound, and InvalidInput when another version
         wrote what this one cannot read.
@@ -126,9 +132,18 @@ class Gate:
         return _replayed(event)
 
 
+def _answer_of(event: Event) -> Any:
+    told = event.data.get("decision")
+    return told.get("decision") if isinstance(told, Mapping) else None
+
+
 def _replayed(event: Event) -> Replay:
-    recorded = event.data["decision"]
-    replayed = json.loads(json.dumps(decide(Inputs.from_json(event.data["inputs"])).as_json()))
+    recorded, made_from = event.data.get("decision"), event.data.get("inputs")
+    if not isinstance(recorded, Mapping) or not isinstance(made_from, Mapping):
+        raise InvalidInput(
+            f"event {event.id} holds no decision that can be made again; the gate did not write it"
+        )
+    replayed = json.loads(json.dumps(decide(Inputs.from_json(made_from)).as_json()))
     names = [name for name in {**recorded, **replayed} if name not in _WORDS]
     different = tuple(name for name in names if _plain(recorded.get(name)) != _plain(replayed.get(name)))
     return Replay(event.id, recorded, replayed, different)

@@ -130,7 +130,8 @@ def _first(decision: Decision) -> dict[str, Any] | None:
 
 
 def _decided(event: Event) -> dict[str, Any]:
-    told = event.data.get("decision") or {}
+    told = event.data.get("decision")
+    told = told if isinstance(told, Mapping) else {}
     names = ("decision", "service", "change", "version", "reason", "reviewed_by")
     return {"id": event.id, "at_ms": event.at_ms, "actor": event.actor} | {
         name: told.get(name, "") for name in names

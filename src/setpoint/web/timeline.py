@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from setpoint.timeline import Event
 from setpoint.web.format import day
@@ -36,6 +36,10 @@ KINDS = (
     "server.started",
     "server.restarted",
 )
+_OWN = (
+    "adjustment.", "alert.", "gate.", "objective.", "policy.", "report.", "resource.", "server.", "sla.",
+)  # fmt: skip
+"""What Setpoint alone tells, because gates, reports and pages believe it."""
 _PAGE = 100
 
 router = APIRouter()
@@ -52,6 +56,17 @@ class NewEvent(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     at: int | None = Field(None, ge=0)
     key: str | None = Field(None, max_length=253)
+
+    @field_validator("kind", "key")
+    @classmethod
+    def _is_not_ours(cls, value: str | None) -> str | None:
+        # A key, too: whoever asks the gate next would get the event that has the key in place of a decision.
+        if value is not None and value.startswith(_OWN):
+            told = value.partition(".")[0]
+            raise ValueError(
+                f"what begins with '{told}.' only Setpoint itself tells; write another, such as deploy"
+            )
+        return value
 
 
 @router.get("/timeline")
