@@ -303,3 +303,29 @@ def test_live_looks_more_often_and_is_up_to_two_minutes_earlier(lived_by_seconds
 
 def _when(change: tuple[str, float]) -> float:
     return change[1]
+
+
+def test_what_came_late_is_known_today() -> None:
+    """Samples of an outage that arrive when it is long over: live never paged, and a backtest says what there was."""
+    changes: list[AlertChange] = []
+    world = World.make(on_alert=changes.extend)
+    world.born("200", "500")
+    world.book.apply([slo(target=0.99)])
+    world.run(3 * 3600, lambda: world.report(c200=600, c500=0), step_s=60)
+    kept = dict(world.counters)
+    begin_ms = world.clock.now_ms()
+    world.run(3600, lambda: None, step_s=60)
+    assert not changes, "it was silent, and nobody wanted to hear of that"
+    world.counters = kept
+    for minute in range(1, 61):
+        world.report(at_ms=begin_ms + minute * MINUTE_MS, c500=600 if minute <= 20 else 0, c200=600)
+    world.run(3600, lambda: world.report(c200=600), step_s=60)
+    past, now_ms = world.book.past, world.clock.now_ms()
+    found = backtest(past, "checkout", [Candidate("own", None)], T0, now_ms)
+    (episode,) = found.episodes
+    assert (episode.begin_ms - begin_ms) // MINUTE_MS == 0
+    assert episode.bad == 12_000
+    assert episode.sights[0].page_ms is not None
+    fired = [one for one in changes if one.severity == "page" and one.state == "firing"]
+    assert not fired
+    world.book.close()
