@@ -9,6 +9,7 @@ import numpy as np
 
 from setpoint.errors import NotFound
 from setpoint.objective import BudgetHistory, Objective, ObjectiveStatus
+from setpoint.objective.adjustment.view import AdjustedTime
 from setpoint.objective.overview import STATES, Overview
 
 __all__ = ["NOW_MS", "BigBook", "big_overview", "status_of"]
@@ -108,11 +109,24 @@ def status_of(objective: Objective, **told: Any) -> ObjectiveStatus:
     return ObjectiveStatus(**(figures | told))
 
 
+class Unadjusted:
+    """What is asked of adjustments where there are none."""
+
+    all = ()
+
+    def time(self, name: str, start_ms: int, end_ms: int) -> list[AdjustedTime]:
+        """Nothing."""
+        del name, start_ms, end_ms
+        return []
+
+
 class BigBook:
     """What pages ask of an `ObjectiveBook`, answered from one `Overview`."""
 
     def __init__(self, count: int) -> None:
         self._overview = big_overview(count)
+
+    adjustments = Unadjusted()
 
     def overview(self) -> Overview:
         """The columns."""
