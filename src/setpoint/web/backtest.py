@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -31,7 +31,8 @@ _BODY_MOST = 2 << 20
 _DEFAULT_SINCE, _DEFAULT_LEAST = "30d", "2%"
 _RANGES = ("1d", "7d", "30d", "90d")
 _NONE = "none"
-_SHOWN = 100
+_SHOWN, _ALERTS_MOST = 100, 2000
+_INSTANT_DIGITS = 16
 _FIELDS = ("policies", "yaml", "file", "against", "against_yaml", "against_file", "since", "until", "least")
 
 router = APIRouter()
@@ -124,7 +125,7 @@ async def _given(request: Request) -> Asked:
     elif kind == "application/json":
         try:
             given = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(f"the body is no JSON: {error}") from None
         if not isinstance(given, dict):
             raise InvalidInput(f"the body must be an object with some of {', '.join(_FIELDS)}")
@@ -135,7 +136,7 @@ async def _given(request: Request) -> Asked:
 
 def _answer(request: Request, parts: App, name: str, asked: Asked) -> Response:
     if wants_json(request):
-        return json_answer(_run(parts, name, asked))
+        return json_answer(_short(_run(parts, name, asked)))
     objective = parts.objectives.past.objective(name)
     found: Backtest | None = None
     refused, problems = "", tuple[Problem, ...]()
@@ -160,6 +161,11 @@ def _answer(request: Request, parts: App, name: str, asked: Asked) -> Response:
     if refused:
         page.status_code = InvalidInput.http_status
     return page
+
+
+def _short(found: Backtest) -> Backtest:
+    """With the first alerts of each side only."""
+    return replace(found, sides=tuple(replace(one, alerts=one.alerts[:_ALERTS_MOST]) for one in found.sides))
 
 
 def _run(parts: App, name: str, asked: Asked, *, compares: bool = False) -> Backtest:
@@ -203,7 +209,7 @@ def _other(asked: Asked) -> str:
 def _instant(text: str, now_ms: int) -> int:
     """A duration ago, or Unix ms."""
     text = text.strip()
-    if text.isdigit() and len(text) >= 12:
+    if text.isdecimal() and 12 <= len(text) <= _INSTANT_DIGITS:
         return min(int(text), 2**53)
     try:
         seconds = parse_duration(text)

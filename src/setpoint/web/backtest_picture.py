@@ -18,7 +18,7 @@ _WIDTH, _LEFT, _RIGHT, _TOP, _PLOT = 900, 92, 16, 10, 130
 _LANE, _BAR, _AXIS = 24, 12, 26
 _FLOOR = 0.1
 _NARROWEST = 2.0
-_BARS_MOST = 600
+_APART = 1.0
 
 _Bar = Callable[[int, int, str, str], "Bar"]
 
@@ -111,7 +111,7 @@ def _lanes(found: Backtest, bar: _Bar) -> list[Lane]:
                     f"{absolute(one.begin_ms)}: {share(one.spent, 1)} of the budget in "
                     f"{duration((one.end_ms - one.begin_ms) / 1000)}, burning {burn(one.burn)}",
                 )
-                for one in found.episodes[:_BARS_MOST]
+                for one in found.episodes
             ],
         )
     ]
@@ -127,10 +127,20 @@ def _lanes(found: Backtest, bar: _Bar) -> list[Lane]:
 
 
 def _bars(alerts: Sequence[Alert], end_ms: int, bar: _Bar) -> list[Bar]:
-    found = []
-    for one in alerts[:_BARS_MOST]:
+    """Those that would touch each other are one bar."""
+    found: list[Bar] = []
+    together = 1
+    for one in alerts:
         until_ms = end_ms if one.until_ms is None else one.until_ms
         kind = "ticket" if not one.is_page else "noise" if one.is_noise else "page"
         told = f"{absolute(one.from_ms)}: {one.policy} for {duration((until_ms - one.from_ms) / 1000)}"
-        found.append(bar(one.from_ms, until_ms, kind, told + (", for no episode" if one.is_noise else "")))
+        made = bar(one.from_ms, until_ms, kind, told + (", for no episode" if one.is_noise else ""))
+        last = found[-1] if found else None
+        if last is not None and last.kind == kind and made.x - last.x - last.width < _APART:
+            together += 1
+            width = max(last.width, made.x + made.width - last.x)
+            found[-1] = Bar(last.x, width, kind, f"{together} alerts, the last at {told}")
+        else:
+            together = 1
+            found.append(made)
     return found

@@ -27,7 +27,7 @@ LONGEST_S = 366 * 86_400
 """How long a stretch may be."""
 
 _MINUTE_MS = 60_000
-_ALERTS_MOST = 2000
+_ALERTS_MOST = 10_000
 _LINE_POINTS = 360
 _STEPS_MINUTES = (1, 5, 15, 30, 60, 180, 360, 1440)
 
