@@ -60,6 +60,7 @@ def test_the_documented_day(day: httpx.Client) -> None:
     assert experiment["objectives"] == dependency["objectives"] == ["payment-availability"]
     assert dependency["url"] == "/objectives/payment-availability"
     assert told["dependencies"] == ["payment"]
+    assert told["dependencies_traced_ms"] == NOW_MS
 
 
 def test_bands_over_time_add_up(day: httpx.Client) -> None:

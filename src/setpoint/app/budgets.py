@@ -73,7 +73,7 @@ def wire_budgets(  # noqa: PLR0917 — what parts are made of
     own = _own_feed(telemetry)
     objectives = _make_objectives(settings, clock, timeline, databases, own, telemetry.datasources, alerts)
     policies = PolicyBoard.over(objectives, state, timeline, clock, lock=LOCK, address=entry_of)
-    dependencies = ServiceMap(TracedCalls(stored, clock).known)
+    dependencies = ServiceMap(TracedCalls(stored, clock))
     attribution = Attributions(objectives, timeline, dependencies.known)
     return BudgetParts(
         objectives=objectives,

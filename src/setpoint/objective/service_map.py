@@ -5,19 +5,33 @@ Declared dependencies (`spec.dependsOn`) and those that traces show stand togeth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from setpoint.objective.dependencies import Dependencies
 from setpoint.objective.resolve import Declared
 
-__all__ = ["ServiceMap"]
+__all__ = ["ServiceMap", "Traced"]
+
+
+class Traced(Protocol):
+    """What traces show; quick to ask."""
+
+    @property
+    def looked_ms(self) -> int | None:
+        """When traces were last looked at; None: never."""
+        ...
+
+    def known(self) -> Dependencies:
+        """Who calls whom, as far as they show."""
+        ...
 
 
 class ServiceMap:
     """See above; safe to use from several threads."""
 
-    def __init__(self, traced: Callable[[], Dependencies] = Dependencies) -> None:
-        """`traced` gives what traces show; it must be quick."""
+    def __init__(self, traced: Traced | None = None) -> None:
+        """Without `traced` only what is declared is known."""
         self._traced = traced
         self._declared = Dependencies()
 
@@ -27,7 +41,12 @@ class ServiceMap:
 
     def known(self) -> Dependencies:
         """All dependencies of this moment."""
-        return self._declared.and_also(self._traced())
+        return self._declared if self._traced is None else self._declared.and_also(self._traced.known())
+
+    @property
+    def traced_ms(self) -> int | None:
+        """When traces were last looked at; None: never."""
+        return None if self._traced is None else self._traced.looked_ms
 
     def dependencies_of(self, service: str) -> tuple[str, ...]:
         """What a service calls itself."""

@@ -243,6 +243,7 @@ def _answer(parts: App, objective: Objective, found: Attribution, points: int) -
         "unit": found.unit,
         "rule": RULE,
         "dependencies": parts.dependencies.known().all_of(found.service),
+        "dependencies_traced_ms": parts.dependencies.traced_ms,
         "bands": {
             "ends_ms": np.minimum(edges[1:] * _MINUTE_MS, max(found.end_ms, found.start_ms)),
             "causes": bands,

@@ -69,7 +69,11 @@ def test_declared_ones_stand_first(telemetry_database: TelemetryDatabase) -> Non
     from tests.objective.test_dependencies import services
 
     store(telemetry_database, NOW_MS, ("a", CLIENT, 1, 2, 0), ("d", SERVER, 1, 3, 2), ("c", SERVER, 1, 4, 2))
-    found = ServiceMap(TracedCalls(telemetry_database, VirtualClock(NOW_MS)).known)
+    found = ServiceMap(TracedCalls(telemetry_database, VirtualClock(NOW_MS)))
+    before_ms = found.traced_ms
+    assert before_ms is None
     found.follow(services(a="cb", b=""))
     assert found.dependencies_of("a") == ("c", "b", "d")
     assert found.known().of("b") == ()
+    assert found.traced_ms == NOW_MS
+    assert ServiceMap().traced_ms is None
