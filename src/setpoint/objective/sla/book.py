@@ -27,6 +27,7 @@ __all__ = ["PERIODS_MOST", "SlaBook"]
 
 PERIODS_MOST = 24
 _MINUTE_MS, _DAY_MINUTES = 60_000, 1440
+_NOT_YET_MINUTES = 3
 
 
 class SlaBook:
@@ -128,8 +129,9 @@ class SlaBook:
         bad = budget.total - budget.good
         is_seen = counted.present[max(0, low) : max(0, high)]
         is_in = budget.present[max(0, low) : max(0, high)]
-        by_minute = bool((is_seen & ~is_in).any()) and _is_by_minute(budget)
-        excluded = int((is_seen & ~is_in).sum()) if by_minute else 0
+        # The newest minutes may be counted and not yet booked.
+        left_out = (is_seen & ~is_in)[:-_NOT_YET_MINUTES]
+        excluded = int(left_out.sum()) if left_out.any() and _is_by_minute(budget) else 0
         last_day = bad[max(0, high - _DAY_MINUTES) : max(0, high)]
         return judge(
             promise.objective,
