@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from setpoint.app import App
+from setpoint.clock import rfc3339
 from tests.web import attributed
 from tests.web.attributed import BAD, at
-from tests.web.conftest import HTML, JSON, NOW_MS
+from tests.web.conftest import HTML, JSON, NOW_MS, apply
 
 PATH = "/objectives/checkout-availability/spent"
 
@@ -156,3 +157,38 @@ def test_an_event_that_is_told_late_counts(
     after = answer(client)
     assert after["bad"] == before["bad"]
     assert len(after["causes"]) == len(before["causes"]) + 2
+
+
+def test_what_an_adjustment_leaves_out_nobody_spent_and_no_sla_counts(parts: App, day: httpx.Client) -> None:
+    """The time of the bad version is left out: its deploy spent nothing then, and the SLA says what it leaves out."""
+    sla = """
+apiVersion: setpoint/v1
+kind: SLA
+metadata: {name: gold}
+spec:
+  service: checkout
+  objectives: [{objective: checkout-availability, targetPercent: 99}]
+  credits: [{below: 99, percent: 10}]
+"""
+    left_out = f"""
+apiVersion: setpoint/v1
+kind: BudgetAdjustment
+metadata: {{name: left-out}}
+spec:
+  reason: the version was agreed to be tried
+  select: {{objectives: [checkout-availability]}}
+  action: exclude
+  once: {{start: {rfc3339(at("09:00"))}, end: {rfc3339(at("09:20"))}}}
+"""
+    apply(day, sla, left_out)
+    for _ in range(20):
+        parts.objectives.tick()
+        told = answer(day)
+        if told["bad"] < 3000:
+            break
+    assert told["bad"] == sum(BAD.values()) - BAD["deploy"] - 20
+    assert "checkout 1.4.2" not in [cause["title"] for cause in told["causes"]]
+    assert sum(cause["bad"] for cause in told["causes"]) + told["unexplained"]["bad"] == told["bad"]
+    promise = day.get("/slas/gold", headers=JSON).json()["periods"][0]["promises"][0]
+    assert (promise["bad"], promise["excluded_minutes"]) == (told["bad"], 20)
+    assert promise["unseen_minutes"] == 0
