@@ -198,7 +198,10 @@ def _count_windows(  # noqa: PLR0917 — the columns of a tick
         anchor = last_slice[at[some]]
         is_young = (anchor >= now_slice - kept) & asked.anchored[some]
         ends = np.where(is_young, anchor, now_slice) + 1
-        raw = slices.counts(fleet.raw[at[some]], ends - asked.lookback_s[some] // SLICE_S, ends)
+        starts = ends - asked.lookback_s[some] // SLICE_S
+        begun = windows.start[at[some]] * (60 // SLICE_S)
+        starts = np.where(asked.inside[some], np.maximum(starts, begun), starts)
+        raw = slices.counts(fleet.raw[at[some]], starts, ends)
         good[some], total[some] = np.minimum(np.maximum(raw[0], 0.0), raw[1]), np.maximum(raw[1], 0.0)
     rest = np.flatnonzero(~fine)
     if len(rest):

@@ -77,6 +77,17 @@ _CALENDAR = [
     }
 ]
 
+_AFTER_THE_OUTAGE = [
+    {
+        "duration": "1d",
+        "isRolling": False,
+        "calendar": {"startTime": "2026-01-01 17:58:00", "timeZone": "Europe/Berlin"},
+    }
+]
+_SHORT_DROP = [
+    _policy("drop", {"kind": "budgetDrop", "op": "gt", "threshold": 0.05, "lookbackWindow": "5m"}),
+]
+
 DOCUMENTS = [
     _document("a-month"),
     _document("a-month-strict", target=0.999),
@@ -95,6 +106,7 @@ DOCUMENTS = [
     _document("overrides", alertPolicies=_OVERRIDES),
     _document("overrides-of-a-day", window="1d", alertPolicies=_OVERRIDES),
     _document("overrides-of-the-calendar", timeWindow=_CALENDAR, alertPolicies=_OVERRIDES),
+    _document("new-day-after-an-outage", timeWindow=_AFTER_THE_OUTAGE, alertPolicies=_SHORT_DROP),
     _document("overrides-of-slices", budgetingMethod="Timeslices", slice="5m", alertPolicies=_OVERRIDES),
 ]
 
