@@ -98,6 +98,12 @@ def test_rules_end_by_count_and_until() -> None:
         ("FREQ=DAILY;COUNT=2;UNTIL=20300101", "not both"),
         ("FREQ=DAILY;FREQ=WEEKLY", "written twice"),
         ("FREQ=DAILY\nDTSTART:20200101T000000", "is no RRULE"),
+        ("FREQ=DAILY;INTERVAL=0;BYMONTH=3", "INTERVAL=0 is no interval"),
+        ("FREQ=DAILY;INTERVAL=-1", "INTERVAL=-1 is no interval"),
+        ("FREQ=WEEKLY;INTERVAL=99999999999999999999", "write a whole number from 1 to 999"),
+        ("FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30", "write FREQ=YEARLY or MONTHLY with BYHOUR"),
+        ("FREQ=HOURLY;INTERVAL=6;BYDAY=SU", None),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=SU", None),
         ("FREQ=WEEKLY;BYDAY=SU", None),
     ],
 )

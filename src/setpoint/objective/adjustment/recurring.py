@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
@@ -28,9 +28,11 @@ _TRIED_YEARS, _KNOWN_YEARS = 9, 100
 _MARGIN = 26 * 60
 _MOST_PER_DAY, _TRIED_DAYS = 24, 31
 _PART = re.compile(r"[A-Z]+=[A-Z0-9,+:-]+", re.ASCII)
+_INTERVAL = re.compile(r"0{0,9}[1-9]\d{0,2}", re.ASCII)
 _UNTIL = re.compile(r"(\d{8})(T(\d{6})(Z?))?", re.ASCII)
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
 _LENGTH_MAX = 500
+_OF_DAYS = frozenset({"BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYEASTER"})
 
 
 def spans_of(recurrence: Recurrence, low: int, high: int) -> list[Span]:
@@ -90,7 +92,20 @@ def _written_wrong(rule: str) -> str | None:
         return f"FREQ is {known.get('FREQ', 'missing')}; write one of {', '.join(_FREQUENCIES)}"
     if "UNTIL" in known and not _UNTIL.fullmatch(known["UNTIL"]):
         return f"'{known['UNTIL']}' is no end; write UNTIL=20271231T230000Z"
-    return "write UNTIL or COUNT, not both" if {"UNTIL", "COUNT"} <= known.keys() else None
+    return "write UNTIL or COUNT, not both" if {"UNTIL", "COUNT"} <= known.keys() else _endless(known)
+
+
+def _endless(known: Mapping[str, str]) -> str | None:
+    """Why the next occurrence would be looked for too long: dateutil never ends where the interval is 0, and goes hour
+    by hour where FREQ says so.
+    """
+    if not _INTERVAL.fullmatch(known.get("INTERVAL", "1")):
+        return f"INTERVAL={known['INTERVAL'][:20]} is no interval; write a whole number from 1 to 999"
+    if known["FREQ"] == "HOURLY" and _OF_DAYS & known.keys():
+        return (
+            "FREQ=HOURLY does not go with days of a month or a year; write FREQ=YEARLY or MONTHLY with BYHOUR"
+        )
+    return None
 
 
 def _rule(recurrence: Recurrence, years: int) -> Any:
