@@ -308,6 +308,21 @@ def test_incidents_are_taken_from_the_timeline(world: World) -> None:
     assert [event.data["incident"] for event in world.events("policy.postmortem_demanded")] == ["18", "17"]
 
 
+def test_a_decision_holds_only_the_incidents_that_bear_on_it(world: World) -> None:
+    """Else a service with a hundred incidents has decisions too large for an event, and so none."""
+    world.apply(policy_text(INCIDENT))
+    for number in range(30):
+        world.timeline.append("incident.opened", "stuck", service="checkout", data={"id": f"i{number}"})
+        world.timeline.append("incident.resolved", "better", service="checkout", data={"id": f"i{number}"})
+    world.timeline.append("incident.opened", "stuck again", service="checkout", data={"id": "open"})
+    asked = world.board.inputs(Request("checkout"))
+    assert [one.id for one in asked.facts.incidents] == ["open"]
+    assert decide(asked).decision == "hold"
+    world.timeline.append("incident.resolved", "better", service="checkout", data={"id": "open"})
+    asked = world.board.inputs(Request("checkout"))
+    assert (asked.facts.incidents, decide(asked).decision) == ((), "allow")
+
+
 def test_an_incident_whose_cost_cannot_be_read_is_not_taken_for_cheap(world: World) -> None:
     world.apply(
         policy_text(INCIDENT.replace("postmortem: true", "releases: freeze").split("  - name: open")[0])

@@ -201,7 +201,7 @@ class PolicyBoard:
         policies = [(policy, rows) for policy, rows in policies if len(rows)]
         looked = np.unique(np.concatenate([rows for _, rows in policies])) if policies else own[:0]
         some = [policy for policy, _ in policies]
-        facts = self._facts(overview, governed, looked, some, self._clock.now_ms())
+        facts = self._facts(overview, governed, looked, some, self._clock.now_ms(), decides=True)
         return self._inputs(request, facts, policies, overview.names, len(own), _since(self._held))
 
     def seen(self, request: Request, snapshot: Snapshot) -> Inputs:
@@ -289,22 +289,35 @@ class PolicyBoard:
         return made
 
     def _facts(
-        self, overview: Overview, governed: _Governed, rows: _Ints, policies: Sequence[Policy], now_ms: int
+        self,
+        overview: Overview,
+        governed: _Governed,
+        rows: _Ints,
+        policies: Sequence[Policy],
+        now_ms: int,
+        *,
+        decides: bool = False,
     ) -> Facts:
+        """Facts of some rows. `decides`: for a decision on a release, on which rules without `releases` do not bear:
+        the incidents that these look at would only fill its event.
+        """
         services = {overview.services[row] for row in rows.tolist()} if len(rows) < len(overview) else None
-        incidents = [one for one in self._incidents.recent() if services is None or one.service in services]
-        shares = {}
-        if any(
-            one.kind == "incidentSpent" for policy in policies for rule in policy.rules for one in rule.when
-        ):
-            wanted = {one.service for one in incidents}
-            objectives = {
-                service: [overview.objectives[at] for at in governed.of_service[service].tolist()]
-                for service in wanted.intersection(governed.of_service)
-            }
-            shares = self._incidents.shares(incidents, objectives, self._past)
+        known = [one for one in self._incidents.recent() if services is None or one.service in services]
+        rules = [rule for policy in policies for rule in policy.rules if rule.releases or not decides]
+        conditions = [one for rule in rules for one in (*rule.when, *rule.until)]
+        back_s = max((one.over_s for one in conditions if one.kind == "incidentSpent"), default=-1)
+        spenders = [one for one in known if back_s >= 0 and one.opened_ms >= now_ms - back_s * 1000]
+        wanted = {one.service for one in spenders}
+        objectives = {
+            service: [overview.objectives[at] for at in governed.of_service[service].tolist()]
+            for service in wanted.intersection(governed.of_service)
+        }
+        shares = self._incidents.shares(spenders, objectives, self._past)
+        if any(one.kind == "openIncidents" for one in conditions):
+            named = {one.id for one in spenders}
+            spenders += [one for one in known if one.resolved_ms is None and one.id not in named]
         stretches = stretches_of(policies)
-        return gather(overview, rows, stretches, self._past.recent, now_ms, incidents, shares)
+        return gather(overview, rows, stretches, self._past.recent, now_ms, spenders, shares)
 
     def _judge(self, governed: _Governed, facts: Facts) -> tuple[list[Change], dict[str, Standing]]:
         """What changed, and where every service stands then."""
