@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from setpoint.app import App
-from tests.web.conftest import HTML, JSON, NOW_MS, apply
+from tests.web.conftest import HTML, JSON, NOW_MS, apply, slo
 
 TEAMS = """
 apiVersion: setpoint/v1
@@ -107,6 +107,16 @@ def test_csv_has_a_line_for_each_objective(told: httpx.Client) -> None:
     by_name = {row["objective"]: row for row in rows}
     assert by_name["invoice-freshness"]["sli"] == ""
     assert float(by_name["catalog-availability"]["sli"]) == 1
+
+
+def test_a_team_may_be_called_anything(client: httpx.Client) -> None:
+    apply(client, slo("odd", "odd", team="'böse — \"<blink>\"'"))
+    for form in ("csv", "md", "json", "html"):
+        answer = client.get("/reports/week", params={"team": 'böse — "<blink>"', "format": form})
+        assert answer.status_code == 200, form
+        assert "<blink>" not in answer.text or form in ("csv", "json")
+    answer = client.get("/reports/week", params={"team": 'böse — "<blink>"', "format": "csv"})
+    assert answer.headers["content-disposition"] == 'inline; filename="2027-W01-b-se-blink-.csv"'
 
 
 def test_pages_of_teams_and_reports(told: httpx.Client, parts: App) -> None:

@@ -6,6 +6,7 @@ the words week, month, quarter and last-week, last-month, last-quarter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -156,7 +157,9 @@ def _answer(
     if format_ in _TEXTS:
         write, media_type = _TEXTS[format_]
         named = "-".join(part for part in (report.period.name, report.scope.name) if part)
-        headers = KEPT_NOWHERE | {"Content-Disposition": f'inline; filename="{named}.{format_}"'}
+        # A team may be called by a label only, and a label may hold anything; a header may not.
+        plainly = re.sub(r"[^A-Za-z0-9._-]+", "-", named)
+        headers = KEPT_NOWHERE | {"Content-Disposition": f'inline; filename="{plainly}.{format_}"'}
         return Response(write(report), headers=headers, media_type=media_type)
     if format_ == "json" or (format_ is None and wants_json(request)):
         return json_answer(_as_json(report))

@@ -61,10 +61,11 @@ def as_markdown(report: Report) -> str:
     """The whole report."""
     period = report.period
     parts = [
-        f"# {period.name}: {report.scope.words}",
+        f"# {period.name}: {_plain(report.scope.words)}",
         f"{when(period)}{'' if report.is_final else ' (not over yet)'}",
     ]
-    parts += [lead(report), "## Objectives"]
+    # Only the name of the scope may hold anything, and the lead says it only where there is nothing else to say.
+    parts += [lead(report) if report.objectives else _plain(lead(report)), "## Objectives"]
     heads = ("Verdict", "Objective", "Target", "SLI", "Budget used", "Bad", "Left before", "Left after")
     parts.append(_table(heads, (_row(line) for line in report.objectives)) if report.objectives else "None.")
     if report.causes:
