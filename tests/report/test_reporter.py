@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from setpoint.database import StateDatabase
-from setpoint.errors import InvalidInput, NotFound
+from setpoint.errors import InvalidInput, NotFound, Unavailable
 from setpoint.objective.register import register as register_objectives
 from setpoint.report import Scope, period_at
 from setpoint.report.reporter import Reporter
@@ -103,6 +103,25 @@ def test_what_is_due_is_made_once_and_stays_as_it_was_said(
     told = Timeline(sqlite_database, world.clock).query(kinds=["report.made"])
     assert len(told) == 3
     assert "1 kept, 0 missed" in told[0].summary
+
+
+def test_what_was_kept_is_told_although_the_process_ended_between(
+    world: World, sqlite_database: StateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = _reporter(world, sqlite_database)
+
+    def refuse(*_: object) -> None:
+        raise Unavailable("the database does not answer; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reporter, "_tell", refuse)
+        with pytest.raises(Unavailable):
+            reporter.make_due()
+    assert len(reporter.store.stored()) == 2, "one that fails keeps no other waiting"
+    timeline = Timeline(sqlite_database, world.clock)
+    assert timeline.query(kinds=["report.made"]) == []
+    assert _reporter(world, sqlite_database).make_due() == []
+    assert len(timeline.query(kinds=["report.made"])) == 2
 
 
 def test_old_reports_are_dropped(world: World, sqlite_database: StateDatabase) -> None:

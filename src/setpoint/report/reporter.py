@@ -48,6 +48,7 @@ class Reporter:
         self._overview, self._past = overview, past
         self._timeline, self._clock, self._causes = timeline, clock, causes
         self._kinds: tuple[ReportKind, ...] = ()
+        self._told: set[tuple[Scope, Period]] = set()
         self.ownership = Ownership()
         """Which team answers for which service, as the documents say now."""
 
@@ -113,19 +114,37 @@ class Reporter:
                 log.exception("making reports failed; the next round tries again")
 
     def make_due(self) -> list[Report]:
-        """Make and keep the reports of the periods that ended last and are settled. Raises Unavailable."""
-        made = []
+        """Make, keep and tell the reports of the periods that ended last and are settled. Raises what the first that
+        failed did, after the others.
+        """
+        made: list[Report] = []
+        failed: list[Exception] = []
         for kind in self._kinds:
-            scope = _scope_of(kind)
-            period = _last(kind.spec.period, self._clock.now_ms() - _SETTLED_MS, kind.spec.time_zone)
-            if self.store.get(scope, period) is None:
-                made.append(self._keep(kind.metadata.name, self.make(scope, period)))
+            try:
+                self._make_one(kind, made)
+            except Exception as error:  # noqa: BLE001 — one that cannot be made keeps no other waiting
+                failed.append(error)
         if made:
             self.store.drop(self._clock.now_ms() - _KEPT_MS)
+        if failed:
+            raise failed[0]
         return made
 
-    def _keep(self, name: str, report: Report) -> Report:
-        self.store.put(report)
+    def _make_one(self, kind: ReportKind, made: list[Report]) -> None:
+        """Make, keep and tell the last report of this kind, as far as that has not happened."""
+        scope = _scope_of(kind)
+        period = _last(kind.spec.period, self._clock.now_ms() - _SETTLED_MS, kind.spec.time_zone)
+        if (scope, period) in self._told:
+            return
+        report = self.store.get(scope, period)
+        if report is None:
+            report = self.make(scope, period)
+            self.store.put(report)
+            made.append(report)
+        self._tell(kind.metadata.name, report)  # also what a process kept that ended before it could tell
+        self._told.add((scope, period))
+
+    def _tell(self, name: str, report: Report) -> None:
         verdicts = report.verdicts
         self._timeline.append(
             "report.made",
@@ -142,7 +161,6 @@ class Reporter:
             },
             key=f"report.made {report.scope.kind} {report.scope.name} {report.period.name} {report.period.time_zone}",
         )
-        return report
 
     def _labelled(self, team: str) -> bool:
         return any(team in labels.get("team", ()) for labels in self._overview().labels)
