@@ -187,8 +187,10 @@ def test_an_exception_lets_it_pass_and_one_that_ended_does_not(governed: httpx.C
 
 
 def test_the_page_stands_whatever_an_older_event_holds(governed: httpx.Client, parts: App) -> None:
-    parts.timeline.append("gate.decided", "forged", service="checkout", data={"decision": "x"})
-    assert governed.get("/releases").status_code == 200
+    for told in ("x", {"decision": ["a"], "service": {"x": 1}}):
+        parts.timeline.append("gate.decided", "forged", service="checkout", data={"decision": told})
+    for accept in (HTML, JSON):
+        assert governed.get("/releases", headers=accept).status_code == 200
 
 
 def test_the_page_says_what_the_gate_says(governed: httpx.Client) -> None:

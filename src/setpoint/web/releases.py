@@ -134,7 +134,7 @@ def _decided(event: Event) -> dict[str, Any]:
     told = told if isinstance(told, Mapping) else {}
     names = ("decision", "service", "change", "version", "reason", "reviewed_by")
     return {"id": event.id, "at_ms": event.at_ms, "actor": event.actor} | {
-        name: told.get(name, "") for name in names
+        name: text if isinstance(text := told.get(name), str) else "" for name in names
     }
 
 
