@@ -106,6 +106,15 @@ def test_evaluations_are_counted(populated: httpx.Client, parts: App) -> None:
     assert sum(value for name, value in after.items() if name.startswith("setpoint_objectives{")) == 4
 
 
+def test_looks_of_policies_are_counted(populated: httpx.Client, parts: App) -> None:
+    before = values(populated)["setpoint_policy_look_duration_seconds_count"]
+    parts.policies.step()
+    after = values(populated)
+    assert after["setpoint_policy_look_duration_seconds_count"] == before + 1
+    assert after["setpoint_policy_last_look_timestamp_seconds"] == NOW_MS / 1000
+    assert after["setpoint_services_held"] == 0
+
+
 def test_a_token_guards_them(guarded: App, serve) -> None:  # type: ignore[no-untyped-def]
     with httpx.Client(base_url=serve(guarded).url) as client:
         assert client.get("/metrics").status_code == 401

@@ -259,6 +259,23 @@ def _evaluation(parts: App) -> Iterator[Metric]:
             "When the last evaluation ended, in Unix time.",
             book.evaluated_ms / 1000,
         )
+    yield _histogram(
+        "setpoint_policy_look_duration_seconds",
+        "How long one look of the error budget policies at all objectives took.",
+        {(): parts.policies.durations.counted},
+    )
+    looked = parts.policies.latest
+    if looked is not None:
+        yield _gauge(
+            "setpoint_policy_last_look_timestamp_seconds",
+            "When the policies were last judged, in Unix time.",
+            looked.facts.at_ms / 1000,
+        )
+        yield _gauge(
+            "setpoint_services_held",
+            "Services that may not release a feature, exceptions aside.",
+            looked.held_services,
+        )
     known = book.overview().counts
     counts = {state: known[state] for state in STATES}
     yield _gauge("setpoint_objectives", "Objectives by state.", counts, ("state",))
