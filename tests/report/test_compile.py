@@ -8,6 +8,7 @@ from setpoint.database import StateDatabase
 from setpoint.report import Scope, compile_report, period_at
 from setpoint.report.model import CauseLine
 from setpoint.timeline import Timeline
+from tests.objective import documents
 from tests.objective.test_book import T0, World, slo
 
 EVERYTHING = Scope("organisation")
@@ -59,6 +60,36 @@ def test_what_was_kept_told_and_happened(sqlite_database: StateDatabase) -> None
     assert [one.summary for one in report.happened] == ["checkout 1.2.3"]
     assert report.services == ("checkout",)
     assert report.causes[0].bad == 3
+
+
+def test_slices_that_were_seen_are_seen_in_all_of_their_minutes(sqlite_database: StateDatabase) -> None:
+    world = World.make()
+    world.born("200", "500")
+    ratio = {"counter": True} | {
+        role: {"metricSource": {"spec": {"query": text}}}
+        for role, text in (("good", 'sum(requests_total{code!~"5.."})'), ("total", "sum(requests_total)"))
+    }
+    sliced = documents.slo(
+        "sliced",
+        service="checkout",
+        indicator={"spec": {"ratioMetric": ratio}},
+        budgetingMethod="Timeslices",
+        objectives=[{"target": 0.9, "timeSliceTarget": 0.9, "timeSliceWindow": "5m"}],
+    )
+    world.book.apply([slo("events", target=0.9), sliced])
+    world.run(3600, lambda: world.report(c200=95, c500=5), step_s=60)
+    now_ms = world.clock.now_ms()
+    report = compile_report(
+        EVERYTHING,
+        period_at("week", now_ms),
+        list(world.book.overview().objectives),
+        past=world.book.past,
+        timeline=Timeline(sqlite_database, world.clock),
+        now_ms=now_ms,
+    )
+    seen = {line.name: line.minutes - line.unseen_minutes for line in report.objectives}
+    assert seen["events"] >= 59
+    assert abs(seen["sliced"] - seen["events"]) <= 10, "but for the slices at its begin and end"
 
 
 def test_the_week_before_ends_where_this_one_begins(sqlite_database: StateDatabase) -> None:

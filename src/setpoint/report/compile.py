@@ -92,9 +92,17 @@ def _line(
         used=(total - good) / allowed if allowed > 0 else None,
         left_before=_left(objective, minutes, int(begins[0]), first),
         left_after=_left(objective, minutes, int(begins[1]), end),
-        unseen_minutes=size - int(np.count_nonzero(minutes.present[within])),
+        unseen_minutes=_unseen(objective, minutes, within),
         minutes=size,
     )
+
+
+def _unseen(objective: Objective, minutes: Slots, within: slice) -> int:
+    """How many minutes had no data; a slice is booked in its last minute, and stands for all of its own."""
+    each = 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
+    ends = minutes.first + np.arange(len(minutes.present)) + 1
+    silent = ~minutes.present & (ends % each == 0)
+    return each * int(np.count_nonzero(silent[within]))
 
 
 def _verdict(good: float, total: float, target: float) -> Verdict:
