@@ -205,6 +205,15 @@ def test_unknown_objective(populated: httpx.Client) -> None:
     assert 'href="/objectives"' in page.text
 
 
+def test_what_a_policy_does_is_marked(populated: httpx.Client, parts: App) -> None:
+    for ago_s, kind in ((40, "policy.freeze"), (20, "policy.lifted")):
+        summary = "checkout may release nothing until 10 % of the budget is back, and so on"
+        parts.timeline.append(kind, summary, service="checkout", at_ms=NOW_MS - 1000 * ago_s)
+    events = populated.get("/objectives/checkout-availability/history?range=3600").json()["events"]
+    labels = [event["label"] for event in events if event["kind"].startswith("policy.")]
+    assert sorted(labels) == ["releases frozen", "releases go on"]
+
+
 def test_history_holds_columns_and_events(populated: httpx.Client) -> None:
     populated.post(
         "/api/timeline",

@@ -35,6 +35,12 @@ from setpoint.web.spent import spent_lately
 
 __all__ = ["router"]
 
+_HELD = {
+    "policy.freeze": "releases frozen",
+    "policy.fixes_only": "only fixes are released",
+    "policy.review": "releases need a review",
+    "policy.lifted": "releases go on",
+}
 _MARKED = (
     "deploy",
     "objective.state",
@@ -43,6 +49,9 @@ _MARKED = (
     "demo.fault",
     "demo.heal",
     "resource.applied",
+    "incident.opened",
+    "incident.resolved",
+    *_HELD,
 )
 _CHANGES = ("deploy", "demo.fault", "demo.heal")
 _CHANGE_S, _ELSEWHERE_S = 86400, 3600
@@ -249,6 +258,8 @@ def _label(event: Event, name: str) -> str:
     """What an event is called on a chart: a state by its word, and by its objective where that is another."""
     if event.kind in ("alert.fired", "alert.resolved"):
         return _alert_label(event, name)
+    if event.kind in _HELD:
+        return _HELD[event.kind]
     if event.kind != "objective.state" or ("to" not in event.data and "state" not in event.data):
         return event.summary
     state, whose = event.data.get("to") or event.data["state"], event.data.get("objective", name)

@@ -6,7 +6,7 @@ const plotting = (() => {
   const SHAPE_WIDTH = 14;
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const CAUSES = { "demo.fault": 1, "demo.heal": 1, deploy: 1 };
-  const EVENT_COLOUR = { "demo.fault": "burn", "demo.heal": "ok", deploy: "accent", "alert.fired": "out", "alert.resolved": "ok" };
+  const EVENT_COLOUR = { "demo.fault": "burn", "demo.heal": "ok", deploy: "accent", "alert.fired": "out", "alert.resolved": "ok", "policy.freeze": "out", "policy.fixes_only": "burn", "policy.lifted": "ok" };
   const EVENT_SHAPE = { "demo.fault": "M1 1 9 9M9 1 1 9", "demo.heal": "M1 5.5 4 8.5 9 1.5", deploy: "M5 9V1.5M1.5 5 5 1.5 8.5 5", "alert.fired": "M5 1 9 5 5 9 1 5Z" };
   const pad = (number) => String(number).padStart(2, "0");
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
