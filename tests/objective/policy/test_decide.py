@@ -347,3 +347,75 @@ def test_what_is_stricter_stops_all_that_is_stopped_by_less(
 ) -> None:
     if STRICTNESS[one] <= STRICTNESS[other] and stops(one, change, reviewed):
         assert stops(other, change, reviewed)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    incidents=st.lists(
+        st.tuples(
+            st.integers(0, 40), st.booleans(), st.lists(st.none() | st.floats(0, 0.5), min_size=3, max_size=3)
+        ),
+        max_size=12,
+    ),
+    above=st.sampled_from([0.1, 0.2, 0.4]),
+)
+def test_incidents_that_do_not_matter_change_no_decision(
+    incidents: list[tuple[int, bool, list[float | None]]], above: float
+) -> None:
+    names = [f"checkout-{number}" for number in range(3)]
+    known = [
+        Incident(
+            str(at),
+            "checkout",
+            NOW_MS - days * 86_400_000,
+            None if is_open else NOW_MS - days * 86_400_000 + 1,
+        )
+        for at, (days, is_open, _) in enumerate(incidents)
+    ]
+    seen = [
+        Seen(
+            name,
+            spent={str(at): part for at, one in enumerate(incidents) if (part := one[2][row]) is not None},
+        )
+        for row, name in enumerate(names)
+    ]
+    rules = (
+        Rule("month", (Condition("incidentSpent", ">", above, 28 * 86_400),), releases="freeze"),
+        Rule("week", (Condition("incidentSpent", ">", 0.05, 7 * 86_400),), releases="review"),
+        Rule("open", (Condition("openIncidents", ">=", 2.0),), releases="fixesOnly"),
+    )
+    everything = inputs(facts(*seen, incidents=known), policy(*rules))
+    less = reduced(everything)
+    assert decide(less) == decide(everything)
+    closed = [one for one in less.facts.incidents if one.resolved_ms is not None]
+    assert len(closed) <= 2 * 2 * len(names)
+
+
+def test_a_service_of_a_hundred_incidents_has_a_decision_that_can_be_written() -> None:
+    known = [
+        Incident(
+            f"INC-2027-{number:05}",
+            "checkout",
+            NOW_MS - 86_400_000,
+            NOW_MS - 86_000_000,
+            "the database is down",
+        )
+        for number in range(400)
+    ]
+    seen = [
+        Seen(f"checkout-{number}", spent={one.id: at / 2000 for at, one in enumerate(known)})
+        for number in range(50)
+    ]
+    rule = Rule("costly", (Condition("incidentSpent", ">", 0.1, 28 * 86_400),), releases="freeze")
+    less = reduced(inputs(facts(*seen, incidents=known), policy(rule)))
+    assert decide(less).decision == "hold"
+    assert len(json.dumps(less.as_json())) < 200_000
+
+
+def test_the_incident_that_is_named_is_the_one_whose_number_is_told() -> None:
+    old = Incident("old", "checkout", NOW_MS - 40 * DAY_MS, NOW_MS - 39 * DAY_MS, "long ago")
+    new = Incident("new", "checkout", NOW_MS - DAY_MS, NOW_MS - DAY_MS + 1, "yesterday")
+    rule = Rule("costly", (Condition("incidentSpent", ">", 0.2, 28 * 86_400),), releases="freeze")
+    found = decide(inputs(facts(Seen(spent={"old": 0.9, "new": 0.3}), incidents=[old, new]), policy(rule)))
+    assert "incident yesterday spent 30 %" in found.reason.replace("\u00a0", " ")
+    assert "3 / 10 = 30 %" in found.because[0].formula.replace("\u00a0", " ")

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from setpoint.errors import InvalidInput
-from setpoint.objective.policy.evaluate import judge, since_column
+from setpoint.objective.policy.evaluate import incident_share, judge, since_column
 from setpoint.objective.policy.facts import Facts
 from setpoint.objective.policy.model import Policy, PolicyException
 
@@ -115,8 +115,46 @@ class Inputs:
 
 def reduced(inputs: Inputs, most: int = _OBJECTIVES_MOST) -> Inputs:
     """The same with at most `most` objectives: those for which a rule is in force or unknown, the strictest first. The
-    outcome is the same, because one objective is enough for a rule.
+    outcome is the same, because one objective is enough for a rule. Of its incidents, too, those that do not matter are
+    left out.
     """
+    return _with_few_incidents(_with_few_objectives(inputs, most))
+
+
+def _with_few_incidents(inputs: Inputs) -> Inputs:
+    """With the open incidents, and for each objective the one that spent most and one of which nobody knows what it
+    spent, in the time that each rule looks at: a condition on what an incident spent asks for no other.
+    """
+    facts = inputs.facts
+    stretches = {
+        one.over_s
+        for governing in inputs.policies
+        for rule in governing.policy.rules
+        for one in rule.when
+        if one.kind == "incidentSpent"
+    }
+    kept = {one.id for one in facts.incidents if one.resolved_ms is None}
+    for over_s in stretches:
+        recent = [one for one in facts.incidents if one.opened_ms >= facts.at_ms - over_s * 1000]
+        for name, service in zip(facts.names, facts.services, strict=True):
+            spent = {one.id: incident_share(facts, one, name) for one in recent if one.service == service}
+            known = {key: share for key, share in spent.items() if not np.isnan(share)}
+            if known:
+                kept.add(max(known, key=known.__getitem__))
+            kept.update([key for key in spent if key not in known][:1])
+    if len(kept) == len(facts.incidents):
+        return inputs
+    return replace(
+        inputs,
+        facts=replace(
+            facts,
+            incidents=tuple(one for one in facts.incidents if one.id in kept),
+            shares={key: share for key, share in facts.shares.items() if key[0] in kept},
+        ),
+    )
+
+
+def _with_few_objectives(inputs: Inputs, most: int) -> Inputs:
     facts = inputs.facts
     if len(facts) <= most:
         return inputs

@@ -13,7 +13,7 @@ from setpoint.objective.duration import spoken_duration
 from setpoint.objective.overview import STATES
 from setpoint.objective.policy.evaluate import incident_share, since_column, spending, value_of
 from setpoint.objective.policy.facts import Facts
-from setpoint.objective.policy.model import Condition, Rule
+from setpoint.objective.policy.model import Condition, Incident, Rule
 
 __all__ = [
     "RELEASES",
@@ -118,7 +118,9 @@ def _measured(condition: Condition, facts: Facts, since_ms: int) -> str:
         ),
         "noData": lambda: f"{_silence(value)} {lasting}" if value else "data comes",
         "openIncidents": lambda: f"{_incidents(value)} open ({bound} {threshold:.0f})",
-        "incidentSpent": lambda: f"{_worst(facts)} spent {percent(value)} of the budget {part}",
+        "incidentSpent": lambda: (
+            f"{_worst_named(condition, facts)} spent {percent(value)} of the budget {part}"
+        ),
         "inForceFor": lambda: said(condition),
     }[condition.kind]()
 
@@ -129,15 +131,24 @@ def _silence(seconds: float) -> str:
     )
 
 
-def _worst(facts: Facts) -> str:
+def _worst_named(condition: Condition, facts: Facts) -> str:
     """The incident that spent most; `facts` has one row."""
-    name = facts.names[0]
-    worst = max(facts.incidents, key=lambda one: _or_zero(incident_share(facts, one, name)), default=None)
+    worst = _worst(condition, facts, 0)
     return "one incident" if worst is None else f"incident {clipped(worst.title or worst.id, _MOST_SHOWN)}"
 
 
-def _or_zero(value: float) -> float:
-    return 0.0 if math.isnan(value) else value
+def _worst(condition: Condition, facts: Facts, at: int) -> Incident | None:
+    """The incident that spent most of an objective's budget in the time that the condition looks at; None where nobody
+    knows of one what it spent.
+    """
+    name, oldest_ms = facts.names[at], facts.at_ms - condition.over_s * 1000
+    spent = {
+        one: share
+        for one in facts.incidents
+        if one.service == facts.services[at] and one.opened_ms >= oldest_ms
+        if not math.isnan(share := incident_share(facts, one, name))
+    }
+    return max(spent, key=spent.__getitem__, default=None)
 
 
 def unknown_because(facts: Facts, at: int) -> str:
@@ -164,13 +175,11 @@ def _formula(condition: Condition, facts: Facts, at: int) -> str:
         return f"left = 1 − (1 − SLI) / (1 − target) = 1 − (1 − {sli:.8g}) / {allowed:.6g} = {percent(left)}"
     if condition.kind in ("budgetSpent", "burnRate") and facts.counts[condition.over_s][2, at] > 0:
         return _spending_formula(condition, facts, at)
-    shares = [
-        share for (_, name), share in facts.shares.items() if name == facts.names[at] and share.allowed > 0
-    ]
-    worst = max(shares, key=lambda share: share.ratio, default=None)
-    if condition.kind != "incidentSpent" or worst is None:
+    worst = _worst(condition, facts, at) if condition.kind == "incidentSpent" else None
+    if worst is None:
         return ""
-    return f"spent = bad / allowed = {_events(worst.bad)} / {_events(worst.allowed)} = {percent(worst.ratio)}"
+    share = facts.shares[worst.id, facts.names[at]]
+    return f"spent = bad / allowed = {_events(share.bad)} / {_events(share.allowed)} = {percent(share.ratio)}"
 
 
 def _spending_formula(condition: Condition, facts: Facts, at: int) -> str:
