@@ -24,6 +24,7 @@ spec:
   customer: everybody with gold
   period: month
   timeZone: Europe/Berlin
+  startsOn: "2027-01-09 10:59"
   objectives:
     - {objective: checkout-availability, targetPercent: 98}
     - objective: search-availability
@@ -59,6 +60,18 @@ def test_an_sla_of_a_month(populated: httpx.Client, parts: App) -> None:
     assert [(one["name"], one["state"]) for one in listed] == [("gold", told["state"])]
     assert populated.get("/slas/none", headers=JSON).status_code == 404
     assert populated.get("/slas/gold?periods=99", headers=JSON).status_code in (400, 422)
+
+
+def test_what_was_not_seen_is_not_kept(populated: httpx.Client) -> None:
+    """A week of January lies before the first sample: it may have been bad."""
+    apply(populated, GOLD.replace('  startsOn: "2027-01-09 10:59"\n', ""))
+    told = gold(populated)
+    checkout = told["periods"][0]["promises"][0]
+    assert told["state"] == "don't know"
+    assert checkout["state"] == "don't know"
+    assert checkout["unseen_minutes"] == pytest.approx((8 * 24 + 11) * 60, abs=3)
+    assert checkout["credit_highest"] == 0.25
+    assert "were not seen" in checkout["reason"]
 
 
 def test_pages_and_terminal(populated: httpx.Client) -> None:
@@ -100,6 +113,8 @@ def run(client: httpx.Client, *words: str) -> str:
         ("targetPercent: 98", "targetPercent: 98, target: 0.98", "one of target and targetPercent"),
         ("objective: search-availability", "objective: checkout-availability", "is promised twice"),
         ("Europe/Berlin", "Mars/Base", "no time zone"),
+        ("2027-01-09 10:59", "2027-01-09 10:59Z", "is no day"),
+        ("2027-01-09 10:59", "yesterday", "is no day"),
         ("period: month", "period: week", "period"),
     ],
 )

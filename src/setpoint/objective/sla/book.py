@@ -68,9 +68,10 @@ class SlaBook:
         calendar = Calendar("2020-01-01T00:00:00", spec.time_zone, 1, unit)  # type: ignore[arg-type]
         found: list[SlaPeriod] = []
         at_ms = self._clock.now_ms()
+        starts_ms = _starts_ms(sla)
         for _ in range(min(periods, PERIODS_MOST)):
             start_ms, end_ms = window_at(calendar, at_ms)
-            if found and not self._is_kept(sla, end_ms):
+            if found and (end_ms <= starts_ms or not self._is_kept(sla, end_ms)):
                 break
             found.append(self._period(sla, start_ms, end_ms))
             at_ms = start_ms
@@ -98,8 +99,9 @@ class SlaBook:
 
     def _period(self, sla: Sla, start_ms: int, end_ms: int) -> SlaPeriod:
         until_ms = min(end_ms, self._clock.now_ms())
+        from_ms = min(max(start_ms, _starts_ms(sla)), until_ms)
         promises = tuple(
-            self._promise(one, one.credits or sla.spec.credits, start_ms, end_ms, until_ms)
+            self._promise(one, one.credits or sla.spec.credits, from_ms, end_ms, until_ms)
             for one in sla.spec.objectives
         )
         return SlaPeriod(
@@ -119,13 +121,9 @@ class SlaBook:
         tiers = [Tier(float(one.below) / 100, float(one.percent) / 100) for one in credits_]
         try:
             budget, counted = self._past.together(promise.objective, start_ms, until_ms)
-            first_ms = self._past.first_ms(promise.objective)
         except NotFound:  # it was deleted by somebody who did not look at the SLA
             budget = counted = Slots(0, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
-            first_ms = None
-        # An objective that is younger than the period promises from its first data on.
-        begin = max(start_ms, first_ms if first_ms is not None else until_ms) // _MINUTE_MS
-        low, high = begin - counted.first, until_ms // _MINUTE_MS - counted.first
+        low, high = start_ms // _MINUTE_MS - counted.first, until_ms // _MINUTE_MS - counted.first
         bad = budget.total - budget.good
         is_seen = counted.present[max(0, low) : max(0, high)]
         is_in = budget.present[max(0, low) : max(0, high)]
@@ -146,6 +144,14 @@ class SlaBook:
             last_day_bad=float(last_day.sum()),
             last_day_minutes=float(len(last_day)),
         )
+
+
+def _starts_ms(sla: Sla) -> int:
+    """From when it is promised, Unix milliseconds; 0 when it always was."""
+    if sla.spec.starts_on is None:
+        return 0
+    day = datetime.fromisoformat(sla.spec.starts_on).replace(tzinfo=ZoneInfo(sla.spec.time_zone))
+    return int(day.timestamp() * 1000)
 
 
 def _label(start_ms: int, period: str, time_zone: str) -> str:

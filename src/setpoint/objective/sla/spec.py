@@ -6,6 +6,7 @@ against a target that is looser, as people should hear of trouble before custome
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
@@ -70,6 +71,17 @@ class Promise(Part):
         return ratio_of(self.target, self.target_percent)
 
 
+def _begin(value: str) -> str:
+    try:
+        if datetime.fromisoformat(value).tzinfo is not None:
+            raise ValueError(value)
+    except ValueError as error:
+        raise ValueError(
+            f"'{value[:40]}' is no day; write one as 2026-11-20, or with a time, 2026-11-20 08:00"
+        ) from error
+    return value
+
+
 class SlaSpec(Part):
     description: Description = Field("", description="What is promised, as the contract says it.")
     service: Name = Field(description="The service that it is about.")
@@ -79,6 +91,11 @@ class SlaSpec(Part):
     )
     time_zone: Annotated[str, AfterValidator(zone)] = Field(
         "UTC", description="By whose clock a period begins, such as Europe/Berlin."
+    )
+    starts_on: Annotated[str, AfterValidator(_begin)] | None = Field(
+        None,
+        description="From which day on it is promised, by that clock, such as 2026-11-20. Without it, what was not "
+        "seen of a period because nothing was counted yet may have been bad.",
     )
     objectives: Annotated[list[Promise], Field(min_length=1, max_length=50)] = Field(
         description="What is promised, each over an objective. The highest credit of them is owed."
