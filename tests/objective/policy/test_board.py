@@ -13,6 +13,7 @@ from setpoint.clock import VirtualClock
 from setpoint.database import StateDatabase
 from setpoint.errors import Unavailable
 from setpoint.objective.ledger.ledger import Slots
+from setpoint.objective.live import slot_of
 from setpoint.objective.model import Objective
 from setpoint.objective.overview import STATES, Overview
 from setpoint.objective.policy.board import PolicyBoard
@@ -50,6 +51,7 @@ class Book:
         self.left: dict[str, float | None] = {"checkout-availability": 1.0}
         self.bad = 0.0
         self.fails = False
+        self.reads = 0
 
     def overview(self) -> Overview:
         names = sorted(self.left)
@@ -93,12 +95,14 @@ class Book:
         return np.array([np.full(size, 1000.0 - self.bad), np.full(size, 1000.0), np.full(size, 60.0)])
 
     def events(self, name: str, start_ms: int, end_ms: int) -> Slots:
-        """One bad event in each minute."""
+        """One bad event in each whole minute."""
         del name
+        self.reads += 1
         if self.fails:
             raise Unavailable("the ledger does not answer")
-        size = max(1, (end_ms - start_ms) // 60_000)
-        return Slots(0, np.full(size, 9.0), np.full(size, 10.0), np.ones(size, np.bool_))
+        first, end = slot_of(start_ms + 1), slot_of(end_ms) + 1
+        bad = np.arange(end - first) < max(1, (end_ms - start_ms) // 60_000)
+        return Slots(first, 10.0 - bad, np.full(end - first, 10.0), np.ones(end - first, np.bool_))
 
 
 class World:
@@ -220,6 +224,35 @@ def test_a_policy_that_changes_or_goes_lifts_what_it_did(world: World) -> None:
     (told_,) = world.after(5)
     assert told_.startswith("policy.lifted: checkout: releases go on after 5 s: policy shop is gone")
     assert world.after(5) == []
+
+
+def test_a_rule_that_is_made_stricter_while_in_force_is_told(world: World) -> None:
+    world.apply(policy_text(GONE))
+    world.after(5, checkout=-1.0)
+    world.apply(policy_text(GONE.replace("releases: fixesOnly", "releases: freeze")))
+    (told,) = world.after(5)
+    assert told.startswith("policy.freeze: checkout: ")
+    assert world.after(5) == []
+    assert _decision(world, change="fix") == "hold"
+    world.restart()
+    assert world.after(5) == [], "what is stored is what was told"
+    world.apply(policy_text(GONE.replace("releases: fixesOnly", "postmortem: true")))
+    (told,) = world.after(5)
+    assert told.startswith("policy.lifted: checkout: releases go on after 20 s")
+    assert world.after(5) == []
+
+
+def test_what_a_hundred_incidents_spent_is_read_in_one_go(world: World) -> None:
+    world.apply(policy_text(INCIDENT))
+    for number in range(100):
+        world.timeline.append("incident.opened", "a", service="checkout", data={"id": f"i{number}"})
+        world.clock.advance(600)
+        world.timeline.append("incident.resolved", "b", service="checkout", data={"id": f"i{number}"})
+    world.clock.advance(3600)
+    world.after(5)
+    assert world.book.reads == 1
+    world.after(5)
+    assert world.book.reads == 1, "what they spent is final"
 
 
 def test_an_objective_that_is_gone_for_a_while_holds_nothing(world: World) -> None:

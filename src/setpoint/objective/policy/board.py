@@ -11,7 +11,7 @@ import difflib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -337,6 +337,7 @@ class PolicyBoard:
                 ended = np.flatnonzero(~judged.in_force & (since_ms >= 0))
                 gone = self._gone(key, held, some, governed.names)
                 changes += self._changes(policy, rule, some, began, ended, gone)
+                changes += self._altered(policy, rule, some, judged.in_force)
                 if rule.postmortem:
                     self._teller.postmortems(policy, rule, some, judged.in_force)
         for key in self._held.keys() - seen:
@@ -382,6 +383,26 @@ class PolicyBoard:
                     policy, rule, facts, out, is_gone=bool(gone), still=self._others(out[0])
                 )
             found.append(Change(begun, tuple(out), tuple(events)))
+        return found
+
+    def _altered(
+        self, policy: Policy, rule: Rule, facts: Facts, in_force: npt.NDArray[np.bool_]
+    ) -> list[Change]:
+        """What a rule that is in force says of releases is written anew: it is told, and in force since when it was."""
+        held = self._held.get((policy.name, rule.name), {})
+        if all(one.releases == rule.releases for one in held.values()):
+            return []
+        rows: dict[str, list[int]] = {}
+        for at in np.flatnonzero(in_force).tolist():
+            known = held.get(facts.names[at])
+            if known is not None and known.releases != rule.releases:
+                rows.setdefault(known.service, []).append(at)
+        found = []
+        for _, some in sorted(rows.items()):
+            before = tuple(held[facts.names[at]] for at in some)
+            begun = tuple(replace(one, releases=rule.releases) for one in before)
+            events = self._teller.altered(policy, rule, facts, some, before, self._others(before[0]))
+            found.append(Change(begun, before, tuple(events)))
         return found
 
     def _dropped(self, key: _Key, facts: Facts) -> list[Change]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from setpoint.clock import Clock
 from setpoint.errors import SetpointError
+from setpoint.objective.live import slot_of
 from setpoint.objective.model import Objective
 from setpoint.objective.past import Past
 from setpoint.objective.policy.facts import Share
@@ -73,32 +74,48 @@ class Incidents:
         self, incidents: Iterable[Incident], objectives: Mapping[str, Iterable[Objective]], past: Past
     ) -> dict[tuple[str, str], Share]:
         """What each incident spent of each of `objectives` (by service); what cannot be read is left out."""
-        found: dict[tuple[str, str], Share] = {}
+        by_service: dict[str, list[Incident]] = {}
         for incident in incidents:
-            for objective in objectives.get(incident.service, ()):
-                share = self._share(incident, objective, past)
-                if share is not None:
-                    found[incident.id, objective.name] = share
+            by_service.setdefault(incident.service, []).append(incident)
+        found: dict[tuple[str, str], Share] = {}
+        for service, some in by_service.items():
+            for objective in objectives.get(service, ()):
+                found |= self._shares_of(objective, some, past)
         return found
 
-    def _share(self, incident: Incident, objective: Objective, past: Past) -> Share | None:
-        key, now_ms = (incident.id, objective.name), self._clock.now_ms()
-        if (kept := self._final.get(key)) is not None:
-            return kept
-        end_ms = now_ms if incident.resolved_ms is None else incident.resolved_ms
+    def _shares_of(
+        self, objective: Objective, incidents: Sequence[Incident], past: Past
+    ) -> dict[tuple[str, str], Share]:
+        """What incidents spent of one objective: its minutes are read once for all that are not known yet."""
+        found: dict[tuple[str, str], Share] = {}
+        waiting: list[Incident] = []
+        for one in incidents:
+            kept = self._final.get((one.id, objective.name))
+            if kept is None:
+                waiting.append(one)
+            else:
+                found[one.id, objective.name] = kept
+        if not waiting:
+            return found
+        now_ms = self._clock.now_ms()
+        ends_ms = [now_ms if one.resolved_ms is None else one.resolved_ms for one in waiting]
         try:
-            slots = past.events(objective.name, incident.opened_ms, end_ms)
+            slots = past.events(objective.name, min(one.opened_ms for one in waiting), max(ends_ms))
         except SetpointError as error:
-            logger.warning("what incident %s spent is not known: %s", incident.id, error.message)
-            return None
+            logger.warning("what incidents spent of %s is not known: %s", objective.name, error.message)
+            return found
         total = float(past.recent([objective], np.array([objective.window_s]))[1, 0])
         if np.isnan(total):
-            return None
-        bad = float(np.sum(slots.total - slots.good, where=slots.present))
-        share = Share(bad, total * objective.allowed_ratio)
-        if incident.resolved_ms is not None and now_ms > incident.resolved_ms + _LATE_MS:
-            self._final[key] = share
-        return share
+            return found
+        sums = np.concatenate(([0.0], np.cumsum(np.where(slots.present, slots.total - slots.good, 0.0))))
+        for one, end_ms in zip(waiting, ends_ms, strict=True):
+            edges = np.array([slot_of(one.opened_ms + 1), slot_of(end_ms) + 1]) - slots.first
+            first, end = np.clip(edges, 0, len(slots.total)).tolist()
+            share = Share(float(sums[max(first, end)] - sums[first]), total * objective.allowed_ratio)
+            found[one.id, objective.name] = share
+            if one.resolved_ms is not None and now_ms > one.resolved_ms + _LATE_MS:
+                self._final[one.id, objective.name] = share
+        return found
 
     def _hear(self, event: Event) -> None:
         if event.kind not in (OPENED, RESOLVED):

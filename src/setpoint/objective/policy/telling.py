@@ -82,6 +82,20 @@ class Teller:
             found.append(self._event(POSTMORTEM, told, service, data | {"targets": []}, facts.at_ms))
         return found
 
+    def altered(  # noqa: PLR0917 — what a change is made of
+        self,
+        policy: Policy,
+        rule: Rule,
+        facts: Facts,
+        rows: Sequence[int],
+        before: Sequence[Hold],
+        still: Sequence[str],
+    ) -> list[Told]:
+        """The event of a rule in force that now says something else of releases, or nothing any more."""
+        if not rule.releases:
+            return self.lifted(policy, rule, facts, before, is_gone=False, still=still)
+        return [one for one in self.began(policy, rule, facts, rows) if one.kind == BEGAN[rule.releases]]
+
     def lifted(
         self,
         policy: Policy,
