@@ -33,7 +33,8 @@ def _wait_for_a_freeze(server: Server) -> None:
     deadline = time.monotonic() + 2 * PATIENCE_MS / 1000
     while time.monotonic() < deadline:
         if any(
-            event["kind"] == "policy.freeze" for event in server.get("/timeline?kind=policy.freeze")["items"]
+            event["kind"] == "policy.freeze"
+            for event in server.get("/timeline?kind=policy.freeze&service=checkout")["items"]
         ):
             return
         time.sleep(0.5)
@@ -52,12 +53,11 @@ def test_a_bad_version_is_held_named_and_reported(tmp_path: Path, page: Page) ->
         held = json.loads(setpoint(server, "gate", "checkout", "--version", "1.2.0", "-o", "json", code=HOLD))
         assert held["decision"] == "hold"
         assert any(one["policy"] == "shop" and one["stops"] for one in held["because"])
-        assert setpoint(server, "gate", "catalog"), "what is well goes on"
+        assert setpoint(server, "gate", "inventory"), "what is well goes on"
         assert json.loads(setpoint(server, "gate", "replay", str(held["id"]), "-o", "json"))["same"]
 
         page.goto(f"{server.url}/releases")
-        row = page.locator("tr", has=page.get_by_role("link", name="checkout", exact=True)).first
-        expect(row).to_contain_text("hold", timeout=PATIENCE_MS)
+        expect(page.locator("#s-checkout")).to_contain_text("frozen", timeout=PATIENCE_MS)
         page.screenshot(path=ARTIFACTS / "releases-held.png", full_page=True)
         page.goto(f"{server.url}/objectives/{OBJECTIVE}")
         expect(page.locator("#held")).to_contain_text("checkout")
