@@ -102,7 +102,9 @@ class Book:
             raise Unavailable("the ledger does not answer")
         first, end = slot_of(start_ms + 1), slot_of(end_ms) + 1
         bad = np.arange(end - first) < max(1, (end_ms - start_ms) // 60_000)
-        return Slots(first, 10.0 - bad, np.full(end - first, 10.0), np.ones(end - first, np.bool_))
+        return Slots(
+            first, (10.0 - bad).astype(np.float64), np.full(end - first, 10.0), np.ones(end - first, np.bool_)
+        )
 
 
 class World:
