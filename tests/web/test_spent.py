@@ -167,6 +167,7 @@ kind: SLA
 metadata: {name: gold}
 spec:
   service: checkout
+  startsOn: "2027-01-08 11:59"
   objectives: [{objective: checkout-availability, targetPercent: 99}]
   credits: [{below: 99, percent: 10}]
 """
