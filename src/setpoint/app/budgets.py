@@ -43,9 +43,9 @@ class Databases(NamedTuple):
     telemetry: TelemetryDatabase
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class BudgetParts:
-    """What keeps objectives, acts on their budgets and tells of them; `App` has the same fields."""
+    """What keeps objectives, acts on their budgets and tells of them; a part of `App`."""
 
     objectives: ObjectiveBook
     dependencies: ServiceMap

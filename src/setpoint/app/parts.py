@@ -8,43 +8,21 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
-from setpoint.alert.deliver import Delivery
-from setpoint.alert.log import AlertLog
+from setpoint.app.budgets import BudgetParts
+from setpoint.app.telemetry import TelemetryParts
 from setpoint.clock import Clock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
 from setpoint.demo.fault import FaultBoard
-from setpoint.objective import ObjectiveBook
 from setpoint.objective.adjustment.told import AdjustmentLog
-from setpoint.objective.attribution.who import Attributions
-from setpoint.objective.policy import PolicyBoard
-from setpoint.objective.service_map import ServiceMap
-from setpoint.objective.sla.book import SlaBook
-from setpoint.objective.source.polled import Polled
-from setpoint.promql.queries import Queries
-from setpoint.promql.range_cache import RangeCache
-from setpoint.release import Gate
-from setpoint.report.reporter import Reporter
 from setpoint.resource import Registry, ResourceStore
 from setpoint.settings import Settings
-from setpoint.telemetry import Head, Ingest, Reader, SignalStore
-from setpoint.telemetry.catalog import Catalog
-from setpoint.telemetry.datasource import DataSources
-from setpoint.telemetry.held_samples import HeldSamples
-from setpoint.telemetry.housekeeping import Housekeeping
-from setpoint.telemetry.protect import Protection
-from setpoint.telemetry.receive import Receiver
-from setpoint.telemetry.rollup_store import Rollups
-from setpoint.telemetry.scrape import Scraper
-from setpoint.telemetry.series_table import SeriesTable
-from setpoint.telemetry.sizes import SizeMeter
-from setpoint.telemetry.usage import UsageMeter
 from setpoint.timeline import Timeline
 
 __all__ = ["App"]
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+@dataclass(frozen=True, kw_only=True)
+class App(TelemetryParts, BudgetParts):
     """Every wired part of a running server."""
 
     settings: Settings
@@ -55,33 +33,6 @@ class App:
     timeline: Timeline
     registry: Registry
     resources: ResourceStore
-    signals: SignalStore
-    head: Head
-    ingest: Ingest
-    otlp: Receiver
-    scraper: Scraper
-    protection: Protection
-    table: SeriesTable
-    usage: UsageMeter
-    sizes: SizeMeter
-    housekeeping: Housekeeping
-    rollups: Rollups
-    reader: Reader
-    queries: Queries
-    range_cache: RangeCache
-    held_samples: HeldSamples
-    catalog: Catalog
-    datasources: DataSources
-    objectives: ObjectiveBook
-    dependencies: ServiceMap
-    attribution: Attributions
-    slas: SlaBook
-    polled: tuple[Polled, ...]
-    alerts: AlertLog
-    webhooks: Delivery
-    policies: PolicyBoard
-    gate: Gate
-    reports: Reporter
     faults: FaultBoard
     started_ms: int
 

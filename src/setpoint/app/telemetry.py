@@ -40,9 +40,9 @@ _QUERIES_MOST = 20
 _OWN_LIFE_S, _SHARED_LIFE_S = 600.0, 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class TelemetryParts:
-    """What takes telemetry in, keeps it, and answers questions about it; `App` has the same fields."""
+    """What takes telemetry in, keeps it, and answers questions about it; a part of `App`."""
 
     signals: SignalStore
     head: Head

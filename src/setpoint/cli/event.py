@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from setpoint.cli.group import Group
+from setpoint.cli.group import commands
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, emit
 from setpoint.clock import SystemClock
@@ -14,12 +14,7 @@ from setpoint.errors import InvalidInput
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    cls=Group,
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = commands()
 
 _EPILOG = """[bold]Examples[/]
   setpoint event add "checkout 1.4.2" --service checkout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["Group"]
+__all__ = ["Group", "commands"]
 
 
 class Group(TyperGroup):
@@ -20,3 +20,13 @@ class Group(TyperGroup):
             return super().parse_args(ctx, args)
         ctx._protected_args, ctx.args = args[:1], args[1:]
         return ctx.args
+
+
+def commands() -> typer.Typer:
+    """A program of commands that does nothing by itself, such as `setpoint slo`: its help is shown then."""
+    return typer.Typer(
+        cls=Group,
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )

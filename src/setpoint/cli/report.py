@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from setpoint.cli.group import Group
+from setpoint.cli.group import commands
 from setpoint.cli.objectives import target
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, ago, emit, figure, percent, table
@@ -17,12 +17,7 @@ from setpoint.clock import SystemClock
 
 __all__ = ["app", "show_lines"]
 
-app = typer.Typer(
-    cls=Group,
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = commands()
 
 _EPILOG = """[bold]Examples[/]
   setpoint report show

@@ -7,18 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from setpoint.cli.group import Group
+from setpoint.cli.group import commands
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, emit, percent, table
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    cls=Group,
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = commands()
 
 _EPILOG = """[bold]Examples[/]
   setpoint sla list

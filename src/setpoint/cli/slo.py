@@ -11,7 +11,7 @@ from setpoint.cli.adjustments import EPILOG as ADJUSTMENTS_EPILOG
 from setpoint.cli.adjustments import adjustments
 from setpoint.cli.exporting import EPILOG as EXPORT_EPILOG
 from setpoint.cli.exporting import export
-from setpoint.cli.group import Group
+from setpoint.cli.group import commands
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
 from setpoint.cli.output import Output, emit
 from setpoint.cli.slo_lint import EPILOG as LINT_EPILOG
@@ -20,12 +20,7 @@ from setpoint.cli.suggested import SUGGEST_EPILOG, suggest
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    cls=Group,
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = commands()
 
 _EPILOG = """[bold]Examples[/]
   setpoint slo list
