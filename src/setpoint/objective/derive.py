@@ -381,8 +381,8 @@ def _levels(
         ready = [at for at in waiting if not any(index[p.objective] in waits for p in objectives[at].parts)]
         if not ready:  # a circle, which `resolve` refuses
             break
-        for minutes in sorted({_slot_minutes(objectives[at]) for at in ready}):
-            of_length = [at for at in ready if _slot_minutes(objectives[at]) == minutes]
+        for minutes in sorted({objectives[at].slot_minutes for at in ready}):
+            of_length = [at for at in ready if objectives[at].slot_minutes == minutes]
             levels.append(_level(objectives, raw, index, of_length, minutes, plan))
         waits -= set(ready)
         waiting = [at for at in waiting if at in waits]
@@ -419,11 +419,6 @@ def _level(  # noqa: PLR0917 — the columns of a level
     )
 
 
-def _slot_minutes(objective: Objective) -> int:
-    """The length of what is one event of the objective's budget, in minutes."""
-    return 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
-
-
 def _met_from(part: Objective) -> float:
     """The ratio from which a minute, or a slice, of a part is good."""
     is_sliced = part.method == "Timeslices" and part.slice_target is not None
@@ -457,7 +452,7 @@ def _groups(  # noqa: PLR0917 — what groups are made of
     for at in np.flatnonzero(raw != budget).tolist():
         one = objectives[at]
         is_kept = one.method == "Occurrences"
-        minutes = _slot_minutes(one)
+        minutes = one.slot_minutes
         by_length.setdefault((minutes, is_kept), []).append(at)
     found = []
     for (minutes, is_kept), chosen in by_length.items():

@@ -207,6 +207,11 @@ class Objective:
         return float(1 - Decimal(repr(self.target)))
 
     @property
+    def slot_minutes(self) -> int:
+        """How many minutes are one event of its budget: a slice's, else one."""
+        return 1 if self.method == "Occurrences" else max(1, self.slice_s // 60)
+
+    @property
     def ledger_key(self) -> str:
         """`name/hash`: the same as long as the same events are counted, whatever the target or the
         window.

@@ -257,7 +257,7 @@ def _gaps(verdicts: Verdicts, at: int, ledgers: Ledgers, first: int | None) -> i
     """
     fleet = verdicts.fleet
     objective, after_ms = fleet.objectives[at], round(fleet.silent_after_s[at] * 1000)
-    each = 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
+    each = objective.slot_minutes
     end = slot_of(verdicts.at_ms - after_ms) // each * each
     if first is None or end <= first:
         return 0

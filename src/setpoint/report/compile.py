@@ -99,7 +99,7 @@ def _line(
 
 def _unseen(objective: Objective, minutes: Slots, within: slice) -> int:
     """How many minutes had no data; a slice is booked in its last minute, and stands for all of its own."""
-    each = 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
+    each = objective.slot_minutes
     ends = minutes.first + np.arange(len(minutes.present)) + 1
     silent = ~minutes.present & (ends % each == 0)
     return each * int(np.count_nonzero(silent[within]))

@@ -124,7 +124,7 @@ def _percent(ratio: float | None) -> str:
 def _judged(at: int, window: Window, left_out: Collection[str]) -> Counts:
     """The events of the budget in the window, without the adjustments `left_out`."""
     objective = window.objectives[at]
-    each = 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
+    each = objective.slot_minutes
     first = window.first // each * each
     end = window.end if each == 1 else window.end // each * each
     if first >= end:

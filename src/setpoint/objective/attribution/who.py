@@ -85,7 +85,7 @@ class Attributions:
             raise InvalidInput(f"the stretch has more than {MOST_DAYS} days; ask for a shorter one")
         past = self._book.past
         objective = past.objective(name)
-        each = _slot_minutes(objective)
+        each = objective.slot_minutes
         first_ms = max(0, start_ms // _MINUTE_MS - _BEFORE_MINUTES) // each * each * _MINUTE_MS
         dependencies = self._dependencies()
         services = dependencies.all_of(objective.service)[:_SERVICES_MOST]
@@ -178,9 +178,7 @@ def attribution_of(  # noqa: PLR0917 — what an attribution is made of
     allowed = total * objective.allowed_ratio
     spent, rest = found.spent[window], found.rest[window]
     bad = float(spent.sum())
-    shares = _shares(
-        possible, found, (budget.first, low, high, _slot_minutes(objective)), bad, allowed, links
-    )
+    shares = _shares(possible, found, (budget.first, low, high, objective.slot_minutes), bad, allowed, links)
     unexplained = float(rest.sum())
     return Attribution(
         name=objective.name,
@@ -206,7 +204,7 @@ def attribution_of(  # noqa: PLR0917 — what an attribution is made of
 
 def _columns(objective: Objective, budget: Slots, counted: Slots) -> Minutes:
     """Both ledgers as columns of whole slots."""
-    each = _slot_minutes(objective)
+    each = objective.slot_minutes
     size = -(-max(len(budget.total), len(counted.total)) // each) * each
 
     def column(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -224,10 +222,6 @@ def _columns(objective: Objective, budget: Slots, counted: Slots) -> Minutes:
         by_chance=objective.kind == "ratio",
         whole_slots=objective.kind == "composite" and each > 1,
     )
-
-
-def _slot_minutes(objective: Objective) -> int:
-    return 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
 
 
 def _shares(  # noqa: PLR0917 — the window and what was spent in it

@@ -44,7 +44,7 @@ class Tape:
     def __init__(self, objective: Objective, budget: Slots, raw: Slots, no_data_after_s: float) -> None:
         self.objective, self.no_data_after_s = objective, no_data_after_s
         self.first, self.end = budget.first, budget.end
-        self._each = 1 if objective.method == "Occurrences" else max(1, objective.slice_s // 60)
+        self._each = objective.slot_minutes
         cells = np.stack((budget.good, budget.total, budget.present.astype(np.float64)))
         self._sums = _prefix(cells)
         self._late = _prefix(np.where(self._silent(budget, raw), cells, 0.0))
