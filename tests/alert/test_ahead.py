@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from setpoint.alert.ahead import can_run_ahead
-from setpoint.alert.evaluate import External, GroupStates
 from setpoint.alert.from_promql import TestVerdict
-from setpoint.alert.read import read_rules
-from setpoint.alert.unit_test import in_order, run_unit_test
-from setpoint.alert.unit_test_file import read_unit_tests
+from setpoint.alert.rules.ahead import can_run_ahead
+from setpoint.alert.rules.evaluate import External, GroupStates
+from setpoint.alert.rules.read import read_rules
+from setpoint.alert.rules.unit_test import in_order, run_unit_test
+from setpoint.alert.rules.unit_test_file import read_unit_tests
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(file for file in DATA.glob("*.yml") if "_rules" not in file.name)
@@ -85,7 +85,7 @@ def test_random_rules_over_random_series(
     wanted = verdicts(rules, tests, DATA, ahead=False)
     assert verdicts(rules, tests, DATA, ahead=True) == wanted
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("setpoint.alert.ahead._STEPS_AT_ONCE", 3)
+        patch.setattr("setpoint.alert.rules.ahead._STEPS_AT_ONCE", 3)
         assert verdicts(rules, tests, DATA, ahead=True) == wanted
 
 

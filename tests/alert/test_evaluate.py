@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from setpoint.alert.evaluate import External, GroupStates, recorded
 from setpoint.alert.from_promql import MemoryStore, Options, VectorSample, instant_vector, parse
-from setpoint.alert.read import read_rules
-from setpoint.alert.rule import AlertingRule, RecordingRule
-from setpoint.alert.state import AlertStates
+from setpoint.alert.rules.evaluate import External, GroupStates, recorded
+from setpoint.alert.rules.read import read_rules
+from setpoint.alert.rules.rule import AlertingRule, RecordingRule
+from setpoint.alert.rules.state import AlertStates
 from setpoint.errors import InvalidInput
 
 MINUTE = 60_000

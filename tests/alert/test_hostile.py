@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from setpoint.alert.check import RuleFiles, check_file
+from setpoint.alert.rules.check import RuleFiles, check_file
 from setpoint.errors import InvalidInput
 
 KEYS = (

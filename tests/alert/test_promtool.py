@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from setpoint.alert.check import RuleFiles, check_file
+from setpoint.alert.rules.check import RuleFiles, check_file
 from setpoint.promql.notation import unquote
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from setpoint.alert.check import RuleFiles, check_file
+from setpoint.alert.rules.check import RuleFiles, check_file
 from setpoint.promql.verdict import FileVerdict
 
 SLO = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from setpoint.alert.check import RuleFiles, check_file
+from setpoint.alert.rules.check import RuleFiles, check_file
 
 FILES = sorted((Path(__file__).parent / "objectives").glob("*.yaml"))
 

@@ -48,7 +48,7 @@ def test(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Test rules, queries and objectives, without a server."""
-    from setpoint.alert.check import RuleFiles, check_file
+    from setpoint.alert.rules.check import RuleFiles, check_file
 
     only = _expression(run)
     rules = RuleFiles(ignores_unknown=ignore_unknown_fields)

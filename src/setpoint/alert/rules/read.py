@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from setpoint.alert.from_promql import Node, parse, value_type
-from setpoint.alert.rule import AlertingRule, RecordingRule, Rule, RuleGroup
+from setpoint.alert.rules.rule import AlertingRule, RecordingRule, Rule, RuleGroup
 from setpoint.alert.template import Template, TemplateError
 from setpoint.errors import InvalidInput
 from setpoint.resource.fields import Fields, open_document

@@ -10,8 +10,6 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from setpoint.alert.ahead import NotAhead, can_run_ahead, run_ahead
-from setpoint.alert.evaluate import External, GroupStates, RuleFault
 from setpoint.alert.from_promql import (
     Failure,
     MemoryStore,
@@ -25,9 +23,11 @@ from setpoint.alert.from_promql import (
     shown_labels,
     shown_value,
 )
-from setpoint.alert.rule import RuleGroup
-from setpoint.alert.state import AlertStates
-from setpoint.alert.unit_test_file import AlertTest, ExprTest, UnitTest, UnitTestFile
+from setpoint.alert.rules.ahead import NotAhead, can_run_ahead, run_ahead
+from setpoint.alert.rules.evaluate import External, GroupStates, RuleFault
+from setpoint.alert.rules.rule import RuleGroup
+from setpoint.alert.rules.state import AlertStates
+from setpoint.alert.rules.unit_test_file import AlertTest, ExprTest, UnitTest, UnitTestFile
 from setpoint.errors import InvalidInput
 from setpoint.resource.duration import shown_duration
 

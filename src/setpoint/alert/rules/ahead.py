@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from setpoint.alert.evaluate import GroupStates
 from setpoint.alert.from_promql import (
     STALE,
     Matrix,
@@ -22,8 +21,9 @@ from setpoint.alert.from_promql import (
     range_matrix,
     reads_only_back,
 )
-from setpoint.alert.rule import RecordingRule, Rule
-from setpoint.alert.state import AlertStates
+from setpoint.alert.rules.evaluate import GroupStates
+from setpoint.alert.rules.rule import RecordingRule, Rule
+from setpoint.alert.rules.state import AlertStates
 from setpoint.alert.template import Template
 
 __all__ = ["NotAhead", "Note", "can_run_ahead", "run_ahead"]

@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 
 from setpoint.alert.from_promql import FileVerdict, check_script
-from setpoint.alert.read import read_rules
-from setpoint.alert.rule import RuleGroup
-from setpoint.alert.unit_test import in_order, run_unit_test
-from setpoint.alert.unit_test_file import UnitTestFile, read_unit_tests
+from setpoint.alert.rules.read import read_rules
+from setpoint.alert.rules.rule import RuleGroup
+from setpoint.alert.rules.unit_test import in_order, run_unit_test
+from setpoint.alert.rules.unit_test_file import UnitTestFile, read_unit_tests
 from setpoint.errors import InvalidInput, Problem
 
 __all__ = ["RuleFiles", "check_file"]

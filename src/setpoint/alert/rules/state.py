@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from setpoint.alert.from_promql import Value, VectorSample
-from setpoint.alert.rule import AlertingRule
+from setpoint.alert.rules.rule import AlertingRule
 from setpoint.alert.template import Template
 from setpoint.errors import InvalidInput
 

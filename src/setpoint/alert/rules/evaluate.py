@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from setpoint.alert.from_promql import STALE, Duplicate, Node, Value, VectorSample, histogram_text, parse
-from setpoint.alert.rule import AlertingRule, RecordingRule, Rule, RuleGroup
-from setpoint.alert.state import Alert, AlertStates, LimitExceeded
+from setpoint.alert.rules.rule import AlertingRule, RecordingRule, Rule, RuleGroup
+from setpoint.alert.rules.state import Alert, AlertStates, LimitExceeded
 from setpoint.alert.template import Sample, Surroundings, Template, TemplateError
 from setpoint.errors import InvalidInput
 
