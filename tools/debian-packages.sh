@@ -8,6 +8,9 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postg
 command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
 command -v prometheus-node-exporter >/dev/null 2>&1 || missing="$missing prometheus-node-exporter"
 command -v vmagent >/dev/null 2>&1 || missing="$missing victoria-metrics"
+for command in prometheus-alertmanager amtool; do
+    command -v "$command" >/dev/null 2>&1 || missing="$missing prometheus-alertmanager" && break
+done
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Installing Debian packages for the tests:$missing …"
