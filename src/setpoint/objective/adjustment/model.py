@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from setpoint.objective.model import Objective
+from setpoint.resource.recurrence import Recurrence, Span
 
 __all__ = ["Action", "Adjustment", "Choice", "Correction", "Recurrence", "Span"]
 
 Action = Literal["exclude", "good"]
-
-Span = tuple[int, int]
-"""The minutes from the first to before the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +38,6 @@ class Choice:
         return all(not wanted or name in wanted for wanted, name in named) and all(
             set(values) & set(one.labels.get(key, ())) for key, values in self.labels.items()
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Recurrence:
-    """`start` is ISO 8601 without an offset, by the clock of `time_zone`; `rule` an RRULE of RFC 5545."""
-
-    start: str
-    time_zone: str
-    rule: str
-    duration_minutes: int
 
 
 @dataclass(frozen=True, slots=True)

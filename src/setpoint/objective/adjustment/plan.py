@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from setpoint.objective.adjustment.correct import corrected
 from setpoint.objective.adjustment.model import Action, Adjustment, Correction, Recurrence, Span
-from setpoint.objective.adjustment.recurring import spans_of
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.objective.model import Objective
+from setpoint.resource.recurrence import spans_of
 
 __all__ = ["EXCLUDED", "GOOD", "Content", "Plan", "Profile", "Quiet", "spans_of_content"]
 

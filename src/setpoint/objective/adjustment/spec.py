@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from setpoint.objective.adjustment.model import Adjustment, Choice, Correction, Recurrence, Span
-from setpoint.objective.adjustment.recurring import check_rule
 from setpoint.objective.duration import parse_duration
 from setpoint.objective.spec.fields import Labels, error_at, zone
 from setpoint.resource import Metadata, Part
+from setpoint.resource.recurrence import check_rule
 
 __all__ = ["ADJUSTMENT_VERSION", "BudgetAdjustment", "declared", "instant_minute"]
 

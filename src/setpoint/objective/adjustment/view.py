@@ -15,12 +15,12 @@ from setpoint.errors import NotFound, Unavailable
 from setpoint.objective.adjustment.effect import Effect, Window, effect_of
 from setpoint.objective.adjustment.model import Action, Adjustment, Span
 from setpoint.objective.adjustment.plan import Plan, time_of
-from setpoint.objective.adjustment.recurring import next_spans
 from setpoint.objective.adjustment.words import what_it_does, when_it_is
 from setpoint.objective.fleet import Fleet, windows_at
 from setpoint.objective.ledger.ledger import Slots
 from setpoint.objective.ledger.ledgers import Ledgers
 from setpoint.objective.live import slot_of
+from setpoint.resource.recurrence import next_spans
 
 __all__ = ["AdjustedTime", "AdjustmentStatus", "Adjustments"]
 

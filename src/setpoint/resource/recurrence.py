@@ -1,9 +1,11 @@
-"""When a recurring adjustment takes place: an RRULE of RFC 5545 on the wall clock of a time zone, as spans of minutes.
+"""When something recurring takes place: an RRULE of RFC 5545 on the wall clock of a time zone, as spans of minutes.
+
+Budget adjustments and silences recur by it. Time is in whole minutes since 1970.
 
 A recurrence begins at the same time of day before and after a change of daylight saving, and lasts for as long as it
 says, in elapsed time. Where the time of day comes twice (in autumn) the first is meant, as RFC 5545 has it; where it is
 skipped (in spring) the instant as far after the skip is taken, by the offset before it: RFC 5545 would leave that night
-out, and nobody's maintenance does. `plan` asks for spans in every tick, so what was computed is kept.
+out, and nobody's maintenance does. Spans are asked for in every tick, so what was computed is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import re
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
@@ -20,9 +23,10 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
 
-from setpoint.objective.adjustment.model import Recurrence, Span
+__all__ = ["Recurrence", "Span", "check_rule", "next_spans", "spans_of"]
 
-__all__ = ["check_rule", "next_spans", "spans_of"]
+Span = tuple[int, int]
+"""The minutes from the first to before the second."""
 
 _TRIED_YEARS, _KNOWN_YEARS = 9, 100
 _MARGIN = 26 * 60
@@ -33,6 +37,16 @@ _UNTIL = re.compile(r"(\d{8})(T(\d{6})(Z?))?", re.ASCII)
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
 _LENGTH_MAX = 500
 _OF_DAYS = frozenset({"BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYEASTER"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """`start` is ISO 8601 without an offset, by the clock of `time_zone`; `rule` an RRULE of RFC 5545."""
+
+    start: str
+    time_zone: str
+    rule: str
+    duration_minutes: int
 
 
 def spans_of(recurrence: Recurrence, low: int, high: int) -> list[Span]:

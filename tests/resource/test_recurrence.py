@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from setpoint.objective.adjustment.model import Recurrence
-from setpoint.objective.adjustment.recurring import check_rule, next_spans, spans_of
+from setpoint.resource.recurrence import Recurrence, check_rule, next_spans, spans_of
 
 ZONES = [
     "UTC",
