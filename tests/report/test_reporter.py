@@ -102,7 +102,7 @@ def test_what_is_due_is_made_once_and_stays_as_it_was_said(
     assert again.store.stored()[0].period == ended.name
     told = Timeline(sqlite_database, world.clock).query(kinds=["report.made"])
     assert len(told) == 3
-    assert "1 kept, 0 missed" in told[0].summary
+    assert "0 kept, 0 missed, 1 unknown" in told[0].summary, "an hour of traffic, and days of silence"
 
 
 def test_what_was_kept_is_told_although_the_process_ended_between(

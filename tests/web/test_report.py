@@ -43,7 +43,7 @@ def told(populated: httpx.Client, parts: App) -> httpx.Client:
 def test_a_week_of_everything(told: httpx.Client) -> None:
     answer = told.get("/reports/week", headers=JSON).json()
     assert answer["period"]["name"] == "2027-W01"
-    assert answer["verdicts"] == {"kept": 2, "missed": 1, "no data": 1}
+    assert answer["verdicts"] == {"kept": 2, "missed": 1, "don't know": 0, "no data": 1}
     assert answer["pages"] == 1
     worst = answer["objectives"][0]
     assert worst["verdict"] == "missed"

@@ -30,7 +30,9 @@ NIGHT = (22, 6)
 _FIRED = "alert.fired"
 _TOLD = ("deploy", "demo.fault", "experiment", "incident", "policy", "adjustment", "sla")
 _EVENTS_AT_ONCE, _EVENTS_MOST, _HAPPENED_MOST = 1000, 50_000, 200
-_WORST_FIRST: dict[Verdict, int] = {"missed": 0, "no data": 1, "kept": 2}
+_WORST_FIRST: dict[Verdict, int] = {"missed": 0, "don't know": 1, "no data": 2, "kept": 3}
+_NOT_YET_MINUTES = 3
+"""The newest minutes of a period that lasts may not be counted yet."""
 
 
 def compile_report(
@@ -50,7 +52,10 @@ def compile_report(
     until_ms = max(period.start_ms, min(period.end_ms, now_ms))
     chosen = {one.name: one for one in objectives}
     names = sorted(chosen.keys() - {part.objective for one in objectives for part in one.parts})
-    lines = [_line(*one, period.start_ms, until_ms) for one in past.many(names, period.start_ms, until_ms)]
+    lines = [
+        _line(*one, period.start_ms, until_ms, past, is_over=until_ms >= period.end_ms)
+        for one in past.many(names, period.start_ms, until_ms)
+    ]
     lines.sort(key=lambda line: (_WORST_FIRST[line.verdict], -(line.used or 0.0), line.name))
     spent = [line.name for line in sorted(lines, key=lambda line: -(line.used or 0.0)) if line.bad > 0]
     services = sorted({one.service for one in objectives})
@@ -69,14 +74,21 @@ def compile_report(
     )
 
 
-def _line(
-    objective: Objective, minutes: Slots, begins: npt.NDArray[np.int64], start_ms: int, until_ms: int
+def _line(  # noqa: PLR0917 — an item of `Past.many`, and the period
+    objective: Objective,
+    minutes: Slots,
+    begins: npt.NDArray[np.int64],
+    start_ms: int,
+    until_ms: int,
+    past: Past,
+    *,
+    is_over: bool,
 ) -> ObjectiveLine:
     first, end = start_ms // 60_000 - minutes.first, -(-until_ms // 60_000) - minutes.first
     within = slice(first, end)
     good, total = float(minutes.good[within].sum()), float(minutes.total[within].sum())
     allowed = total * objective.allowed_ratio
-    size = max(0, end - first)
+    silent, size = _unseen(objective, minutes, within, past, 0 if is_over else _NOT_YET_MINUTES)
     return ObjectiveLine(
         name=objective.name,
         display_name=objective.display_name,
@@ -84,7 +96,7 @@ def _line(
         team=next(iter(objective.labels.get("team", ())), ""),
         target=objective.target,
         window_s=objective.window_s,
-        verdict=_verdict(good, total, objective.target),
+        verdict=_verdict(good, total, objective.target, silent, size),
         sli=good / total if total > 0 else None,
         bad=total - good,
         total=total,
@@ -92,23 +104,57 @@ def _line(
         used=(total - good) / allowed if allowed > 0 else None,
         left_before=_left(objective, minutes, int(begins[0]), first),
         left_after=_left(objective, minutes, int(begins[1]), end),
-        unseen_minutes=_unseen(objective, minutes, within),
+        unseen_minutes=silent,
         minutes=size,
     )
 
 
-def _unseen(objective: Objective, minutes: Slots, within: slice) -> int:
-    """How many minutes had no data; a slice is booked in its last minute, and stands for all of its own."""
-    each = objective.slot_minutes
-    ends = minutes.first + np.arange(len(minutes.present)) + 1
-    silent = ~minutes.present & (ends % each == 0)
-    return each * int(np.count_nonzero(silent[within]))
+def _unseen(objective: Objective, minutes: Slots, within: slice, past: Past, not_yet: int) -> tuple[int, int]:
+    """How many minutes had no data, and of how many.
+
+    What was before the first count of an objective, and what an adjustment left out, is neither. A slice is booked in
+    its last minute, and stands for all of its own.
+    """
+    present = minutes.present
+    begin, end = within.start, min(within.stop, len(present))
+    if not present[:begin].any():  # perhaps it began within the period
+        begin = _first(objective, minutes, begin, end, past)
+    end = max(begin, end - not_yet)
+    each, size = objective.slot_minutes, end - begin
+    ends = minutes.first + np.arange(begin, end) + 1
+    silent = ~present[begin:end] & (ends % each == 0)
+    if each == 1 and silent.any():
+        counted = past.events(
+            objective.name, (minutes.first + begin) * 60_000, (minutes.first + end) * 60_000, raw=True
+        )
+        seen = counted.present[: len(silent)]
+        left_out = silent[: len(seen)] & seen
+        size -= int(np.count_nonzero(left_out))
+        silent[: len(seen)] &= ~left_out
+    return each * int(np.count_nonzero(silent)), size
 
 
-def _verdict(good: float, total: float, target: float) -> Verdict:
+def _first(objective: Objective, minutes: Slots, begin: int, end: int, past: Past) -> int:
+    """The place of the first minute of a period that is to be judged: where the objective was first counted, if that
+    was in it; all of it when nothing ever was.
+    """
+    first_ms = past.first_ms(objective.name)
+    if first_ms is None:
+        return begin
+    place = first_ms // 60_000 - minutes.first
+    return place if begin < place < end else begin
+
+
+def _verdict(good: float, total: float, target: float, unseen_minutes: int, minutes: int) -> Verdict:
+    """As of an SLA: minutes without data had as many events as the others, and are taken for bad, then for good; where
+    that makes the difference, nobody knows.
+    """
     if total <= 0:
         return "no data"
-    return "kept" if good >= total * target else "missed"
+    unseen = total / max(1, minutes - unseen_minutes) * unseen_minutes
+    if good >= (total + unseen) * target:
+        return "kept"
+    return "missed" if good + unseen < (total + unseen) * target else "don't know"
 
 
 def _left(objective: Objective, minutes: Slots, begin: int, end: int) -> float | None:

@@ -13,7 +13,7 @@ from setpoint.report.period import Period
 
 __all__ = ["AlertCount", "CauseLine", "Happening", "ObjectiveLine", "Report", "Scope", "Verdict"]
 
-Verdict = Literal["kept", "missed", "no data"]
+Verdict = Literal["kept", "missed", "don't know", "no data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class ObjectiveLine:
     """An objective over the period: `sli` = good / total, `allowed` = total × (1 − target), `used` = bad / allowed.
 
     `left_before` and `left_after` are what was left of the budget of its own window when the period began and ended (or
-    now). `unseen_minutes` had no data.
+    now). Of the `minutes` since the objective was first counted, without those that an adjustment left out,
+    `unseen_minutes` had no data: so many that what happened in them decides is *don't know*.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Report:
     @property
     def verdicts(self) -> Mapping[Verdict, int]:
         """How many objectives were kept, missed, or cannot be judged."""
-        found: dict[Verdict, int] = {"kept": 0, "missed": 0, "no data": 0}
+        found: dict[Verdict, int] = {"kept": 0, "missed": 0, "don't know": 0, "no data": 0}
         for line in self.objectives:
             found[line.verdict] += 1
         return found

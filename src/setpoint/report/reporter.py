@@ -146,10 +146,11 @@ class Reporter:
 
     def _tell(self, name: str, report: Report) -> None:
         verdicts = report.verdicts
+        neither = verdicts["no data"] + verdicts["don't know"]
         self._timeline.append(
             "report.made",
             f"Report {name}: {report.period.name} of {report.scope.words}: {verdicts['kept']} kept, "
-            f"{verdicts['missed']} missed, {verdicts['no data']} without data",
+            f"{verdicts['missed']} missed, {neither} unknown or without data",
             service=report.scope.name if report.scope.kind == "service" else "",
             data={
                 "report": name,

@@ -47,6 +47,8 @@ def lead(report: Report) -> str:
     if missed:
         worst = report.objectives[0]
         told.append(f"{missed} missed, {worst.name} with {_times(worst.used)} of what was allowed")
+    if doubtful := verdicts["don't know"]:
+        told.append(f"of {doubtful} nobody knows, as too much was not seen")
     if unseen:
         told.append(f"{unseen} without data, which says nothing of them")
     pages = f"Somebody was paged {_often(report.pages)}" if report.pages else "Nobody was paged"
