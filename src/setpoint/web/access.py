@@ -31,6 +31,7 @@ from setpoint.errors import Forbidden, InvalidInput, TooLarge
 from setpoint.settings import Address
 from setpoint.web.errors import answer
 from setpoint.web.page import SECURITY_HEADERS, Parts, render_bare
+from setpoint.web.roles import needs
 
 __all__ = ["COOKIE", "Access", "router"]
 
@@ -190,6 +191,7 @@ def _inner_path(target: str) -> str:
 
 
 @router.get("/login")
+@needs("anyone")
 def show_login(request: Request, next: str = "/") -> Response:
     if not request.app.state.token:
         return RedirectResponse(_inner_path(next), 303)
@@ -197,6 +199,7 @@ def show_login(request: Request, next: str = "/") -> Response:
 
 
 @router.post("/login")
+@needs("anyone")
 async def log_in(parts: Parts, request: Request) -> Response:
     body = bytearray()
     async for chunk in request.stream():
@@ -221,6 +224,7 @@ async def log_in(parts: Parts, request: Request) -> Response:
 
 
 @router.post("/logout")
+@needs("anyone")
 async def log_out() -> Response:
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE)

@@ -13,6 +13,7 @@ from fastapi.responses import Response
 
 from setpoint.objective.adjustment.view import AdjustmentStatus
 from setpoint.web.page import Parts, json_answer, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -23,6 +24,7 @@ router = APIRouter()
 
 
 @router.get("/adjustments")
+@needs("viewer")
 def show_adjustments(
     request: Request, parts: Parts, name: Annotated[str, Query(max_length=400)] = ""
 ) -> Response:

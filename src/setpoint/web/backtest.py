@@ -24,6 +24,7 @@ from setpoint.objective.backtest.model import Backtest
 from setpoint.objective.duration import parse_duration
 from setpoint.web.backtest_picture import draw_backtest
 from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -86,6 +87,7 @@ class Asked:
 
 
 @router.get("/objectives/{name}/backtest")
+@needs("viewer")
 def show_backtest(
     request: Request,
     parts: Parts,
@@ -102,6 +104,7 @@ def show_backtest(
 
 
 @router.post("/objectives/{name}/backtest")
+@needs("viewer")
 async def try_backtest(request: Request, parts: Parts, name: str) -> Response:
     given = await _given(request)
     return await run_in_threadpool(_answer, request, parts, name, given)

@@ -16,6 +16,7 @@ from setpoint.promql.supported import AGGREGATIONS, FUNCTIONS
 from setpoint.promql.words import hint
 from setpoint.telemetry import Matcher
 from setpoint.web.page import Parts, json_answer
+from setpoint.web.roles import needs
 
 __all__ = ["fitting", "router"]
 
@@ -29,6 +30,7 @@ router = APIRouter()
 
 
 @router.get("/api/telemetry/complete")
+@needs("viewer")
 def complete(
     parts: Parts,
     *,

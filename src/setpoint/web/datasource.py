@@ -24,6 +24,7 @@ from setpoint.promql.plan import check_resolution
 from setpoint.telemetry.datasource import SourceStatus
 from setpoint.web.page import Parts, json_answer, render, wants_json
 from setpoint.web.prometheus import Given, answers_in_turn, read_duration_ms, read_instant_ms
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -33,6 +34,7 @@ _RANK = {"down": 0, "waiting": 1, "up": 2}
 
 
 @router.get("/datasources")
+@needs("viewer")
 def show_sources(request: Request, parts: Parts) -> Response:
     sources = sorted(parts.datasources.statuses(), key=lambda one: (_RANK[one.state], one.name))
     readers = Counter(objective.source for objective in parts.objectives.overview().objectives)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from setpoint.demo.fault import FAULTS, SERVICES
 from setpoint.web.page import Actor, Parts, json_answer
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -27,6 +28,7 @@ class NewFault(BaseModel):
 
 
 @router.get("")
+@needs("viewer")
 def show_shop(parts: Parts) -> Response:
     board = parts.faults
     return json_answer(
@@ -41,15 +43,18 @@ def show_shop(parts: Parts) -> Response:
 
 
 @router.get("/faults")
+@needs("viewer")
 def poll_faults(parts: Parts, version: Annotated[str | None, Query(max_length=64)] = None) -> Response:
     return json_answer({"items": [fault.as_json() for fault in parts.faults.poll(version)]})
 
 
 @router.post("/faults")
+@needs("editor")
 def set_fault(parts: Parts, new: NewFault, actor: Actor = "api") -> Response:
     return json_answer(parts.faults.set(new.service, new.fault, new.parameters, actor).as_json(), 201)
 
 
 @router.delete("/faults")
+@needs("editor")
 def heal(parts: Parts, service: str | None = None, actor: Actor = "api") -> Response:
     return json_answer({"items": [fault.as_json() for fault in parts.faults.heal(service, actor)]})

@@ -30,6 +30,7 @@ from setpoint.web.explore_query import Answer, Span, View, run
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 from setpoint.web.prometheus import read_duration_ms, read_instant_ms
 from setpoint.web.ready_queries import of_family
+from setpoint.web.roles import needs
 from setpoint.web.waiting import run_while_wanted
 
 __all__ = ["RANGES", "router"]
@@ -112,6 +113,7 @@ def _step_ms(length_ms: int) -> int:
 
 
 @router.get("/explore")
+@needs("viewer")
 async def show_explore(
     request: Request,
     parts: Parts,

@@ -14,6 +14,7 @@ from setpoint.objective.convert.rule_file import Format, rule_file
 from setpoint.objective.convert.rules import export_rules
 from setpoint.objective.spec import Slo
 from setpoint.web.page import KEPT_NOWHERE, Parts, json_answer, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -23,6 +24,7 @@ router = APIRouter()
 
 
 @router.get("/export/rules")
+@needs("viewer")
 def rules(
     request: Request,
     parts: Parts,

@@ -20,6 +20,7 @@ from setpoint.telemetry.columns import LabelKey, label_key
 from setpoint.telemetry.native_histogram import STALE_BITS
 from setpoint.web.page import KEPT_NOWHERE, Parts
 from setpoint.web.prometheus import Given
+from setpoint.web.roles import needs
 from setpoint.web.waiting import run_while_wanted
 
 __all__ = ["router"]
@@ -33,6 +34,7 @@ router = APIRouter()
 
 
 @router.get("/federate")
+@needs("viewer")
 async def federate(request: Request, parts: Parts) -> Response:
     given = Given(request.query_params.multi_items())
     try:

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from setpoint.errors import Forbidden
 from setpoint.objective.policy import Request as Asked
 from setpoint.web.page import Actor, Parts, json_answer
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -21,6 +22,7 @@ router = APIRouter()
 
 
 @router.get("/gate/{service}")
+@needs("viewer")
 def ask_gate(  # noqa: PLR0917 — what is asked
     parts: Parts,
     service: str,
@@ -40,5 +42,6 @@ def ask_gate(  # noqa: PLR0917 — what is asked
 
 
 @router.get("/gate/decisions/{event_id}/replay")
+@needs("viewer")
 def replay_decision(parts: Parts, event_id: int) -> Response:
     return json_answer(parts.gate.replay(event_id).as_json())

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from setpoint import __version__
 from setpoint.web.live import Live
 from setpoint.web.page import STATES, Parts, json_answer
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -23,11 +24,13 @@ router = APIRouter()
 
 
 @router.get("/-/healthy")
+@needs("anyone")
 async def healthy() -> Response:
     return json_answer({"status": "healthy"})
 
 
 @router.get("/-/ready")
+@needs("anyone")
 def ready(parts: Parts) -> Response:
     parts.timeline.query(limit=1)
     parts.signals.oldest_sample_ms()
@@ -35,6 +38,7 @@ def ready(parts: Parts) -> Response:
 
 
 @router.get("/api/status")
+@needs("viewer")
 def status(request: Request, parts: Parts) -> Response:
     now_ms = parts.clock.now_ms()
     counts = parts.objectives.overview().counts

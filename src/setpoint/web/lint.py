@@ -11,6 +11,7 @@ from setpoint.app import App
 from setpoint.objective import Objective
 from setpoint.objective.lint import GRAVITIES, Finding, Surroundings, lint
 from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -20,6 +21,7 @@ router = APIRouter()
 
 
 @router.get("/lint")
+@needs("viewer")
 def show_lint(
     request: Request, parts: Parts, *, team: str | None = None, service: str | None = None
 ) -> Response:

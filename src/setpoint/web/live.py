@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from setpoint.errors import Unavailable
+from setpoint.web.roles import needs
 
 __all__ = ["READERS_MAX", "Live", "router"]
 
@@ -79,6 +80,7 @@ class Live:
 
 
 @router.get("/events")
+@needs("viewer")
 async def events(request: Request) -> Response:
     live: Live = request.app.state.live
     return StreamingResponse(

@@ -29,6 +29,7 @@ from setpoint.telemetry.scrape.status import Health
 from setpoint.web.live import Live
 from setpoint.web.page import STATES, Parts
 from setpoint.web.requests import Requests
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -40,6 +41,7 @@ router = APIRouter()
 
 
 @router.get("/metrics")
+@needs("viewer")
 def show_metrics(request: Request, parts: Parts) -> Response:
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     everything = _Families(parts, request.app.state.requests, request.app.state.live)

@@ -31,6 +31,7 @@ from setpoint.web.explanation import Explanation, counted_as, explain
 from setpoint.web.fleet import note
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 from setpoint.web.releases import held_line
+from setpoint.web.roles import needs
 from setpoint.web.spent import spent_lately
 
 __all__ = ["router"]
@@ -85,6 +86,7 @@ class Relations:
 
 
 @router.get("/objectives/{name}")
+@needs("viewer")
 def show_objective(
     request: Request,
     parts: Parts,
@@ -139,6 +141,7 @@ def show_objective(
 
 
 @router.get("/objectives/{name}/explain")
+@needs("viewer")
 def explain_objective(request: Request, parts: Parts, name: str) -> Response:
     status, overview = parts.objectives.status(name), parts.objectives.overview()
     if not wants_json(request):
@@ -186,6 +189,7 @@ def _relations(overview: Overview, objective: Objective) -> Relations:
 
 
 @router.get("/objectives/{name}/history")
+@needs("viewer")
 def show_history(
     parts: Parts,
     name: str,

@@ -19,6 +19,7 @@ from setpoint.objective.overview import Overview
 from setpoint.web import fleet
 from setpoint.web.fleet import GROUPINGS, SORTS, Group, Row, Rows, Sort
 from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -71,11 +72,13 @@ class Place:
 
 
 @router.get("/")
+@needs("viewer")
 async def home() -> Response:
     return RedirectResponse("/objectives", 307)
 
 
 @router.get("/objectives")
+@needs("viewer")
 def list_objectives(
     request: Request,
     parts: Parts,

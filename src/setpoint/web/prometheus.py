@@ -27,6 +27,7 @@ from setpoint.promql import parse
 from setpoint.promql.nodes import VectorSelector
 from setpoint.telemetry import Matcher
 from setpoint.web.page import KEPT_NOWHERE, Parts, json_answer
+from setpoint.web.roles import needs
 from setpoint.web.streamed import Streamed
 from setpoint.web.waiting import run_while_wanted
 
@@ -191,6 +192,7 @@ def answers(
 
     def register(compute: Callable[[App, Given], Any]) -> Callable[..., Awaitable[Response]]:
         @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
+        @needs("viewer")
         async def handler(request: Request, parts: Parts) -> Response:
             try:
                 given = await parameters(request)
@@ -210,6 +212,7 @@ def answers_in_turn(
 
     def register(compute: Callable[[App, Given, threading.Event], Any]) -> Callable[..., Awaitable[Response]]:
         @router.api_route(path, methods=["GET", "POST"], name=compute.__name__)
+        @needs("viewer")
         async def handler(request: Request, parts: Parts) -> Response:
             try:
                 given = await parameters(request)

@@ -23,6 +23,7 @@ from setpoint.objective.policy.words import rule_words
 from setpoint.release.gate import DECIDED
 from setpoint.timeline import Event
 from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["held_line", "router"]
 
@@ -44,6 +45,7 @@ router = APIRouter()
 
 
 @router.get("/releases")
+@needs("viewer")
 def show_releases(
     request: Request,
     parts: Parts,
@@ -89,6 +91,7 @@ def show_releases(
 
 
 @router.get("/policies")
+@needs("viewer")
 def show_policies(request: Request, parts: Parts) -> Response:
     if not wants_json(request):
         return RedirectResponse("/releases#policies", 303)

@@ -21,6 +21,7 @@ from setpoint.telemetry.receive.remote_write_scan import inflate
 from setpoint.telemetry.remote_read import Selection, chunk_frames, read_request, samples_answer
 from setpoint.telemetry.side_store import StoredHistograms
 from setpoint.web.page import Parts
+from setpoint.web.roles import needs
 from setpoint.web.streamed import Streamed
 from setpoint.web.waiting import run_while_wanted
 
@@ -34,6 +35,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.post("/read")
+@needs("viewer")
 async def read(request: Request, parts: Parts) -> Response:
     body = bytearray()
     async for chunk in request.stream():

@@ -25,6 +25,7 @@ from setpoint.web import fleet
 from setpoint.web.objective import segment
 from setpoint.web.page import KEPT_NOWHERE, Parts, json_answer, plain, query_string, render, wants_json
 from setpoint.web.report_text import as_csv, as_markdown, lead, when
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -56,6 +57,7 @@ class TeamLine:
 
 
 @router.get("/reports")
+@needs("viewer")
 def list_reports(
     request: Request, parts: Parts, *, offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0
 ) -> Response:
@@ -81,6 +83,7 @@ def list_reports(
 
 
 @router.get("/reports/open")
+@needs("viewer")
 def open_report(*, scope: str = "", period: str = "last-week") -> Response:
     """Where the form of the page leads: `scope` is empty, team:NAME or service:NAME."""
     kind, _, name = scope.partition(":")
@@ -88,6 +91,7 @@ def open_report(*, scope: str = "", period: str = "last-week") -> Response:
 
 
 @router.get("/reports/{period}")
+@needs("viewer")
 def show_report(
     request: Request,
     parts: Parts,
@@ -111,6 +115,7 @@ def show_report(
 
 
 @router.get("/teams")
+@needs("viewer")
 def list_teams(request: Request, parts: Parts) -> Response:
     overview = parts.objectives.overview()
     lines = [_team(parts, overview, name) for name in _team_names(parts, overview)]
@@ -120,6 +125,7 @@ def list_teams(request: Request, parts: Parts) -> Response:
 
 
 @router.get("/teams/{name}")
+@needs("viewer")
 def show_team(
     request: Request,
     parts: Parts,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from setpoint.errors import InvalidInput
 from setpoint.resource import Registry, load_text
 from setpoint.web.page import Actor, Parts, json_answer
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -41,6 +42,7 @@ class Upload(BaseModel):
 
 
 @router.post("")
+@needs("editor")
 def apply(parts: Parts, upload: Upload, actor: Actor = "api") -> Response:
     documents = load_text([(file.name, file.text) for file in upload.files], parts.registry)
     if upload.dry_run:
@@ -51,6 +53,7 @@ def apply(parts: Parts, upload: Upload, actor: Actor = "api") -> Response:
 
 
 @router.post("/validate")
+@needs("viewer")
 def validate(parts: Parts, upload: Upload) -> Response:
     documents = load_text([(file.name, file.text) for file in upload.files], parts.registry)
     return json_answer(
@@ -59,6 +62,7 @@ def validate(parts: Parts, upload: Upload) -> Response:
 
 
 @router.get("")
+@needs("viewer")
 def list_resources(parts: Parts, kind: str | None = None) -> Response:
     found = parts.resources.list(kind)
     if kind is not None and not found:  # what is stored may be listed even when its kind is no longer known
@@ -67,16 +71,19 @@ def list_resources(parts: Parts, kind: str | None = None) -> Response:
 
 
 @router.get("/{kind}/{name}")
+@needs("viewer")
 def get_resource(parts: Parts, kind: str, name: str) -> Response:
     return json_answer(parts.resources.get(kind, name))
 
 
 @router.delete("/{kind}/{name}")
+@needs("editor")
 def delete_resource(parts: Parts, kind: str, name: str, actor: Actor = "api") -> Response:
     return json_answer(parts.resources.delete(kind, name, actor))
 
 
 @router.get("/{kind}/{name}/revisions")
+@needs("viewer")
 def list_revisions(parts: Parts, kind: str, name: str) -> Response:
     return json_answer({"items": parts.resources.revisions(kind, name)})
 

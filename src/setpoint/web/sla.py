@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from setpoint.objective.sla.book import PERIODS_MOST
 from setpoint.objective.sla.model import SlaStatus
 from setpoint.web.page import Parts, json_answer, plain, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -20,6 +21,7 @@ router = APIRouter()
 
 
 @router.get("/slas")
+@needs("viewer")
 def list_slas(request: Request, parts: Parts, *, periods: Periods = 1) -> Response:
     found = parts.slas.all(periods)
     if wants_json(request):
@@ -28,6 +30,7 @@ def list_slas(request: Request, parts: Parts, *, periods: Periods = 1) -> Respon
 
 
 @router.get("/slas/{name}")
+@needs("viewer")
 def show_sla(request: Request, parts: Parts, name: str, *, periods: Periods = 4) -> Response:
     found = parts.slas.show(name, periods)
     if wants_json(request):

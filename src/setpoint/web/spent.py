@@ -26,6 +26,7 @@ from setpoint.timeline import Event
 from setpoint.web.chart import ticks
 from setpoint.web.explanation import counted_as
 from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["Spent", "router", "spent_lately", "spent_of"]
 
@@ -130,6 +131,7 @@ def spent_of(found: Attribution, rows: int) -> Spent:
 
 
 @router.get("/objectives/{name}/spent")
+@needs("viewer")
 def show_spent(
     request: Request,
     parts: Parts,

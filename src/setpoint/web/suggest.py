@@ -22,6 +22,7 @@ from setpoint.promql.evaluate import evaluate
 from setpoint.promql.model import Matrix
 from setpoint.telemetry import Matcher
 from setpoint.web.page import Parts, json_answer
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -33,6 +34,7 @@ router = APIRouter()
 
 
 @router.get("/services/{service}/suggest")
+@needs("viewer")
 def suggest_objectives(
     parts: Parts, service: str, *, days: Annotated[int, Query(ge=1, le=90)] = 28
 ) -> Response:

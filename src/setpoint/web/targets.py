@@ -21,6 +21,7 @@ from setpoint.telemetry.scrape import Health, JobStatus, TargetStatus
 from setpoint.web import ready_queries
 from setpoint.web.page import Parts, json_answer, query_string, render, wants_json
 from setpoint.web.prometheus import Given, answers
+from setpoint.web.roles import needs
 from setpoint.web.terms import Term, read_terms
 
 __all__ = ["matches", "router"]
@@ -79,6 +80,7 @@ def _haystack(target: TargetStatus) -> str:
 
 
 @router.get("/targets")
+@needs("viewer")
 def show_targets(
     request: Request, parts: Parts, q: str = "", limit: Annotated[int, Query(ge=1, le=_ROWS_MAX)] = _ROWS
 ) -> Response:
@@ -164,6 +166,7 @@ def _row(target: TargetStatus) -> Row:
 
 
 @router.post("/-/reload")
+@needs("editor")
 def reload(parts: Parts) -> Response:
     parts.scraper.reload()
     return json_answer({"status": "reloaded", "jobs": len(parts.scraper.status.jobs)})

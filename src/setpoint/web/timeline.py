@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from setpoint.timeline import Event
 from setpoint.web.format import day
 from setpoint.web.page import Actor, Parts, json_answer, query_string, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -70,6 +71,7 @@ class NewEvent(BaseModel):
 
 
 @router.get("/timeline")
+@needs("viewer")
 def show_timeline(
     request: Request,
     parts: Parts,
@@ -118,6 +120,7 @@ def _by_day(events: list[Event]) -> list[tuple[str, list[Event]]]:
 
 
 @router.post("/api/timeline", status_code=201)
+@needs("sender")
 def add_event(parts: Parts, new: NewEvent, actor: Actor = "api") -> Response:
     event = parts.timeline.append(
         new.kind, new.summary, service=new.service, actor=actor, data=new.data, at_ms=new.at, key=new.key

@@ -16,6 +16,7 @@ from setpoint.telemetry.sizes import outlook
 from setpoint.telemetry.usage import SORTS, By, Sort
 from setpoint.web import ready_queries
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
+from setpoint.web.roles import needs
 
 __all__ = ["router"]
 
@@ -31,6 +32,7 @@ router = APIRouter()
 
 
 @router.get("/telemetry")
+@needs("viewer")
 def show_telemetry(
     request: Request, parts: Parts, by: By = "metric", sort: Sort | None = None, limit: Limit = _ROWS
 ) -> Response:
@@ -70,6 +72,7 @@ def show_telemetry(
 
 
 @router.get("/api/telemetry/top")
+@needs("viewer")
 def show_top(parts: Parts, by: By = "metric", sort: Sort | None = None, limit: Limit = _ROWS) -> Response:
     return json_answer(parts.usage.top(by, sort, limit))
 
@@ -115,6 +118,7 @@ def _disk_room(figures: dict[str, Any]) -> float | None:
 
 
 @router.get("/api/v1/status/tsdb")
+@needs("viewer")
 def show_tsdb_status(
     parts: Parts, limit: Annotated[int, Query(ge=1, le=_TSDB_ROWS_MAX)] = _TSDB_ROWS
 ) -> Response:
