@@ -17,7 +17,7 @@ from setpoint.promql.native import Histogram
 from setpoint.promql.native_buckets import text
 from setpoint.promql.nodes import Node
 
-__all__ = ["VectorSample", "cell", "histogram_text", "instant_vector", "range_matrix"]
+__all__ = ["VectorSample", "cell", "histogram_text", "instant_vector", "range_matrix", "samples_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,19 @@ class VectorSample:
 
 def instant_vector(node: Node, at_ms: int, store: MemoryStore, options: Options) -> list[VectorSample]:
     """The samples of `node` at an instant; a scalar is one without labels. Raises ExecutionError."""
-    matrix = evaluate_instant(node, at_ms, store.select, options=options, histograms=store.select_histograms)
+    return samples_of(
+        evaluate_instant(node, at_ms, store.select, options=options, histograms=store.select_histograms)
+    )
+
+
+def samples_of(matrix: Matrix) -> list[VectorSample]:
+    """The samples of a matrix with one step. Raises ExecutionError where it is no vector or scalar."""
     if matrix.kind not in ("vector", "scalar"):
         raise ExecutionError("the result is not a vector or scalar")
+    if matrix.histograms is None:
+        values, present = matrix.values[:, 0].tolist(), matrix.present[:, 0].tolist()
+        rows = zip(matrix.labels, values, present, strict=True)
+        return [VectorSample(labels, value) for labels, value, is_there in rows if is_there]
     found = []
     for row, labels in enumerate(matrix.labels):
         value = cell(matrix, row, 0)

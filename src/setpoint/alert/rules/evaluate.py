@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from setpoint.alert.from_promql import STALE, Duplicate, Node, Value, VectorSample, histogram_text, parse
 from setpoint.alert.rules.rule import AlertingRule, RecordingRule, Rule, RuleGroup
-from setpoint.alert.rules.state import Alert, AlertStates, LimitExceeded
+from setpoint.alert.rules.state import Alert, AlertStates, LabelPairs, LimitExceeded
 from setpoint.alert.template import Sample, Surroundings, Template, TemplateError
 from setpoint.errors import InvalidInput
 
-__all__ = ["Append", "External", "GroupStates", "Query", "RuleFault", "recorded"]
+__all__ = ["Append", "External", "GroupStates", "Made", "Query", "RuleFault", "recorded"]
 
 Query = Callable[[Node, int], Sequence[VectorSample]]
 """The answer to an expression at an instant (Unix milliseconds). Raises InvalidInput."""
@@ -25,6 +25,9 @@ Append = Callable[[Mapping[str, str], int, Value], None]
 """Store a sample of a series at an instant. Raises Duplicate."""
 
 Recorded = tuple[Mapping[str, str], Value]
+
+Made = dict[LabelPairs, Mapping[str, str]]
+"""Labels of series by themselves, in the order of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +56,45 @@ class GroupStates:
         self._query = query
         self._append = append
         self._external = external
-        self._alerts = [AlertStates(rule) for rule in group.rules if isinstance(rule, AlertingRule)]
-        self._before: dict[int, dict[tuple[tuple[str, str], ...], Mapping[str, str]]] = {}
+        self.by_rule: Sequence[AlertStates | None] = [
+            AlertStates(rule) if isinstance(rule, AlertingRule) else None for rule in group.rules
+        ]
+        """The alerts of each rule, None of a recording one."""
+        self.made: dict[int, Made] = {}
+        """By rule the series that it made at its last evaluation."""
 
     @property
     def alerts(self) -> Sequence[AlertStates]:
         """The alerts of each alerting rule, in order."""
-        return self._alerts
+        return [states for states in self.by_rule if states is not None]
 
     def evaluate(self, at_ms: int) -> list[RuleFault]:
         """Evaluate every rule at `at_ms`; a rule that fails leaves its series as they were."""
         faults = []
-        alerts = iter(self._alerts)
         for index, rule in enumerate(self.group.rules):
-            states = next(alerts) if isinstance(rule, AlertingRule) else None
             try:
-                vector = self._query(rule.node, at_ms - self.group.query_offset_ms)
-                self.take(index, rule, states, at_ms, vector)
+                self.step(index, at_ms)
             except InvalidInput as error:
                 faults.append(RuleFault(self.group, rule, at_ms, error.message))
         return faults
 
-    def take(
+    def step(self, index: int, at_ms: int, is_held: Callable[[Alert], bool] = lambda alert: False) -> int:
+        """Evaluate the rule at `index`; how many series its expression answered. Raises what the query raises, and
+        InvalidInput; its series are then as they were. `is_held` as of `AlertStates.advance`.
+        """
+        rule = self.group.rules[index]
+        vector = self._query(rule.node, at_ms - self.group.query_offset_ms)
+        self.take(index, rule, self.by_rule[index], at_ms, vector, is_held)
+        return len(vector)
+
+    def take(  # noqa: PLR0917 — one rule at one instant
         self,
         index: int,
         rule: Rule,
         states: AlertStates | None,
         at_ms: int,
         vector: Sequence[VectorSample],
+        is_held: Callable[[Alert], bool] = lambda alert: False,
     ) -> None:
         """Make series of the answer to the rule at `index`. Raises InvalidInput."""
         sampled_ms = at_ms - self.group.query_offset_ms
@@ -88,7 +102,7 @@ class GroupStates:
             made = recorded(rule, vector, self.group.limit)
         else:
             assert states is not None
-            active = states.advance(at_ms, vector, self._expander(at_ms), self.group.limit)
+            active = states.advance(at_ms, vector, self._expander(at_ms), self.group.limit, is_held=is_held)
             made = [series for alert in active for series in alert_series(rule, alert)]
         self._store(index, sampled_ms, made)
 
@@ -108,9 +122,9 @@ class GroupStates:
         return expand
 
     def _store(self, index: int, at_ms: int, made: Sequence[Recorded]) -> None:
-        before = self._before.get(index, {})
+        before = self.made.get(index, {})
         now = {tuple(sorted(labels.items())): labels for labels, _ in made}
-        self._before[index] = now
+        self.made[index] = now
         refused = 0
         for labels, value in made:
             try:

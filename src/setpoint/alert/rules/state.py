@@ -2,13 +2,14 @@
 
 The rules are Prometheus's (rules/alerting.go): an alert is the labels of a series and of its rule; it fires when its
 series was there at every evaluation for `for_ms`; it goes on firing for `keep_firing_for_ms` without it; a resolved one
-is kept for 15 minutes, so that who is told of it can be told again.
+is kept for 15 minutes, so that who is told of it can be told again. The server gives alerts of the time before its
+start to `adopt`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from setpoint.alert.from_promql import Value, VectorSample
@@ -16,7 +17,7 @@ from setpoint.alert.rules.rule import AlertingRule
 from setpoint.alert.template import Template
 from setpoint.errors import InvalidInput
 
-__all__ = ["Alert", "AlertState", "AlertStates", "Expand", "LimitExceeded"]
+__all__ = ["Alert", "AlertState", "AlertStates", "Expand", "LabelPairs", "LimitExceeded"]
 
 AlertState = Literal["inactive", "pending", "firing"]
 
@@ -26,6 +27,7 @@ Expand = Callable[[Template, VectorSample], str]
 """The text of a template for a series."""
 
 LabelPairs = tuple[tuple[str, str], ...]
+"""The labels of an alert in the order of their names: what tells it from others of its rule."""
 
 
 class LimitExceeded(InvalidInput):
@@ -44,6 +46,8 @@ class Alert:
     fired_at_ms: int | None = None
     resolved_at_ms: int | None = None
     keeps_firing_since_ms: int | None = None
+    is_restored: bool = False
+    """True from a restart until its series was seen again, or was seen to be gone."""
 
 
 class AlertStates:
@@ -54,14 +58,34 @@ class AlertStates:
         self._alerts: dict[LabelPairs, Alert] = {}
 
     @property
+    def all(self) -> Mapping[LabelPairs, Alert]:
+        """Every alert, also those that resolved a short time ago."""
+        return self._alerts
+
+    def adopt(self, alerts: Iterable[Alert]) -> None:
+        """Go on with these alerts, and no others."""
+        self._alerts = {tuple(sorted(alert.labels.items())): alert for alert in alerts}
+
+    def copies(self) -> list[Alert]:
+        """The alerts as they are now, for `adopt`."""
+        return [replace(alert) for alert in self._alerts.values()]
+
+    @property
     def active(self) -> list[Alert]:
         """Those that are pending or firing."""
         return [alert for alert in self._alerts.values() if alert.resolved_at_ms is None]
 
     def advance(
-        self, at_ms: int, vector: Sequence[VectorSample], expand: Expand, limit: int = 0
+        self,
+        at_ms: int,
+        vector: Sequence[VectorSample],
+        expand: Expand,
+        limit: int = 0,
+        *,
+        is_held: Callable[[Alert], bool] = lambda alert: False,
     ) -> list[Alert]:
-        """Take the answer of the rule's expression at `at_ms`; gives the active alerts.
+        """Take the answer of the rule's expression at `at_ms`; gives the active alerts. Those that `is_held` says stay
+        as they are, also when their series is not there.
 
         Raises InvalidInput when two series make the same alert, LimitExceeded when there are more than `limit` (then
         all alerts are forgotten, as Prometheus does).
@@ -70,11 +94,14 @@ class AlertStates:
         for key, alert in seen.items():
             known = self._alerts.get(key)
             if known is not None and known.state != "inactive":
-                known.value, known.annotations = alert.value, alert.annotations
+                known.value, known.annotations, known.is_restored = alert.value, alert.annotations, False
             else:
                 self._alerts[key] = alert
         active = [
-            alert for key, alert in list(self._alerts.items()) if self._step(key, alert, at_ms, key in seen)
+            alert
+            for key, alert in list(self._alerts.items())
+            if (alert.is_restored and key not in seen and is_held(alert))
+            or self._step(key, alert, at_ms, key in seen)
         ]
         if 0 < limit < len(active):
             self._alerts.clear()
@@ -102,6 +129,7 @@ class AlertStates:
     def _step(self, key: LabelPairs, alert: Alert, at_ms: int, is_there: bool) -> bool:
         """Bring one alert to `at_ms`; whether it is active then."""
         rule = self.rule
+        alert.is_restored = False
         if is_there:
             alert.keeps_firing_since_ms = None
         elif not self._keeps_firing(alert, at_ms):
