@@ -1,4 +1,4 @@
-"""Which severities wake somebody. Rules, objectives and foreign senders write the label `severity` in their own words."""
+"""Which severities wake somebody: rules, objectives and foreign senders write the label `severity` in own words."""
 
 from __future__ import annotations
 

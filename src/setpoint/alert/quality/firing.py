@@ -1,0 +1,172 @@
+"""When alerts fired, when they ended, and who looked meanwhile, from the timeline's events; `noise` measures these.
+
+One pass over the events in order of their instants. What is told twice (a restart, a repeated delivery) counts once:
+an alert that fires already does not fire again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from setpoint.alert.model import Labels
+from setpoint.timeline import Event
+
+__all__ = ["KINDS", "Firing", "Mutes", "firings_of"]
+
+KINDS = (
+    "alert.fired",
+    "alert.resolved",
+    "alert.acknowledged",
+    "alert.seen",
+    "notification.sent",
+    "silence.created",
+)
+"""The kinds of events that tell of firings and of who answered them."""
+
+Mutes = Callable[[Mapping[str, Any], Labels], bool]
+"""Whether a silence, as its event tells it, mutes an alert of these labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One alert from when it began to fire until it ended (None: it fires still); instants are Unix milliseconds.
+
+    `rule` is what made it, `source` who brought it. `answered_ms` is when somebody first acknowledged it, silenced it
+    or opened its page; None: nobody did before it ended. `is_told`: a notification named it. `has_runbook`: its
+    annotations name one. `objective` is empty for what no objective made.
+    """
+
+    rule: str
+    source: str
+    identity: str
+    service: str
+    team: str
+    severity: str
+    started_ms: int
+    ended_ms: int | None = None
+    answered_ms: int | None = None
+    is_told: bool = False
+    has_runbook: bool = False
+    objective: str = ""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A firing while the pass goes over it."""
+
+    firing: Firing
+    labels: Labels
+    answered_ms: int | None = None
+    is_told: bool = False
+
+    def closed(self, ended_ms: int | None) -> Firing:
+        return replace(self.firing, ended_ms=ended_ms, answered_ms=self.answered_ms, is_told=self.is_told)
+
+
+def firings_of(events: Iterable[Event], owners: Mapping[str, str], mutes: Mutes) -> list[Firing]:
+    """Every firing in order of its beginning. `owners` gives the team of a service, for alerts without a label `team`.
+
+    One that ended without an event of its beginning begins where its end says it did, if it says so.
+    """
+    done: list[Firing] = []
+    opened: dict[str, _Open] = {}
+    lately: dict[str, int] = {}
+    for event in sorted(events, key=lambda one: (one.at_ms, one.id)):
+        data = event.data
+        if event.kind == "alert.fired":
+            identity = _identity(data)
+            if identity and identity not in opened:
+                opened[identity] = _begun(event, identity, owners)
+        elif event.kind == "alert.resolved":
+            identity = _identity(data)
+            known = opened.pop(identity, None) or _unseen_begin(event, identity, owners)
+            if known is not None:
+                lately[identity] = len(done)
+                done.append(known.closed(max(event.at_ms, known.firing.started_ms)))
+        elif event.kind == "notification.sent":
+            for name in _named(data):
+                if name in opened:
+                    opened[name].is_told = True
+                elif name in lately:  # it ended while its notification was on the way
+                    done[lately[name]] = replace(done[lately[name]], is_told=True)
+        else:
+            for one in _answered(event, opened, mutes):
+                one.answered_ms = event.at_ms if one.answered_ms is None else one.answered_ms
+    done += [one.closed(None) for one in opened.values()]
+    return sorted(done, key=lambda one: (one.started_ms, one.identity))
+
+
+def _identity(data: Mapping[str, Any]) -> str:
+    """Which alert an event is of: its fingerprint, or the policy of an objective where it has none."""
+    fingerprint = data.get("fingerprint")
+    if isinstance(fingerprint, str) and fingerprint:
+        return fingerprint
+    objective, policy = data.get("objective"), data.get("policy")
+    return f"{objective}\0{policy}" if objective and policy else ""
+
+
+def _begun(event: Event, identity: str, owners: Mapping[str, str], started_ms: int | None = None) -> _Open:
+    data = event.data
+    labels = _texts(data.get("labels"))
+    objective = str(data.get("objective") or "") if data.get("policy") else ""
+    service = event.service or labels.get("service", "")
+    return _Open(
+        Firing(
+            rule=f"{objective}: {data['policy']}"
+            if objective
+            else labels.get("alertname", "") or "(no name)",
+            source="objective" if objective else str(data.get("source") or ""),
+            identity=identity,
+            service=service,
+            team=labels.get("team") or owners.get(service, ""),
+            severity=str(data.get("severity") or labels.get("severity", "")).lower(),
+            started_ms=event.at_ms if started_ms is None else started_ms,
+            has_runbook=_has_runbook(data),
+            objective=objective,
+        ),
+        labels,
+    )
+
+
+def _unseen_begin(event: Event, identity: str, owners: Mapping[str, str]) -> _Open | None:
+    """A firing whose beginning was told before what is read begins."""
+    since = next((event.data.get(name) for name in ("starts_ms", "since_ms")), None)
+    since = event.data.get("since_ms") if since is None else since
+    if not identity or isinstance(since, bool) or not isinstance(since, int):
+        return None
+    return _begun(event, identity, owners, min(since, event.at_ms))
+
+
+def _texts(labels: object) -> dict[str, str]:
+    """Labels of an event; those of objectives hold lists."""
+    found = labels if isinstance(labels, Mapping) else {}
+    return {
+        str(name): str(value[0]) if isinstance(value, list) else str(value)
+        for name, value in found.items()
+        if value
+    }
+
+
+def _has_runbook(data: Mapping[str, Any]) -> bool:
+    annotations = data.get("annotations")
+    found = annotations if isinstance(annotations, Mapping) else data
+    return bool(found.get("runbook_url") or found.get("runbook"))
+
+
+def _named(data: Mapping[str, Any]) -> Sequence[str]:
+    """The alerts that a notification told of as firing."""
+    firing = data.get("firing")
+    return [str(name) for name in firing] if isinstance(firing, list) else []
+
+
+def _answered(event: Event, opened: Mapping[str, _Open], mutes: Mutes) -> list[_Open]:
+    """The firings that somebody answered by this event."""
+    if event.kind == "silence.created":
+        return [one for one in opened.values() if one.labels and mutes(event.data, one.labels)]
+    known = opened.get(_identity(event.data))
+    if known is None:
+        labels = _texts(event.data.get("labels"))
+        known = opened.get(f"{labels.get('objective')}\0{labels.get('alertname')}")
+    return [] if known is None else [known]

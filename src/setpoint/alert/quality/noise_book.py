@@ -1,0 +1,128 @@
+"""Keeps what the timeline told of alerts lately, so that noise is measured without reading months of it each time.
+
+Pages ask `measure`; only what was told since the last question is read then. An event may become readable after one
+with a higher id (two writers of one database), so the last ones are read again, and known ids left out.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from setpoint.alert.quality.firing import KINDS, Firing, Mutes, firings_of
+from setpoint.alert.quality.noise import Habits, Noise, measure
+from setpoint.clock import Clock
+from setpoint.database import StateDatabase, load_queries
+from setpoint.timeline import Event
+
+__all__ = ["DAYS_MAX", "NoiseBook", "Teams"]
+
+DAYS_MAX = 28
+"""The longest window."""
+
+_SQL = load_queries("setpoint.alert.quality")
+_DAY_MS = 86_400_000
+_KEPT_MS = (DAYS_MAX + 7) * _DAY_MS
+"""What fired in the week before the window tells what fired again in it."""
+
+_AT_ONCE = 2000
+_OVERLAP = 500
+_NEEDED = frozenset(
+    {
+        "fingerprint",
+        "objective",
+        "policy",
+        "labels",
+        "source",
+        "severity",
+        "starts_ms",
+        "since_ms",
+        "annotations",
+    }
+    | {"runbook", "runbook_url", "firing", "matchers", "starts", "ends", "ends_ms", "recurrence"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Teams:
+    """The team of each service that has one, and the time zone of each team."""
+
+    owners: Mapping[str, str]
+    zones: Mapping[str, str]
+
+
+class NoiseBook:
+    """Measures the noise of a server; safe to use from several threads."""
+
+    def __init__(
+        self, database: StateDatabase, clock: Clock, teams: Callable[[], Teams], mutes: Mutes
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._teams = teams
+        self._mutes = mutes
+        self._guard = threading.Lock()
+        self._events: dict[int, Event] = {}
+        self._read_to = dict.fromkeys(KINDS, 0)
+        self._firings: tuple[object, list[Firing]] = (None, [])
+        self._version = 0
+
+    def measure(
+        self, days: int, *, habits: Habits | None = None, team: str | None = None, service: str | None = None
+    ) -> Noise:
+        """The noise of the last days (1 to 28), of all alerts or those of a team or a service. Raises Unavailable."""
+        teams = self._teams()
+        now_ms = self._clock.now_ms()
+        firings = self._known(teams, now_ms)
+        chosen = [
+            one
+            for one in firings
+            if (team is None or one.team == team) and (service is None or one.service == service)
+        ]
+        habits = replace(habits or Habits(), zones=teams.zones)
+        return measure(chosen, now_ms - min(max(days, 1), DAYS_MAX) * _DAY_MS, now_ms, habits)
+
+    def _known(self, teams: Teams, now_ms: int) -> list[Firing]:
+        with self._guard:
+            self._catch_up(now_ms - _KEPT_MS)
+            basis = (self._version, dict(teams.owners))
+            if self._firings[0] != basis:
+                self._firings = (basis, firings_of(self._events.values(), teams.owners, self._mutes))
+            return self._firings[1]
+
+    def _catch_up(self, since_ms: int) -> None:
+        """Read what was told since the last time, forget what is too old."""
+        with self._database.read() as transaction:
+            for kind in KINDS:
+                after_id = max(0, self._read_to[kind] - _OVERLAP)
+                while True:
+                    rows = transaction.rows(
+                        _SQL["events_of_kind"],
+                        kind=kind,
+                        after_id=after_id,
+                        since_ms=since_ms,
+                        limit=_AT_ONCE,
+                    )
+                    for row in rows:
+                        if row["id"] not in self._events:
+                            self._events[row["id"]] = _event(row)
+                            self._version += 1
+                    if rows:
+                        after_id = rows[-1]["id"]
+                        self._read_to[kind] = max(self._read_to[kind], after_id)
+                    if len(rows) < _AT_ONCE:
+                        break
+        old = [number for number, event in self._events.items() if event.at_ms <= since_ms]
+        for number in old:
+            del self._events[number]
+        self._version += bool(old)
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    """An event with what is measured of it: numbers behind an alert, for one, would only take memory."""
+    data = json.loads(row["data"])
+    kept = {name: data[name] for name in _NEEDED & data.keys()}
+    return Event(**{**row, "summary": "", "data": kept})
