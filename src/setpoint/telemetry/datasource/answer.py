@@ -1,4 +1,5 @@
-"""Reads the JSON that a Prometheus-compatible server answers to a range selector: raw samples by series.
+"""Reads the JSON that a Prometheus-compatible server answers: to a range selector raw samples by series, to the
+expression of a rule a value by series.
 
 Whatever is not exactly of that form is refused as a whole: half of the samples would be counted as a calm service.
 So are answers that say themselves that they are partial (`isPartial` of VictoriaMetrics, warnings of Thanos and of
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from setpoint.errors import Unavailable
 
-__all__ = ["Answer", "RemoteSeries", "read_answer", "said_by"]
+__all__ = ["Answer", "RemoteSeries", "VectorAnswer", "read_answer", "read_vector", "said_by"]
 
 _SAID_CHARACTERS = 300
 
@@ -45,21 +46,25 @@ class Answer:
         return sum(len(one.times_ms) for one in self.series)
 
 
+@dataclass(frozen=True, slots=True)
+class VectorAnswer:
+    """Labels and value of each series of an instant query, and how large the answer was."""
+
+    series: Sequence[tuple[Mapping[str, str], float]]
+    size_bytes: int
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(self.series)
+
+
 def read_answer(body: bytes, start_ms: int, end_ms: int) -> Answer:
     """The samples with start_ms < t <= end_ms; servers differ in whether the beginning belongs to a range.
 
     Raises Unavailable for anything that is not the complete answer to a range selector.
     """
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Unavailable(f"its answer is no JSON ({_shown(body)})") from error
-    if not isinstance(given, dict) or given.get("status") != "success":
-        raise Unavailable(f"it answered an error with HTTP status 200: {said_by(body) or _shown(body)}")
-    if given.get("isPartial"):
-        raise Unavailable("it answered partial data: some of its storage does not answer")
-    if warnings := given.get("warnings"):
-        raise Unavailable(f"it warns that data is missing: {_line(str(warnings))}")
+    given = _complete(body)
     data = given.get("data")
     result = data.get("result") if isinstance(data, dict) else None
     if not isinstance(data, dict) or data.get("resultType") != "matrix" or not isinstance(result, list):
@@ -73,6 +78,47 @@ def read_answer(body: bytes, start_ms: int, end_ms: int) -> Answer:
         len(body),
         sum("values" not in one for one in result),
     )
+
+
+def read_vector(body: bytes) -> VectorAnswer:
+    """The values of an instant query. Raises Unavailable for anything that is not its complete answer, and for native
+    histograms, which cannot be read here.
+    """
+    data = _complete(body).get("data")
+    kind = data.get("resultType") if isinstance(data, dict) else None
+    try:
+        if kind == "scalar":
+            return VectorAnswer([({}, _number(data["result"][1]))], len(body))  # type: ignore[index]
+        if kind == "vector":
+            return VectorAnswer([_value(one) for one in data["result"]], len(body))  # type: ignore[index]
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise Unavailable(f"its answer is malformed: {_line(str(error))}") from error
+    raise Unavailable(f"its answer holds no values of series ({_shown(body)})")
+
+
+def _complete(body: bytes) -> dict[str, Any]:
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(f"its answer is no JSON ({_shown(body)})") from error
+    if not isinstance(given, dict) or given.get("status") != "success":
+        raise Unavailable(f"it answered an error with HTTP status 200: {said_by(body) or _shown(body)}")
+    if given.get("isPartial"):
+        raise Unavailable("it answered partial data: some of its storage does not answer")
+    if warnings := given.get("warnings"):
+        raise Unavailable(f"it warns that data is missing: {_line(str(warnings))}")
+    return given
+
+
+def _value(given: Mapping[str, Any]) -> tuple[Mapping[str, str], float]:
+    labels = given["metric"]
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        _malformed("labels must be text")
+    if "value" not in given:
+        _malformed(
+            "native histograms of another server are not read; take a number of them, as histogram_count()"
+        )
+    return {name: value for name, value in labels.items() if value}, _number(given["value"][1])
 
 
 def _series(given: Mapping[str, Any], start_ms: int, end_ms: int) -> RemoteSeries | None:

@@ -24,7 +24,7 @@ import httpx
 
 from setpoint.clock import Clock
 from setpoint.errors import InvalidInput, TooLarge, Unavailable
-from setpoint.telemetry.datasource.answer import Answer, read_answer, said_by
+from setpoint.telemetry.datasource.answer import Answer, VectorAnswer, read_answer, read_vector, said_by
 from setpoint.telemetry.datasource.spec import ConnectionDetails
 from setpoint.telemetry.scrape.fetch import USER_AGENT, plain_error
 from setpoint.telemetry.scrape.spec import TlsConfig
@@ -133,15 +133,21 @@ class PrometheusClient:
         Raises SourceDown when the server cannot answer now, QueryRefused when it will not answer this query,
         TooLarge when the answer is larger than the limit; each with what the server said.
         """
-        end_s = f"{end_ms // 1000}.{end_ms % 1000:03d}"
+        body = self._answer_to(f"{selector}[{_range(end_ms - start_ms)}]", end_ms)
+        return read_answer(body, start_ms, end_ms)
+
+    def vector(self, query: str, at_ms: int) -> VectorAnswer:
+        """The answer to an instant query: a vector, or a scalar. Raises as `samples`."""
+        return read_vector(self._answer_to(query, at_ms))
+
+    def _answer_to(self, query: str, at_ms: int) -> bytes:
         form = {
-            "query": f"{selector}[{_range(end_ms - start_ms)}]",
-            "time": end_s,
+            "query": query,
+            "time": f"{at_ms // 1000}.{at_ms % 1000:03d}",
             "timeout": show_duration(self._details.timeout_ms),
             "partial_response": "false",  # Thanos: an error rather than the half of the samples
         }
-        body = self._loop.run(self._ask(form), self._details.timeout_ms / 1000)
-        return read_answer(body, start_ms, end_ms)
+        return self._loop.run(self._ask(form), self._details.timeout_ms / 1000)
 
     def close(self) -> None:
         """Close the connections that are open."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from setpoint.clock import Clock, stopwatch
 from setpoint.errors import TooLarge, Unavailable
-from setpoint.telemetry.datasource.answer import Answer
+from setpoint.telemetry.datasource.answer import Answer, VectorAnswer
 from setpoint.telemetry.datasource.client import QueryRefused, SourceDown
 from setpoint.telemetry.datasource.pacing import BackOff, Pace
 from setpoint.telemetry.datasource.selectors import Selector, show
@@ -22,9 +23,13 @@ __all__ = ["Connection"]
 
 log = logging.getLogger(__name__)
 
+Found = TypeVar("Found", Answer, VectorAnswer)
+
 
 class _Client(Protocol):
     def samples(self, selector: str, start_ms: int, end_ms: int) -> Answer: ...
+
+    def vector(self, query: str, at_ms: int) -> VectorAnswer: ...
 
 
 class Connection:
@@ -78,6 +83,13 @@ class Connection:
 
         Raises SourceDown at once during a pause, and what `PrometheusClient.samples` raises.
         """
+        return self._turn(lambda: self._client.samples(show(selector), start_ms, end_ms), is_urgent=is_urgent)
+
+    def vector(self, query: str, at_ms: int) -> VectorAnswer:
+        """The answer to an instant query. Raises as `ask`."""
+        return self._turn(lambda: self._client.vector(query, at_ms), is_urgent=True)
+
+    def _turn(self, request: Callable[[], Found], *, is_urgent: bool) -> Found:
         self._refuse_in_pause()
         with self._pace.turn(self._stop, is_urgent=is_urgent) as is_mine:
             if not is_mine:
@@ -85,7 +97,7 @@ class Connection:
             self._refuse_in_pause()
             elapsed_s = stopwatch()
             try:
-                answer = self._client.samples(show(selector), start_ms, end_ms)
+                answer = request()
             except (QueryRefused, TooLarge):
                 self._note_answer(None, elapsed_s())
                 raise
@@ -114,7 +126,7 @@ class Connection:
                 asked_s = error.retry_after_s if isinstance(error, SourceDown) else 0.0
                 self.retry_ms = now_ms + round(self._back_off.failed(asked_s) * 1000)
 
-    def _note_answer(self, answer: Answer | None, took_s: float) -> None:
+    def _note_answer(self, answer: Answer | VectorAnswer | None, took_s: float) -> None:
         now_ms = self._clock.now_ms()
         with self._lock:
             self.requests += 1

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from setpoint.clock import Clock
-from setpoint.telemetry.datasource.client import IoLoop, PrometheusClient
+from setpoint.errors import InvalidInput
+from setpoint.telemetry.datasource.client import IoLoop, PrometheusClient, QueryRefused, SourceDown
 from setpoint.telemetry.datasource.connection import Connection
 from setpoint.telemetry.datasource.live import Live
 from setpoint.telemetry.datasource.pacing import BackOff, Pace
 from setpoint.telemetry.datasource.past import Check, Past
 from setpoint.telemetry.datasource.spec import ConnectionDetails
 from setpoint.telemetry.datasource.status import SourceStatus
-from setpoint.telemetry.model import Matcher, SampleColumns
+from setpoint.telemetry.model import Labels, Matcher, SampleColumns
 
 __all__ = ["Source"]
 
@@ -69,6 +70,18 @@ class Source:
     ) -> SampleColumns:
         """Samples of any age; waits for the server; see `Past.select`."""
         return self._past.select(matchers, start_ms, end_ms, *((check,) if check else ()))
+
+    def vector(self, query: str, at_ms: int) -> Sequence[tuple[Labels, float]]:
+        """The answer of the source to an instant query; waits for it, one request's timeout at most.
+
+        Raises SourceDown when it does not answer, InvalidInput when it refuses.
+        """
+        try:
+            return self._connection.vector(query, at_ms).series
+        except QueryRefused as error:
+            raise InvalidInput(f"data source '{self.name}' refuses the query: {error.message}") from error
+        except SourceDown as error:
+            raise SourceDown(f"data source '{self.name}': {error.message}", error.retry_after_s) from error
 
     def take_oldest_write_ms(self) -> int | None:
         """The oldest sample that came since the last call; None when none came."""
