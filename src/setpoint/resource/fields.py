@@ -82,6 +82,10 @@ class Fields:
         """Whether the field is there and not empty."""
         return self._body.get(name) is not None
 
+    def value(self, name: str) -> Any:
+        """What stands at a field, as YAML reads it; None where nothing does."""
+        return self._body.get(name)
+
     def text(self, name: str, default: str = "") -> str:
         """A field of text."""
         value = self._body.get(name)

@@ -9,13 +9,13 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import InitErrorDetails
 
 from setpoint.objective.duration import parse_duration
 from setpoint.resource import Metadata, Part
+from setpoint.resource.zone import zone
 
 __all__ = [
     "API_VERSION",
@@ -42,8 +42,6 @@ API_VERSION: Final = "openslo/v1"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _DNS = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.ASCII)
-_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,64}(/[A-Za-z0-9_+-]{1,64}){0,3}", re.ASCII)
-_OF_THE_MACHINE = frozenset({"localtime", "posixrules", "Factory"})
 _PREFIX_MAX = 253
 _DIGITS_MAX = 40
 
@@ -71,19 +69,6 @@ def _name(value: str) -> str:
         raise ValueError(
             f"'{value[:80]}' is no name; write up to 63 lower-case letters, digits and '-', such as checkout"
         )
-    return value
-
-
-def zone(value: str) -> str:
-    """A time zone of the IANA database; ValueError says what to write instead."""
-    try:
-        if not _ZONE.fullmatch(value) or value in _OF_THE_MACHINE:
-            raise ValueError(value)
-        ZoneInfo(value)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"'{value[:80]}' is no time zone of the IANA database; write one such as UTC or Europe/Berlin"
-        ) from error
     return value
 
 
