@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote_plus
 
+from setpoint.alert.template.instant import Duration
 from setpoint.alert.template.printf import sprint, sprintf, sprintln
 from setpoint.alert.template.values import LabelMap, is_true, type_name
 
@@ -35,10 +36,16 @@ def _basic_kind(value: Any) -> str:
             raise ValueError("invalid type for comparison")
 
 
+def _plain(value: Any) -> Any:
+    """A duration is a whole number to Go."""
+    return value.nanoseconds if isinstance(value, Duration) else value
+
+
 def _equal(first: Any, *others: Any) -> bool:
     if not others:
         raise ValueError("missing argument for comparison")
-    for other in others:
+    first = _plain(first)
+    for other in map(_plain, others):
         if first is None or other is None:
             if first is other:
                 return True
@@ -55,6 +62,7 @@ def _not_equal(first: Any, second: Any) -> bool:
 
 
 def _less(first: Any, second: Any) -> bool:
+    first, second = _plain(first), _plain(second)
     kinds = _basic_kind(first), _basic_kind(second)
     if kinds[0] != kinds[1]:
         raise ValueError("incompatible types for comparison")

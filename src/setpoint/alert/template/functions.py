@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
 from setpoint.alert.from_telemetry import compile_expression, is_dangerous
-from setpoint.alert.template.values import Arguments, Duration, Instant, Sample, type_name
+from setpoint.alert.template.instant import Duration, Instant
+from setpoint.alert.template.values import Arguments, Sample, type_name
 from setpoint.resource.duration import duration_ms
 
 __all__ = ["FUNCTION_NAMES", "Surroundings", "functions"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "Call",
     "Chain",
     "Command",
     "Field",
@@ -131,4 +132,13 @@ class Leave:
     goes_on: bool
 
 
-Node = Text | Output | If | With | Range | Leave
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`{{template "name" pipeline}}`; without a pipeline its dot is nil. `{{block}}` is this and a definition."""
+
+    line: int
+    name: str
+    pipeline: Pipeline | None
+
+
+Node = Text | Output | If | With | Range | Leave | Call

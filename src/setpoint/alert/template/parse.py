@@ -1,8 +1,8 @@
-"""Parses a template of a rule: the subset of Go's text/template that labels and annotations use.
+"""Parses a template: the subset of Go's text/template that rules and notifications use.
 
 Recursive descent over the tokens of `scan`. Functions and variables that do not exist are found here, when the rule
-file is read, not when the alert fires at night. Templates that define or call other templates are refused: a rule has
-nowhere to keep them.
+file is read, not when the alert fires at night. Templates that define or call others are read where there is somewhere
+to keep them: a notification's templates have files, a rule has not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from setpoint.alert.from_promql import unquote
 from setpoint.alert.template.errors import TemplateError
 from setpoint.alert.template.nodes import (
+    Call,
     Chain,
     Command,
     Field,
@@ -40,18 +41,33 @@ _DEEPEST = 50
 _END = Token("end", "", 0)
 
 
-def parse(text: str, functions: Collection[str], variables: Collection[str]) -> tuple[Node, ...]:
-    """The nodes of the template `text`; `variables` exist from the start, without their `$`. Raises TemplateError."""
-    return _Parser(pieces(text), functions, variables).template()
+def parse(
+    text: str,
+    functions: Collection[str],
+    variables: Collection[str],
+    definitions: dict[str, tuple[Node, ...]] | None = None,
+) -> tuple[Node, ...]:
+    """The nodes of the template `text`; `variables` exist from the start, without their `$`.
+
+    What it defines goes into `definitions`; without them it may neither define nor call. Raises TemplateError.
+    """
+    return _Parser(pieces(text), functions, variables, definitions).template()
 
 
 class _Parser:
-    def __init__(self, found: list[Piece], functions: Collection[str], variables: Collection[str]) -> None:
+    def __init__(
+        self,
+        found: list[Piece],
+        functions: Collection[str],
+        variables: Collection[str],
+        definitions: dict[str, tuple[Node, ...]] | None,
+    ) -> None:
         self._pieces = found
         self._place = 0
         self._tokens: tuple[Token, ...] = ()
         self._at = 0
         self._functions = functions
+        self._definitions = definitions
         self._scopes: list[set[str]] = [{"", *variables}]
         self._loops = 0
         self._depth = 0
@@ -79,6 +95,9 @@ class _Parser:
             if first.kind == "word" and first.text in ("else", "end"):
                 self._next()
                 return tuple(nodes), first
+            if first.text == "define" and first.kind == "word" and self._definitions is not None:
+                self._define(first)
+                continue
             nodes.append(self._action(first))
         return tuple(nodes), None
 
@@ -93,13 +112,66 @@ class _Parser:
                 raise TemplateError(f"{{{{{first.text}}}}} stands outside of a range; remove it", first.line)
             return Leave(first.text == "continue")
         if first.kind == "word" and first.text in _REFUSED:
-            raise TemplateError(
-                f"{{{{{first.text}}}}} cannot be used in a rule's template; write its text where it is needed",
-                first.line,
-            )
+            if self._definitions is None:
+                raise TemplateError(
+                    f"{{{{{first.text}}}}} cannot be used in a rule's template; write its text where it is needed",
+                    first.line,
+                )
+            return self._call(first)
         pipeline = self._pipeline(takes_two=False)
         self._finish("the action")
         return Output(pipeline)
+
+    def _define(self, opening: Token) -> None:
+        """What follows `define`, up to its end."""
+        if len(self._scopes) > 1:
+            raise TemplateError("{{define}} stands inside another block; move it to the top", opening.line)
+        self._next()
+        name = self._name(opening)
+        self._finish("define")
+        self._body(opening, name)
+
+    def _call(self, opening: Token) -> Node:
+        """What follows `template`, or `block` with its body."""
+        self._next()
+        name = self._name(opening)
+        pipeline = None
+        if self._peek().kind != "end":
+            pipeline = self._pipeline(takes_two=False)
+        elif opening.text == "block":
+            raise TemplateError(
+                'a {{block}} needs the value of its dot; write {{block "name" .}}', opening.line
+            )
+        self._finish(opening.text)
+        if opening.text == "block":
+            self._body(opening, name)
+        return Call(opening.line, name, pipeline)
+
+    def _name(self, opening: Token) -> str:
+        token = self._next()
+        if token.kind != "string" or token.text[0] == "'":
+            raise TemplateError(
+                f'{{{{{opening.text}}}}} needs a name in quotes; write {{{{{opening.text} "name"}}}}',
+                opening.line,
+            )
+        return unquote(token.text)
+
+    def _body(self, opening: Token, name: str) -> None:
+        """Keep what stands up to the end as the template `name`: it knows no variable but `$` and no loop around."""
+        assert self._definitions is not None
+        scopes, loops = self._scopes, self._loops
+        self._scopes, self._loops = [{""}, set()], 0
+        with self._scope(opening.line):
+            nodes, closing = self._nodes()
+        self._scopes, self._loops = scopes, loops
+        if closing is None or closing.text != "end":
+            raise TemplateError(f"{{{{{opening.text}}}}} has no {{{{end}}}}; write it", opening.line)
+        self._finish("end")
+        # As in Go, a body of nothing but space takes the place of nothing.
+        if name not in self._definitions or any(
+            not isinstance(node, Text) or node.text.strip() for node in nodes
+        ):
+            self._definitions[name] = nodes
 
     @contextmanager
     def _scope(self, line: int) -> Iterator[None]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from setpoint.alert.template.instant import Duration, Named
 from setpoint.alert.template.values import shown, shown_float, type_name
 
 __all__ = ["quoted", "sprint", "sprintf", "sprintln"]
@@ -104,12 +105,16 @@ def _known(form: _Form, verb: str, value: Any) -> str | None:  # noqa: PLR0911
             return form.padded("<nil>") if verb == "v" else None
         case bool():
             return form.padded("true" if value else "false") if verb in "tv" else None
+        case Named() if verb in "vs":
+            return form.padded(str(value))
         case int():
             return _integer(form, verb, value)
         case float():
             return _float(form, verb, value)
         case str():
             return _text(form, verb, value)
+        case Duration() if verb not in "vsq":
+            return _integer(form, verb, value.nanoseconds)
         case _ if verb == "q":
             return form.padded(quoted(shown(value)))
         case _:

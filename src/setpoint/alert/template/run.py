@@ -1,6 +1,7 @@
 """Runs a parsed template. It can reach nothing but what it is given, and ends after a bounded number of steps.
 
-Called by the evaluation of alerting rules through `Template.expand`.
+Called by the evaluation of alerting rules through `Template.expand`, and for the texts of notifications, which call
+templates by name and may be HTML.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from setpoint.alert.template.errors import TemplateError
 from setpoint.alert.template.nodes import (
+    Call,
     Chain,
     Command,
     Field,
@@ -29,11 +31,13 @@ from setpoint.alert.template.nodes import (
 from setpoint.alert.template.values import Arguments, LabelMap, field, is_true, shown, type_name
 from setpoint.errors import InvalidInput
 
-__all__ = ["run"]
+__all__ = ["Writer", "run"]
 
 _MOST_STEPS = 1_000_000
 _LONGEST = 1_000_000
 _CHARACTERS_PER_STEP = 1000
+_ITEMS_PER_STEP = 10
+_DEEPEST = 100
 
 _NOTHING: Any = object()
 
@@ -45,48 +49,72 @@ class _Left(Exception):
         self.goes_on = goes_on
 
 
+class Writer:
+    """How a template is written: text as it stands, values as Go prints them. Other kinds of text escape values."""
+
+    def text(self, text: str) -> str:
+        """What becomes of text of the template."""
+        return text
+
+    def value(self, value: Any) -> str:
+        """What becomes of a value."""
+        return shown(value)
+
+
 def run(
     nodes: Sequence[Node],
-    data: Mapping[str, Any],
+    data: Any,
     variables: Mapping[str, Any],
     functions: Mapping[str, Callable[..., Any]],
+    *,
+    definitions: Mapping[str, Sequence[Node]] | None = None,
+    writer: Writer | None = None,
 ) -> str:
-    """The text that `nodes` make: `data` are the fields of the dot. Raises TemplateError."""
-    runner = _Runner(dict(data), variables, functions)
-    runner.nodes(nodes, runner.data)
+    """The text that `nodes` make of the dot `data`; `definitions` are the templates to call. Raises TemplateError."""
+    runner = _Runner(data, variables, functions, definitions or {}, writer or Writer())
+    runner.nodes(nodes, data)
     return "".join(runner.output)
 
 
 class _Runner:
     def __init__(
         self,
-        data: dict[str, Any],
+        data: Any,
         variables: Mapping[str, Any],
         functions: Mapping[str, Callable[..., Any]],
+        definitions: Mapping[str, Sequence[Node]],
+        writer: Writer,
     ) -> None:
         self.data = data
         self.output: list[str] = []
         self._length = 0
         self._steps = 0
+        self._depth = 0
         self._variables: list[tuple[str, Any]] = [("", data), *variables.items()]
         self._functions = functions
+        self._definitions = definitions
+        self._writer = writer
 
     def nodes(self, nodes: Sequence[Node], dot: Any) -> None:
         """Write all of `nodes`."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise TemplateError(f"the template is nested deeper than {_DEEPEST} levels; does it call itself?")
         for node in nodes:
             self._steps += 1
             if self._steps > _MOST_STEPS:
                 raise TemplateError(f"the template takes more than {_MOST_STEPS} steps; loop over less")
             self._node(node, dot)
+        self._depth -= 1
 
     def _node(self, node: Node, dot: Any) -> None:
         match node:
             case Text():
-                self._write(node.text)
+                self._write(self._writer.text(node.text))
             case Output():
                 value = self._pipeline(node.pipeline, dot)
                 if not node.pipeline.declares:
-                    self._write(shown(value))
+                    self._write(self._writer.value(value))
             case If() | With():
                 mark = len(self._variables)
                 value = self._pipeline(node.pipeline, dot)
@@ -99,6 +127,26 @@ class _Runner:
                 self._range(node, dot)
             case Leave():
                 raise _Left(node.goes_on)
+            case Call():
+                self._template(node, dot)
+
+    def _template(self, call: Call, dot: Any) -> None:
+        """A template of a name sees its dot and no variables of who calls it."""
+        called = self._definitions.get(call.name)
+        if called is None:
+            raise TemplateError(
+                f'the template "{call.name}" is not defined; define it, or correct its name', call.line
+            )
+        given = None if call.pipeline is None else self._pipeline(call.pipeline, dot)
+        around, self._variables = self._variables, [("", given)]
+        try:
+            self.nodes(called, given)
+        except TemplateError as error:
+            # The innermost says where: its lines are counted in its own file.
+            if ", in the template " in str(error):
+                raise
+            raise TemplateError(f'{error}, in the template "{call.name}"', error.line) from None
+        self._variables = around
 
     def _write(self, text: str) -> None:
         self._length += len(text)
@@ -107,7 +155,7 @@ class _Runner:
         self.output.append(text)
 
     def _range(self, node: Range, dot: Any) -> None:
-        mark = len(self._variables)
+        mark, depth = len(self._variables), self._depth
         # The variables are set per item, not to the whole.
         whole = self._pipeline(Pipeline(node.pipeline.line, node.pipeline.commands), dot)
         items = self._items(whole, node.pipeline.line)
@@ -122,6 +170,7 @@ class _Runner:
             try:
                 self.nodes(node.body, item)
             except _Left as left:
+                self._depth = depth
                 if not left.goes_on:
                     break
             finally:
@@ -203,7 +252,7 @@ class _Runner:
         for index, name in enumerate(names):
             if value is None:
                 raise TemplateError(f"nil pointer evaluating .{name}", line)
-            if value is self.data and name not in value:
+            if value is self.data and type(value) is dict and name not in value:
                 raise TemplateError(
                     f"can't evaluate field {name}; .Labels, .ExternalLabels, .ExternalURL and .Value are there",
                     line,
@@ -225,6 +274,9 @@ class _Runner:
             if len(value) > _LONGEST:
                 raise TemplateError(f"{name} makes more than {_LONGEST} characters; write less", line)
             self._steps += len(value) // _CHARACTERS_PER_STEP
+        elif isinstance(value, list):
+            # Lists are copied when they grow, so that a loop over a long one is not as cheap as it looks.
+            self._steps += len(value) // _ITEMS_PER_STEP
         if isinstance(value, dict) and not isinstance(value, LabelMap | Arguments):
             return LabelMap(value)
         return value

@@ -7,17 +7,18 @@ is a list of `Sample`; an instant and a duration have types of their own because
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
+
+from setpoint.alert.template.instant import Duration, Instant
 
 __all__ = [
     "Arguments",
     "Duration",
     "Instant",
     "LabelMap",
+    "Methods",
     "Sample",
     "field",
     "is_true",
@@ -26,15 +27,8 @@ __all__ = [
     "type_name",
 ]
 
-_MONTHS = [
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-]  # fmt: skip
-_DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_EXPONENT = 6
 _SAMPLE_CHARACTERS = 100
-_LARGEST_INSTANT_MS = 253_402_300_799_999
 
 
 class LabelMap(dict[str, str]):
@@ -49,21 +43,14 @@ class Sample:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """An instant (Go's time.Time in UTC), in Unix milliseconds."""
+class Methods:
+    """A value that answers methods: what notifications show beside labels. Its text is how Go prints it."""
 
-    at_ms: int
+    go_type: ClassVar[str]
 
-    @property
-    def when(self) -> datetime:
-        """The same as a datetime, in UTC."""
-        return _EPOCH + timedelta(milliseconds=min(max(self.at_ms, 0), _LARGEST_INSTANT_MS))
-
-    def __str__(self) -> str:
-        when = self.when
-        fraction = f".{when.microsecond:06d}".rstrip("0") if when.microsecond else ""
-        return f"{when:%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"
+    def method(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """What `.name` answers. Raises LookupError."""
+        raise LookupError(name)
 
 
 class Arguments(dict[str, Any]):
@@ -83,38 +70,6 @@ def _weight(value: Any) -> int:
         case list():
             return _SAMPLE_CHARACTERS * len(value)
     return 1
-
-
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """A duration (Go's time.Duration), in seconds."""
-
-    seconds: float
-
-    def __str__(self) -> str:
-        nanoseconds = round(abs(self.seconds) * 1e9)
-        sign = "-" if self.seconds < 0 else ""
-        if nanoseconds == 0:
-            return "0s"
-        if nanoseconds < 1_000_000_000:
-            unit, scale = next(
-                (unit, scale)
-                for unit, scale in (("ms", 1_000_000), ("µs", 1000), ("ns", 1))
-                if nanoseconds >= scale
-            )
-            return f"{sign}{_decimal(nanoseconds, scale)}{unit}"
-        minutes, rest = divmod(nanoseconds, 60_000_000_000)
-        hours, minutes = divmod(minutes, 60)
-        text = f"{_decimal(rest, 1_000_000_000)}s"
-        if hours:
-            return f"{sign}{hours}h{minutes}m{text}"
-        return f"{sign}{minutes}m{text}" if minutes else f"{sign}{text}"
-
-
-def _decimal(amount: int, scale: int) -> str:
-    whole, rest = divmod(amount, scale)
-    digits = f"{rest:0{len(str(scale)) - 1}d}".rstrip("0") if scale > 1 else ""
-    return f"{whole}.{digits}" if digits else str(whole)
 
 
 def shown_float(value: float) -> str:
@@ -143,6 +98,8 @@ def shown(value: Any) -> str:
     match value:
         case None:
             text = "<no value>"
+        case Methods():
+            text = str(value)
         case bool():
             text = "true" if value else "false"
         case float():
@@ -175,6 +132,8 @@ _TYPE_NAMES: tuple[tuple[type, str], ...] = (
 
 def type_name(value: Any) -> str:
     """The name of its type in Go, for messages."""
+    if isinstance(value, Methods):
+        return value.go_type
     return next((name for kind, name in _TYPE_NAMES if isinstance(value, kind)), type(value).__name__)
 
 
@@ -185,63 +144,20 @@ def is_true(value: Any) -> bool:
     return True
 
 
-def _instant_field(value: Instant, name: str, arguments: tuple[Any, ...]) -> Any:
-    when = value.when
-    found = {
-        "Year": when.year,
-        "Month": _MONTHS[when.month - 1],
-        "Day": when.day,
-        "Hour": when.hour,
-        "Minute": when.minute,
-        "Second": when.second,
-        "Nanosecond": when.microsecond * 1000,
-        "YearDay": when.timetuple().tm_yday,
-        "Weekday": _DAYS[when.isoweekday() % 7],
-        "Unix": value.at_ms // 1000,
-        "UnixMilli": value.at_ms,
-        "UTC": value,
-        "String": str(value),
-    }
-    if name == "Format" and len(arguments) == 1 and isinstance(arguments[0], str):
-        return _formatted(when, arguments[0])
-    if arguments or name not in found:
-        raise LookupError(name)
-    return found[name]
-
-
-def _formatted(when: datetime, layout: str) -> str:
-    """`when` in Go's layout, which shows how Mon Jan 2 15:04:05 MST 2006 would look."""
-    parts = {
-        "2006": f"{when.year:04d}", "January": _MONTHS[when.month - 1], "Jan": _MONTHS[when.month - 1][:3],
-        "Monday": _DAYS[when.isoweekday() % 7], "Mon": _DAYS[when.isoweekday() % 7][:3], "MST": "UTC",
-        "01": f"{when:%m}", "02": f"{when:%d}", "03": f"{when:%I}", "04": f"{when:%M}", "05": f"{when:%S}",
-        "06": f"{when:%y}", "15": f"{when:%H}", "PM": f"{when:%p}", "pm": f"{when:%p}".lower(), "_2": f"{when.day:2d}",
-        "Z07:00": "Z", "-07:00": "+00:00", "-0700": "+0000", ".000": f".{when.microsecond // 1000:03d}",
-        "1": str(when.month), "2": str(when.day), "3": str(when.hour % 12 or 12), "4": str(when.minute),
-        "5": str(when.second),
-    }  # fmt: skip
-    names = "|".join(re.escape(name) for name in sorted(parts, key=len, reverse=True))
-    return re.sub(names, lambda found: parts[found[0]], layout)
-
-
-def _duration_field(value: Duration, name: str) -> Any:
-    if name == "String":
-        return str(value)
-    if name == "Milliseconds":
-        return int(value.seconds * 1000)
-    return value.seconds / {"Seconds": 1.0, "Minutes": 60.0, "Hours": 3600.0}[name]
-
-
 def field(value: Any, name: str, arguments: tuple[Any, ...] = ()) -> Any:
     """`.name` of `value`. Raises LookupError where Go has no such field or method, or not with these arguments."""
-    if isinstance(value, Instant):
-        return _instant_field(value, name, arguments)
+    if isinstance(value, (Instant, Duration)):
+        return value.method(name, arguments)
+    if isinstance(value, Methods):
+        try:
+            return value.method(name, arguments)
+        except LookupError:
+            if arguments or not isinstance(value, dict):
+                raise
     if arguments:
         raise LookupError(name)
     if isinstance(value, dict):
         return value.get(name, "" if isinstance(value, LabelMap) else None)
     if isinstance(value, Sample):
         return {"Labels": LabelMap(value.labels), "Value": value.value}[name]
-    if isinstance(value, Duration):
-        return _duration_field(value, name)
     raise LookupError(name)

@@ -1,4 +1,4 @@
-"""What a notification's template sees: the dot with `.Alerts`, `.CommonLabels` and the others, as Alertmanager gives it.
+"""What a notification's template sees: the dot with `.Alerts`, `.CommonLabels` and so on, as Alertmanager gives it.
 
 Channels make it of a notification, for templates and for the webhook's payload alike; the shapes that templates walk
 (methods such as `.Alerts.Firing` and `.SortedPairs`) are made when a template is run.
