@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "setpoint"
 FLOOR = {"timeline", "resource", "database", "settings", "measure"}
 FLOOR |= {"cache", "compensated", "compiled", "clock", "errors"}
-DOMAIN = {"telemetry", "promql", "objective", "alert", "release", "demo"}
+DOMAIN = {"access", "telemetry", "promql", "objective", "alert", "release", "demo"}
 LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 # Exceptions may only shrink.

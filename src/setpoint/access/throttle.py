@@ -1,0 +1,58 @@
+"""How often somebody may guess: each failure of an address, and of a name, doubles the wait before the next try.
+
+`web.signin` asks before it looks at a password. In memory, bounded, and forgotten a while after the last failure. A
+name waits half a minute at most, so that who guesses cannot keep its owner out; an address waits up to a quarter of an
+hour.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from setpoint.clock import Clock
+
+__all__ = ["Throttle"]
+
+_FREE = 5
+_WAIT_MS_MAX = {"address": 900_000, "name": 30_000}
+_FORGOTTEN_MS = 1_800_000
+_KNOWN_MAX = 10_000
+
+
+class Throttle:
+    """The failures of addresses and names. Thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._failures: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
+
+    def wait_s(self, address: str, name: str) -> float:
+        """How long this address must wait before it may try this name; 0 when it may now."""
+        now_ms = self._clock.now_ms()
+        with self._guard:
+            return max(self._wait_ms(key, now_ms) for key in (("address", address), ("name", name))) / 1000
+
+    def failed(self, address: str, name: str) -> None:
+        """Count a try that failed."""
+        now_ms = self._clock.now_ms()
+        with self._guard:
+            for key in (("address", address), ("name", name)):
+                count, at_ms = self._failures.pop(key, (0, now_ms))
+                is_old = not 0 <= now_ms - at_ms < _FORGOTTEN_MS
+                self._failures[key] = (1 if is_old else count + 1), now_ms
+            while len(self._failures) > _KNOWN_MAX:
+                self._failures.popitem(last=False)
+
+    def succeeded(self, name: str) -> None:
+        """Forget the failures of a name; those of the address stay, or its own account would reset them."""
+        with self._guard:
+            self._failures.pop(("name", name), None)
+
+    def _wait_ms(self, key: tuple[str, str], now_ms: int) -> int:
+        count, at_ms = self._failures.get(key, (0, 0))
+        if count < _FREE or not now_ms - at_ms >= 0:
+            return 0
+        wait_ms = min(1000 << min(count - _FREE, 20), _WAIT_MS_MAX[key[0]])
+        return max(0, at_ms + wait_ms - now_ms)
