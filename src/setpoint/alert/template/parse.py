@@ -298,6 +298,9 @@ class _Parser:
             return Literal(_CONSTANTS[text])
         if text not in self._functions:
             raise TemplateError(f"the function '{text}' does not exist", line)
+        fields = self._fields()
+        if fields:
+            return Chain(Pipeline(line, (Command(line, (FunctionName(text),)),)), fields)
         return FunctionName(text)
 
     def _fields(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ _LONGEST = 1_000_000
 _CHARACTERS_PER_STEP = 1000
 _ITEMS_PER_STEP = 10
 _DEEPEST = 100
+_LONGEST_SHOWN = 100
 
 _NOTHING: Any = object()
 
@@ -137,6 +138,10 @@ class _Runner:
             raise TemplateError(
                 f'the template "{call.name}" is not defined; define it, or correct its name', call.line
             )
+        if self._depth >= _DEEPEST:
+            raise TemplateError(
+                f"templates call each other more than {_DEEPEST} times; do they end?", call.line
+            )
         given = None if call.pipeline is None else self._pipeline(call.pipeline, dot)
         around, self._variables = self._variables, [("", given)]
         try:
@@ -188,7 +193,7 @@ class _Runner:
             return sorted(whole.items())
         if isinstance(whole, int) and not isinstance(whole, bool):
             return [(index, index) for index in range(min(whole, _MOST_STEPS))]
-        raise TemplateError(f"range can't iterate over {shown(whole)}", line)
+        raise TemplateError(f"range can't iterate over {shown(whole)[:_LONGEST_SHOWN]}", line)
 
     def _pipeline(self, pipeline: Pipeline, dot: Any) -> Any:
         value = _NOTHING
@@ -248,7 +253,7 @@ class _Runner:
 
     def _fields(self, value: Any, names: Sequence[str], arguments: tuple[Any, ...], line: int) -> Any:
         if not names and arguments:
-            raise TemplateError(f"can't give argument to non-function {shown(value)}", line)
+            raise TemplateError(f"can't give argument to non-function {shown(value)[:_LONGEST_SHOWN]}", line)
         for index, name in enumerate(names):
             if value is None:
                 raise TemplateError(f"nil pointer evaluating .{name}", line)

@@ -31,6 +31,7 @@ _REFUSED = "ZgotmplZ"
 """What stands for a value that is dangerous where it would stand; Go's word, so that people can look it up."""
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)")
+_NO_TAG = re.compile(r"<(?!/?[a-zA-Z]|!doctype)", re.IGNORECASE)
 _NAME = re.compile(r"[^\s/>=\"']+")
 _URL_NAMES = frozenset(
     ("action", "archive", "background", "cite", "classid", "codebase", "data", "formaction", "href", "icon",
@@ -74,7 +75,8 @@ class HtmlWriter(Writer):
             before, was = at, self._place
             at = getattr(self, f"_in_{self._place}")(text, at)
             if "comment" not in (was, self._place):
-                kept.append(text[before:at])
+                part = text[before:at]
+                kept.append(_NO_TAG.sub("&lt;", part) if was == "text" else part)
         return "".join(kept)
 
     def value(self, value: Any) -> str:  # noqa: PLR0911
