@@ -14,6 +14,7 @@ __all__ = [
     "Forbidden",
     "Held",
     "InvalidInput",
+    "NotEnough",
     "NotFound",
     "Problem",
     "SetpointError",
@@ -93,6 +94,12 @@ class Forbidden(SetpointError):
     code = "forbidden"
     http_status = 401
     exit_code = 5
+
+
+class NotEnough(Forbidden):
+    """Known, and not allowed: this needs a higher role, which an admin can give."""
+
+    http_status = 403
 
 
 class TooLarge(SetpointError):

@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     )
     token: SecretStr = Field(
         SecretStr(""),
-        description="Bearer token that every request must carry; required when an address is not loopback.",
+        description="Token of an admin, which every request may carry as bearer; an address that is not loopback needs "
+        "this or a user.",
     )
     token_file: Path | None = Field(None, description="File that holds the token, instead of the variable.")
     secrets: Path | None = Field(
@@ -175,15 +176,16 @@ class Settings(BaseSettings):
                 raise StartupRefused(f"the token file cannot be read: {error}; check token_file") from error
         return self.token.get_secret_value()
 
+    @property
+    def open_addresses(self) -> list[str]:
+        """The addresses that other machines can reach."""
+        addresses = (self.listen, self.otlp_grpc, self.otlp_http)
+        return [address for address in addresses if address and not Address(address).is_loopback]
+
     def refuse_unsafe(self) -> None:
         """Raise StartupRefused when an address can be reached from outside and no token is set."""
-        open_addresses = [
-            value
-            for value in (self.listen, self.otlp_grpc, self.otlp_http)
-            if value and not Address(value).is_loopback
-        ]
-        if open_addresses and not self.effective_token:
+        if self.open_addresses and not self.effective_token:
             raise StartupRefused(
-                f"{open_addresses[0]} can be reached from other machines and no token is set; "
+                f"{self.open_addresses[0]} can be reached from other machines and no token is set; "
                 "set SETPOINT_TOKEN (or SETPOINT_TOKEN_FILE), or listen on 127.0.0.1"
             )

@@ -32,23 +32,28 @@ class Throttle:
         """How long this address must wait before it may try this name; 0 when it may now."""
         now_ms = self._clock.now_ms()
         with self._guard:
-            return max(self._wait_ms(key, now_ms) for key in (("address", address), ("name", name))) / 1000
+            return max(self._wait_ms(key, now_ms) for key in _keys(address, name)) / 1000
 
     def failed(self, address: str, name: str) -> None:
         """Count a try that failed."""
         now_ms = self._clock.now_ms()
         with self._guard:
-            for key in (("address", address), ("name", name)):
+            for key in _keys(address, name):
                 count, at_ms = self._failures.pop(key, (0, now_ms))
                 is_old = not 0 <= now_ms - at_ms < _FORGOTTEN_MS
                 self._failures[key] = (1 if is_old else count + 1), now_ms
             while len(self._failures) > _KNOWN_MAX:
                 self._failures.popitem(last=False)
 
-    def succeeded(self, name: str) -> None:
-        """Forget the failures of a name; those of the address stay, or its own account would reset them."""
+    def succeeded(self, address: str, name: str) -> None:
+        """The try that was counted last did not fail. The name's failures are forgotten; those of the address stay, or
+        a guesser's own account would reset them.
+        """
         with self._guard:
             self._failures.pop(("name", name), None)
+            count, at_ms = self._failures.get(("address", address), (0, 0))
+            if count:
+                self._failures["address", address] = count - 1, at_ms
 
     def _wait_ms(self, key: tuple[str, str], now_ms: int) -> int:
         count, at_ms = self._failures.get(key, (0, 0))
@@ -56,3 +61,7 @@ class Throttle:
             return 0
         wait_ms = min(1000 << min(count - _FREE, 20), _WAIT_MS_MAX[key[0]])
         return max(0, at_ms + wait_ms - now_ms)
+
+
+def _keys(address: str, name: str) -> list[tuple[str, str]]:
+    return [("address", address), *([("name", name)] if name else [])]

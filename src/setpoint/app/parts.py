@@ -8,6 +8,9 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
+from setpoint.access import Directory
+from setpoint.access.accounts import Accounts
+from setpoint.app.alerting import AlertingParts, alerting_loops
 from setpoint.app.budgets import BudgetParts
 from setpoint.app.telemetry import TelemetryParts
 from setpoint.clock import Clock
@@ -22,7 +25,7 @@ __all__ = ["App"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class App(TelemetryParts, BudgetParts):
+class App(TelemetryParts, BudgetParts, AlertingParts):
     """Every wired part of a running server."""
 
     settings: Settings
@@ -33,6 +36,8 @@ class App(TelemetryParts, BudgetParts):
     timeline: Timeline
     registry: Registry
     resources: ResourceStore
+    directory: Directory
+    accounts: Accounts
     faults: FaultBoard
     started_ms: int
 
@@ -49,8 +54,10 @@ class App(TelemetryParts, BudgetParts):
             "alerts": partial(self.alerts.run, stop),
             "webhooks": partial(self.webhooks.run, stop),
             "policies": partial(self.policies.run, stop),
+            **alerting_loops(self, stop),
             "reports": partial(self.reports.run, stop),
             "adjustments": partial(adjustments.run, stop),
+            "access": partial(self.directory.run, stop),
             "usage": partial(self.usage.run, stop, self._refresh),
             "scraper": partial(self.scraper.run, stop),
             "housekeeping": partial(self.housekeeping.run, stop),

@@ -64,9 +64,15 @@ class TelemetryParts:
 
 
 def wire_telemetry(
-    settings: Settings, clock: Clock, timeline: Timeline, folder: DataFolder, database: TelemetryDatabase
+    settings: Settings,
+    clock: Clock,
+    timeline: Timeline,
+    folder: DataFolder,
+    database: TelemetryDatabase,
+    *,
+    own_secret: str,
 ) -> TelemetryParts:
-    """Make every part; the recent samples are in memory then."""
+    """Make every part; the recent samples are in memory then. With `own_secret` Setpoint reads its own metrics."""
     arrivals = Arrivals(clock)
     protection = Protection(Limits.of(settings), clock, on_admitted=arrivals.note)
     table = SeriesTable(admit=protection.admit)
@@ -85,7 +91,7 @@ def wire_telemetry(
         head=head,
         ingest=ingest,
         otlp=Receiver(ingest, clock, table, protection, last_samples(head.select)),
-        scraper=_make_scraper(settings, clock, table, ingest, protection),
+        scraper=_make_scraper(settings, clock, table, ingest, protection, own_secret=own_secret),
         protection=protection,
         table=table,
         usage=_make_usage(table, head, protection, arrivals, clock, ingest, sizes),
@@ -171,14 +177,20 @@ def _make_usage(  # noqa: PLR0917 — parts to wire
 
 
 def _make_scraper(
-    settings: Settings, clock: Clock, table: SeriesTable, ingest: Ingest, protection: Protection
+    settings: Settings,
+    clock: Clock,
+    table: SeriesTable,
+    ingest: Ingest,
+    protection: Protection,
+    *,
+    own_secret: str,
 ) -> Scraper:
     return Scraper(
         settings.scrape_config,
         table,
         ingest.submit,
         clock,
-        own=own_job(settings.listen_address, settings.effective_token),
+        own=own_job(settings.listen_address, own_secret),
         body_limit_bytes=settings.body_limit_mb << 20,
         protection=protection,
     )

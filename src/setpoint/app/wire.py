@@ -9,7 +9,10 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from setpoint.access import Directory
+from setpoint.access.accounts import Accounts
 from setpoint.alert.target import webhooks_of
+from setpoint.app.alerting import AlertingParts, wire_alerting
 from setpoint.app.budgets import BudgetParts, Databases, wire_budgets
 from setpoint.app.kinds import default_registry
 from setpoint.app.parts import App
@@ -57,9 +60,19 @@ def wire(
     timeline = Timeline(state_database, clock)
     registry = default_registry(clock)
     resources = ResourceStore(state_database, timeline, clock, registry)
-    telemetry = wire_telemetry(settings, clock, timeline, folder, telemetry_database)
+    directory = Directory(
+        state_database,
+        timeline,
+        clock,
+        server_token=settings.effective_token,
+        is_local=not settings.open_addresses,
+    )
+    telemetry = wire_telemetry(
+        settings, clock, timeline, folder, telemetry_database, own_secret=directory.own_secret
+    )
     databases = Databases(state_database, telemetry_database)
     budgets = wire_budgets(settings, clock, timeline, folder, databases, telemetry)
+    alerting = wire_alerting(clock, timeline, state_database)
     resources.on_change = partial(_follow, telemetry, budgets)
     resources.on_change(resources.documents())
     return App(
@@ -71,14 +84,17 @@ def wire(
         timeline=timeline,
         registry=registry,
         resources=resources,
+        directory=directory,
+        accounts=Accounts(directory, state_database, clock),
         faults=FaultBoard(timeline, clock),
         started_ms=started_ms,
         **_fields(telemetry),
         **_fields(budgets),
+        **_fields(alerting),
     )
 
 
-def _fields(parts: TelemetryParts | BudgetParts) -> dict[str, Any]:
+def _fields(parts: TelemetryParts | BudgetParts | AlertingParts) -> dict[str, Any]:
     return {field.name: getattr(parts, field.name) for field in fields(parts)}
 
 

@@ -23,7 +23,7 @@ SERVER_MODULE = "setpoint.web.serve"
 def settings_from(flags: Mapping[str, Any]) -> Settings:
     """Settings from the flags that were given (None was not), then the environment, then the defaults.
 
-    Raises StartupRefused for a value that is not valid and for an open address without a token.
+    Raises StartupRefused for a value that is not valid.
     """
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
@@ -34,7 +34,6 @@ def settings_from(flags: Mapping[str, Any]) -> Settings:
             + "; ".join(lines)
             + "\nchange the flag or the variable SETPOINT_<NAME>"
         ) from error
-    settings.refuse_unsafe()
     return settings
 
 

@@ -1,49 +1,49 @@
-"""Who may speak to the server: token or session, Host and Origin checks, and security headers on every
+"""Who speaks to the server: identity by token or session, Host and Origin checks, and security headers on every
 answer.
 
-The outermost layer of `routes.create_app`, written as plain ASGI so that streams pass through unbuffered.
+The outermost layer of `routes.create_app`, written as plain ASGI so that streams pass through unbuffered. It finds out
+who asks and puts `identity` and `actor` into the request's state; whether that is enough for a route `web.doors` says,
+in front of the route and before the body is read. Nothing here reads a database, but for credentials that are not
+known while another server may have stored them a moment ago.
 
-- With a token set, every request needs `Authorization: Bearer …`, or Basic with the token as password (of
-  any user, for senders that know nothing else), or the cookie that the login page gives for it. The cookie
-  is an expiry and its HMAC under the token: nothing is stored, and a new token ends every session.
 - Listening on loopback, only the names of this machine are taken as `Host`: a page of another site that
   rebinds its DNS name to 127.0.0.1 still sends its own name.
 - A browser that changes something must come from our own page: `Origin` has to name the host it talks to.
+- What decides who asks must be there once: two `Host` or `Authorization` headers are refused, as a proxy may have
+  judged by the other one.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
-from starlette.datastructures import Headers, MutableHeaders
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from setpoint.clock import Clock
-from setpoint.errors import Forbidden, InvalidInput, TooLarge
+from setpoint.access import Directory, Identity
+from setpoint.access.accounts import RESERVED
+from setpoint.errors import Forbidden, InvalidInput, SetpointError, TooLarge
 from setpoint.settings import Address
+from setpoint.web.doors import DOORS, refuse
 from setpoint.web.errors import answer
-from setpoint.web.page import SECURITY_HEADERS, Parts, render_bare
-from setpoint.web.roles import needs
+from setpoint.web.page import SECURITY_HEADERS
 
-__all__ = ["COOKIE", "Access", "router"]
+__all__ = ["COOKIE", "READING", "Access"]
 
 COOKIE = "setpoint_session"
-SESSION_S = 7 * 86400
 
-_OPEN = ("/-/healthy", "/-/ready", "/login", "/static/")
-_READING = ("GET", "HEAD", "OPTIONS")
-_LOGIN_LIMIT_BYTES = 4096
+READING = ("GET", "HEAD", "OPTIONS")
 _API_BODY_LIMIT_BYTES = 16 << 20
+_ACTOR_MAX = 100
+_COOKIE_PREFIX = f"{COOKIE}=".encode()
 
-router = APIRouter()
+_Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Access:
@@ -56,15 +56,13 @@ class Access:
     def __init__(
         self,
         inner: ASGIApp,
-        token: str,
+        directory: Directory,
         address: Address,
-        clock: Clock,
         direct: Mapping[str, ASGIApp] = MappingProxyType({}),
     ) -> None:
         self._inner = inner
         self._direct = direct
-        self._token = token
-        self._clock = clock
+        self._directory = directory
         self._hosts = {"localhost", "127.0.0.1", "::1", address.host.lower()} if address.is_loopback else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,52 +80,111 @@ class Access:
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
             await send(message)
 
-        refusal = self._refuse(Request(scope))
-        inner = refusal or self._direct.get(scope["path"], self._inner)
+        path: str = scope["path"]
+        seen = _Seen(scope["headers"])
+        inner = self._refuse(scope, seen, path) or await self._enter(scope, seen, path)
         await inner(scope, receive, send_with_headers)
 
-    def _refuse(self, request: Request) -> Response | None:
-        host = request.headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
+    def _refuse(self, scope: Scope, seen: _Seen, path: str) -> Response | None:
+        """The answer to what nobody may send, whoever it is."""
+        if seen.is_doubled:
+            message = "Send one Host and one Authorization header at most: of two, none can be trusted."
+            return answer(Request(scope), 400, InvalidInput.code, message)
+        if self._hosts is not None and _name(seen.host) not in self._hosts:
             message = (
-                f"This server listens on this machine only and does not answer as '{host}'; "
+                f"This server listens on this machine only and does not answer as '{seen.host}'; "
                 "open it as localhost or 127.0.0.1, or set --listen to an outside address with a token."
             )
-            return answer(request, 403, Forbidden.code, message)
-        if request.method not in _READING and not _is_same_origin(request.headers, host):
-            message = "A page of another site tried to change something here; only Setpoint's own pages may."
-            return answer(request, 403, Forbidden.code, message)
-        path: str = request.scope["path"]  # not `request.url`, which is made from many parts
-        if path not in self._direct and (refusal := _refuse_body(request)) is not None:
-            return refusal
-        if not self._token or path.startswith(_OPEN) or self._is_known(request):
+            return answer(Request(scope), 403, Forbidden.code, message)
+        if scope["method"] in READING:
             return None
-        if "text/html" in request.headers.get("accept", "") and request.method == "GET":
-            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
-        return answer(request, 401, Forbidden.code, str(Forbidden()), headers={"WWW-Authenticate": "Bearer"})
+        if not seen.is_same_origin:
+            message = "A page of another site tried to change something here; only Setpoint's own pages may."
+            return answer(Request(scope), 403, Forbidden.code, message)
+        return None if path in self._direct else _refuse_body(Request(scope))
 
-    def _is_known(self, request: Request) -> bool:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return is_same_secret(given.strip(), self._token)
-        if scheme.lower() == "basic":
-            return is_same_secret(_password(given.strip()), self._token)
-        return is_session(request.cookies.get(COOKIE, ""), self._token, self._clock.now_ms())
+    async def _enter(self, scope: Scope, seen: _Seen, path: str) -> ASGIApp:
+        """Where the request goes, now that it is known who asks."""
+        identity = self._directory.identify(seen.authorization, seen.cookies)
+        if identity is None and (seen.authorization or seen.cookies) and self._directory.may_be_behind:
+            identity = await self._identify_anew(seen)
+        state = scope.setdefault("state", {})
+        state["identity"] = identity
+        state["is_same_origin"] = seen.is_same_origin
+        state["actor"] = self._actor(identity, seen.actor)
+        door = self._direct.get(path)
+        if door is None:
+            return self._inner
+        return await refuse(Request(scope), DOORS.get(path, "admin"), self._directory) or door
+
+    async def _identify_anew(self, seen: _Seen) -> Identity | None:
+        await asyncio.sleep(self._directory.refresh_due_s)
+        try:
+            await run_in_threadpool(self._directory.refresh)
+        except SetpointError:
+            return None
+        return self._directory.identify(seen.authorization, seen.cookies)
+
+    def _actor(self, identity: Identity | None, said: str) -> str:
+        """The name for the timeline. Who is nobody in particular may say who it is, but not be somebody else."""
+        if identity is None:
+            return "unknown"
+        is_free = 0 < len(said) <= _ACTOR_MAX and said.isprintable() and said not in RESERVED
+        if identity.is_named or not is_free or self._directory.is_taken(said.lower()):
+            return identity.name
+        return said
 
 
-def _password(credentials: str) -> str:
-    """The password of Basic credentials; empty when there is none."""
-    try:
-        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
+class _Seen:
+    """What the headers say that matters here, in one pass."""
+
+    __slots__ = ("actor", "authorization", "cookies", "host", "is_doubled", "origin", "site")
+
+    def __init__(self, headers: _Headers) -> None:
+        self.host = self.authorization = self.actor = ""
+        self.site = "none"
+        self.origin: str | None = None
+        self.cookies: list[str] = []
+        hosts = authorizations = 0
+        for name, value in headers:
+            if name == b"host":
+                hosts += 1
+                self.host = value.decode("latin-1")
+            elif name == b"authorization":
+                authorizations += 1
+                self.authorization = value.decode("latin-1")
+            elif name == b"cookie":
+                self.cookies += _cookies(value)
+            elif name == b"origin":
+                self.origin = value.decode("latin-1")
+            elif name == b"sec-fetch-site":
+                self.site = value.decode("latin-1")
+            elif name == b"x-setpoint-actor":
+                self.actor = value.decode("latin-1")
+        self.is_doubled = hosts > 1 or authorizations > 1
+
+    @property
+    def is_same_origin(self) -> bool:
+        if self.origin is None:
+            return self.site in ("none", "same-origin")
+        return urlsplit(self.origin).netloc.lower() == self.host.lower() != ""
+
+
+def _cookies(header: bytes) -> list[str]:
+    if _COOKIE_PREFIX not in header:
+        return []
+    parts = (part.strip() for part in header.split(b";"))
+    return [
+        part[len(_COOKIE_PREFIX) :].strip(b'"').decode("latin-1")
+        for part in parts
+        if part.startswith(_COOKIE_PREFIX)
+    ]
 
 
 def _refuse_body(request: Request) -> Response | None:
     """The API's JSON bodies say their length and stay below a limit; OTLP counts its own, after
     decompression."""
-    if request.method in _READING or not request.url.path.startswith("/api/"):
+    if not request.url.path.startswith("/api/"):
         return None
     length = request.headers.get("content-length", "")
     if not length and "transfer-encoding" in request.headers:
@@ -144,88 +201,7 @@ def _refuse_body(request: Request) -> Response | None:
     return None
 
 
-def is_same_secret(given: str, secret: str) -> bool:
-    """Compare by hash and in constant time, so that neither content nor length shows in the time it takes."""
-    hashes = [hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given, secret)]
-    return hmac.compare_digest(*hashes)
-
-
-def new_session(token: str, now_ms: int) -> str:
-    """The cookie of a session that ends `SESSION_S` from now: its end in Unix seconds, and that under the
-    token."""
-    end = str(now_ms // 1000 + SESSION_S)
-    return f"{end}.{_sign(token, end)}"
-
-
-def is_session(cookie: str, token: str, now_ms: int) -> bool:
-    """True for a cookie of `new_session` with this token that has not ended."""
-    end, _, signature = cookie.partition(".")
-    if not is_same_secret(signature, _sign(token, end)):
-        return False
-    return int(end) * 1000 > now_ms
-
-
-def _sign(token: str, end: str) -> str:
-    return hmac.new(token.encode(), f"setpoint session until {end}".encode(), hashlib.sha256).hexdigest()
-
-
 def _name(host: str) -> str:
     """The host without its port and brackets, in lower case."""
     name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     return name.lower().rstrip(".")
-
-
-def _is_same_origin(headers: Headers, host: str) -> bool:
-    origin = headers.get("origin")
-    if origin is None:
-        return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-    return urlsplit(origin).netloc.lower() == host.lower() != ""
-
-
-def _inner_path(target: str) -> str:
-    """`target` when it is a path of this server, else `/`: a login link must not lead elsewhere."""
-    is_path = (
-        target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
-    )
-    return target if is_path else "/"
-
-
-@router.get("/login")
-@needs("anyone")
-def show_login(request: Request, next: str = "/") -> Response:
-    if not request.app.state.token:
-        return RedirectResponse(_inner_path(next), 303)
-    return render_bare("login.html", next=_inner_path(next), is_wrong=False)
-
-
-@router.post("/login")
-@needs("anyone")
-async def log_in(parts: Parts, request: Request) -> Response:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LOGIN_LIMIT_BYTES:
-            return answer(request, 413, "too_large", "That is no login form of Setpoint.")
-    form = parse_qs(body.decode("utf-8", "replace"))
-    given, target = (form.get(name, [""])[0] for name in ("token", "next"))
-    token: str = request.app.state.token
-    if not token or not is_same_secret(given.strip(), token):
-        return render_bare("login.html", 401, next=_inner_path(target), is_wrong=True)
-    response = RedirectResponse(_inner_path(target), 303)
-    response.set_cookie(
-        COOKIE,
-        new_session(token, parts.clock.now_ms()),
-        max_age=SESSION_S,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
-    return response
-
-
-@router.post("/logout")
-@needs("anyone")
-async def log_out() -> Response:
-    response = RedirectResponse("/login", 303)
-    response.delete_cookie(COOKIE)
-    return response

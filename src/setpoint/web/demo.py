@@ -50,11 +50,11 @@ def poll_faults(parts: Parts, version: Annotated[str | None, Query(max_length=64
 
 @router.post("/faults")
 @needs("editor")
-def set_fault(parts: Parts, new: NewFault, actor: Actor = "api") -> Response:
+def set_fault(parts: Parts, new: NewFault, actor: Actor) -> Response:
     return json_answer(parts.faults.set(new.service, new.fault, new.parameters, actor).as_json(), 201)
 
 
 @router.delete("/faults")
 @needs("editor")
-def heal(parts: Parts, service: str | None = None, actor: Actor = "api") -> Response:
+def heal(parts: Parts, actor: Actor, service: str | None = None) -> Response:
     return json_answer({"items": [fault.as_json() for fault in parts.faults.heal(service, actor)]})

@@ -26,7 +26,7 @@ router = APIRouter()
 def ask_gate(  # noqa: PLR0917 — what is asked
     parts: Parts,
     service: str,
-    actor: Actor = "api",
+    actor: Actor,
     change: str = "feature",
     version: str = "",
     reviewed_by: str = "",

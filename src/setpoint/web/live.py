@@ -9,12 +9,14 @@ the page fetches its own URL, so there is one way to draw it. Callbacks come fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from setpoint.errors import Unavailable
+from setpoint.web.page import Parts
 from setpoint.web.roles import needs
 
 __all__ = ["READERS_MAX", "Live", "router"]
@@ -50,8 +52,10 @@ class Live:
         """How many streams are open."""
         return len(self._readers)
 
-    def open(self) -> AsyncIterator[bytes]:
-        """A new stream of encoded events, on the running loop. Raises Unavailable when closed or full."""
+    def open(self, is_wanted: Callable[[], bool] = lambda: True) -> AsyncIterator[bytes]:
+        """A new stream of encoded events, on the running loop; it ends soon after `is_wanted` says no. Raises
+        Unavailable when closed or full.
+        """
         if self._is_closed:
             raise Unavailable("Setpoint is stopping; try again when it is back")
         if len(self._readers) >= self._readers_max:
@@ -59,21 +63,21 @@ class Live:
                 f"{self._readers_max} pages are live already; close some, or reload this one by hand",
                 retry_after_s=10,
             )
-        return self._stream()
+        return self._stream(is_wanted)
 
-    async def _stream(self) -> AsyncIterator[bytes]:
+    async def _stream(self, is_wanted: Callable[[], bool]) -> AsyncIterator[bytes]:
         woken = asyncio.Event()
         self._readers[woken] = asyncio.get_running_loop()
         try:
             yield f"retry: {_RETRY_MS}\nevent: hello\ndata: \n\n".encode()
-            while not self._is_closed:
+            while not self._is_closed and is_wanted():
                 try:
                     await asyncio.wait_for(woken.wait(), TICK_S)
                     kind = b"change"
                 except TimeoutError:
                     kind = b"tick"
                 woken.clear()
-                if not self._is_closed:
+                if not self._is_closed and is_wanted():
                     yield b"event: " + kind + b"\ndata: \n\n"
         finally:
             del self._readers[woken]
@@ -81,10 +85,11 @@ class Live:
 
 @router.get("/events")
 @needs("viewer")
-async def events(request: Request) -> Response:
+async def events(request: Request, parts: Parts) -> Response:
+    """Server-sent events: what changed, and a tick for the figures. They end when who reads them may no longer."""
     live: Live = request.app.state.live
     return StreamingResponse(
-        live.open(),
+        live.open(partial(parts.directory.is_still, request.state.identity)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -11,17 +11,18 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import jinja2
 import numpy as np
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
 from setpoint import __version__
+from setpoint.access import Identity, allows
 from setpoint.app import App
 from setpoint.objective import State
 from setpoint.objective.overview import STATES as NUMBERED
@@ -66,8 +67,14 @@ async def _parts(request: Request) -> App:
 Parts = Annotated[App, Depends(_parts)]
 """What a handler declares to be given the wired server."""
 
-Actor = Annotated[str, Header(alias="X-Setpoint-Actor", min_length=1, max_length=100)]
-"""Who asks for a change: the login name that the command line sends. A handler gives its own default."""
+
+async def _actor(request: Request) -> str:
+    actor: str = request.state.actor
+    return actor
+
+
+Actor = Annotated[str, Depends(_actor)]
+"""Who asks, for the timeline: the name of the user or token; `access` knows it. Give it no default."""
 
 
 def _environment() -> jinja2.Environment:
@@ -113,9 +120,10 @@ def wants_json(request: Request) -> bool:
 
 def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
     """A page of the frame with the rail; `context` goes to the template. Asks the parts, so call it off the
-    loop."""
+    loop. A template shows what changes something only to who may: `{% if may("editor") %}`."""
     parts: App = request.app.state.parts
     states = parts.objectives.overview().state
+    identity: Identity = request.state.identity
     context.setdefault("now_ms", parts.clock.now_ms())
     text = _TEMPLATES.get_template(template).render(
         path=request.url.path,
@@ -125,7 +133,8 @@ def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
         objectives_total=len(states),
         targets_down=parts.scraper.down,
         releases_held=parts.policies.held_services,
-        has_token=bool(request.app.state.token),
+        who=identity if identity.kind != "local" else None,
+        may=partial(allows, identity.role),
         **context,
     )
     return HTMLResponse(text, headers=KEPT_NOWHERE)

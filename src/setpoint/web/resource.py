@@ -43,7 +43,7 @@ class Upload(BaseModel):
 
 @router.post("")
 @needs("editor")
-def apply(parts: Parts, upload: Upload, actor: Actor = "api") -> Response:
+def apply(parts: Parts, upload: Upload, actor: Actor) -> Response:
     documents = load_text([(file.name, file.text) for file in upload.files], parts.registry)
     if upload.dry_run:
         changes = parts.resources.plan(documents, prune=upload.prune)
@@ -78,7 +78,7 @@ def get_resource(parts: Parts, kind: str, name: str) -> Response:
 
 @router.delete("/{kind}/{name}")
 @needs("editor")
-def delete_resource(parts: Parts, kind: str, name: str, actor: Actor = "api") -> Response:
+def delete_resource(parts: Parts, kind: str, name: str, actor: Actor) -> Response:
     return json_answer(parts.resources.delete(kind, name, actor))
 
 

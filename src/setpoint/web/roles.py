@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-__all__ = ["Need", "Role", "needs", "role_of"]
+from setpoint.access import Role
 
-Role = Literal["viewer", "responder", "editor", "admin"]
-"""Each may do what those before it may: look; answer alerts (silence, acknowledge, send again); change resources;
-manage users and tokens.
-"""
+__all__ = ["Need", "Role", "needs", "role_of"]
 
 Need = Literal["viewer", "responder", "editor", "admin", "anyone", "sender"]
 """What a route needs: a role; `anyone` may be unknown (health, login, doors with keys of their own); `sender` is what

@@ -13,7 +13,6 @@ from starlette.middleware.gzip import GZipMiddleware
 from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
-    access,
     adjustments,
     backtest,
     catalog,
@@ -36,6 +35,7 @@ from setpoint.web import (
     remote_read,
     report,
     resource,
+    signin,
     sla,
     spent,
     status,
@@ -45,6 +45,7 @@ from setpoint.web import (
     usage,
 )
 from setpoint.web.access import Access
+from setpoint.web.doors import Guarded, known_only
 from setpoint.web.page import HERE
 from setpoint.web.promql import query_doors
 from setpoint.web.query_door import COMPRESS_FROM_BYTES
@@ -60,9 +61,8 @@ def create_app(app: App) -> FastAPI:
     application = FastAPI(
         title="Setpoint", version=__version__, openapi_url=None, docs_url=None, redoc_url=None
     )
-    token = app.settings.effective_token
     application.state.parts = app
-    application.state.token = token
+    application.state.signing = signin.Signing(app)
     application.state.live = live.Live()
     application.state.requests = Requests()
     app.timeline.subscribe(application.state.live.announce)
@@ -70,7 +70,7 @@ def create_app(app: App) -> FastAPI:
     for module in (
         health,
         metrics,
-        access,
+        signin,
         live,
         objectives,
         suggest,
@@ -104,8 +104,11 @@ def create_app(app: App) -> FastAPI:
     application.mount("/static", StaticFiles(directory=HERE / "static"))
     application.add_middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=4)
     doors = {**remote_write_doors(app), **query_doors(app)}
+    guarded = [Guarded(route, app.directory) for route in application.router.routes]
+    application.router.routes[:] = guarded
+    application.router.default = known_only(application.router.default, app.directory)
     application.add_middleware(
-        Access, token=token, address=app.settings.listen_address, clock=app.clock, direct=doors
+        Access, directory=app.directory, address=app.settings.listen_address, direct=doors
     )
     application.add_middleware(RequestCounter, requests=application.state.requests, doors=doors)
     return application

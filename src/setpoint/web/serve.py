@@ -30,6 +30,7 @@ from setpoint.errors import SetpointError, StartupRefused
 from setpoint.settings import Address, Settings
 from setpoint.telemetry.receive import OtlpGrpcServer
 from setpoint.web import create_app
+from setpoint.web.doors import grpc_guard
 from setpoint.web.program_text import release_program_text
 
 __all__ = ["GRACE_S", "Gate", "main"]
@@ -90,7 +91,6 @@ def main() -> int:
     logging.getLogger("setpoint").setLevel(os.environ.get("SETPOINT_LOG_LEVEL", "INFO").upper())
     try:
         settings = Settings()
-        settings.refuse_unsafe()
         return uvloop.run(_serve(settings))
     except SetpointError as error:
         print(error.message, file=sys.stderr, flush=True)  # noqa: T201
@@ -114,12 +114,14 @@ async def _serve(settings: Settings) -> int:
     grpc_server: OtlpGrpcServer | None = None
     try:
         app = await asyncio.to_thread(build, settings, SystemClock())
+        if not app.directory.knows_anybody:
+            settings.refuse_unsafe()
         if settings.otlp_grpc:
             grpc_server = OtlpGrpcServer(
                 settings.otlp_grpc,
                 app.otlp,
                 settings.body_limit_mb << 20,
-                settings.effective_token,
+                grpc_guard(app.directory),
             )
             grpc_server.start()
         _note_start(app)

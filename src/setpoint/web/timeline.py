@@ -34,11 +34,20 @@ KINDS = (
     "resource.deleted",
     "demo.fault",
     "demo.heal",
+    "access.login",
+    "access.login_failed",
+    "access.logout",
+    "access.refused",
+    "access.token_created",
+    "access.token_revoked",
+    "access.user_changed",
+    "access.user_created",
+    "access.user_deleted",
     "server.started",
     "server.restarted",
 )
 _OWN = (
-    "adjustment.", "alert.", "gate.", "objective.", "policy.", "report.", "resource.", "server.", "sla.",
+    "access.", "adjustment.", "alert.", "gate.", "objective.", "policy.", "report.", "resource.", "server.", "sla.",
 )  # fmt: skip
 """What Setpoint alone tells, because gates, reports and pages believe it."""
 _PAGE = 100
@@ -121,7 +130,7 @@ def _by_day(events: list[Event]) -> list[tuple[str, list[Event]]]:
 
 @router.post("/api/timeline", status_code=201)
 @needs("sender")
-def add_event(parts: Parts, new: NewEvent, actor: Actor = "api") -> Response:
+def add_event(parts: Parts, new: NewEvent, actor: Actor) -> Response:
     event = parts.timeline.append(
         new.kind, new.summary, service=new.service, actor=actor, data=new.data, at_ms=new.at, key=new.key
     )

@@ -13,7 +13,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from setpoint.clock import SystemClock
-from setpoint.errors import StartupRefused, Unavailable
+from setpoint.errors import Forbidden, NotEnough, StartupRefused, Unavailable
 from setpoint.telemetry.receive import OtlpGrpcServer
 from setpoint.telemetry.receive.receiver import SERVICES, SIGNALS, Receiver, Signal
 from setpoint.telemetry.series_table import SeriesTable
@@ -117,9 +117,16 @@ def test_a_request_of_empty_messages_is_resource_exhausted(doors: Doors) -> None
     assert "smaller batches" in message
 
 
+def _admit(authorization: str) -> None:
+    if authorization == "Bearer viewer":
+        raise NotEnough("'eve' may only look")
+    if authorization != "Bearer sesam":
+        raise Forbidden("send a token as 'Bearer TOKEN'")
+
+
 def test_a_token_is_demanded_where_one_is_set(doors: Doors) -> None:
     server = OtlpGrpcServer(
-        "127.0.0.1:0", Receiver(doors.ingest, SystemClock(), doors.store.table), LIMIT_BYTES, token="sesam"
+        "127.0.0.1:0", Receiver(doors.ingest, SystemClock(), doors.store.table), LIMIT_BYTES, _admit
     )
     server.start()
     body = full_request("traces").SerializeToString()
@@ -129,6 +136,10 @@ def test_a_token_is_demanded_where_one_is_set(doors: Doors) -> None:
                 code, message, _ = failure(call, body, metadata=wrong)
                 assert code == grpc.StatusCode.UNAUTHENTICATED
                 assert "Bearer TOKEN" in message
+            code, message, _ = failure(call, body, metadata=(("authorization", "Bearer viewer"),))
+            assert (code, message) == (grpc.StatusCode.PERMISSION_DENIED, "'eve' may only look")
+            twice = [("authorization", "Bearer sesam"), ("authorization", "Bearer sesam")]
+            assert failure(call, body, metadata=twice)[0] == grpc.StatusCode.UNAUTHENTICATED
             assert rows(doors, "spans") == 0
             call(body, timeout=20, metadata=(("authorization", "Bearer sesam"),))
     finally:

@@ -7,8 +7,8 @@ bounds a message before and after decompression, and reads it only when one of t
 
 from __future__ import annotations
 
-import hmac
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
@@ -17,7 +17,15 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from setpoint.errors import InvalidInput, SetpointError, StartupRefused, TooLarge, Unavailable
+from setpoint.errors import (
+    Forbidden,
+    InvalidInput,
+    NotEnough,
+    SetpointError,
+    StartupRefused,
+    TooLarge,
+    Unavailable,
+)
 from setpoint.telemetry.receive.outcome import clipped
 from setpoint.telemetry.receive.receiver import SERVICES, Receiver, Signal
 
@@ -34,14 +42,20 @@ with them what says that it may retry.
 class OtlpGrpcServer:
     """A gRPC server for OTLP at `address` (`HOST:PORT`; port 0 chooses one, see `port` after `start`)."""
 
-    def __init__(self, address: str, receiver: Receiver, limit_bytes: int, token: str = "") -> None:
-        """`limit_bytes` bounds a message after decompression; with a `token`, calls must carry it as
-        bearer.
+    def __init__(
+        self,
+        address: str,
+        receiver: Receiver,
+        limit_bytes: int,
+        admit: Callable[[str], None] = lambda authorization: None,
+    ) -> None:
+        """`limit_bytes` bounds a message after decompression; `admit` is told the `authorization` of each call and
+        raises Forbidden.
         """
         self.address = address
         self.port = 0
         self._receiver = receiver
-        self._expected = f"Bearer {token}".encode() if token else b""
+        self._admit = admit
         # Without SO_REUSEPORT a taken port is an error, not a second server that gets half of the calls.
         options = [("grpc.max_receive_message_length", limit_bytes), ("grpc.so_reuseport", 0)]
         self._server = grpc.server(
@@ -70,8 +84,8 @@ class OtlpGrpcServer:
         self._server.stop(grace_s).wait()
 
     def _export(self, signal: Signal, body: bytes, context: Any) -> bytes:
-        self._authenticate(context)
         try:
+            self._authenticate(context)
             receipt = self._receiver.receive(signal, body)
             receipt.stored.result()
         except SetpointError as error:
@@ -80,15 +94,8 @@ class OtlpGrpcServer:
         return response
 
     def _authenticate(self, context: Any) -> None:
-        if not self._expected:
-            return
-        given = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")
-        if not hmac.compare_digest(str(given).encode(), self._expected):
-            context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "send the server's token as metadata 'authorization: Bearer TOKEN' "
-                "(OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer TOKEN' in an SDK)",
-            )
+        given = [str(value) for key, value in context.invocation_metadata() if key == "authorization"]
+        self._admit(given[0] if len(given) == 1 else "")
 
 
 def _refuse(context: Any, error: SetpointError) -> NoReturn:
@@ -99,6 +106,9 @@ def _refuse(context: Any, error: SetpointError) -> NoReturn:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
         detail = error_details_pb2.RetryInfo(retry_delay=delay)
+    elif isinstance(error, Forbidden):
+        is_known = isinstance(error, NotEnough)
+        code = grpc.StatusCode.PERMISSION_DENIED if is_known else grpc.StatusCode.UNAUTHENTICATED
     elif isinstance(error, TooLarge):
         code = grpc.StatusCode.RESOURCE_EXHAUSTED
     elif isinstance(error, InvalidInput):
