@@ -1,10 +1,10 @@
 """The channels that Alertmanager's receivers have, as data: which fields each takes, of what type, which of them must
 be there, and what `global` gives where they are not. Alertmanager 0.25 to 0.34, and `apprise`, which is Setpoint's own.
 
-Types: text; secret (never shown); url and proxy (shown without a password); secret_url; file (relative to the configuration's
-folder); flag; whole (a number from 0); integer; span (a duration as Go writes it); duration (as Prometheus does);
-address (HOST:PORT); pairs (names and texts); texts (a list); list and map (kept as they are); any; http and tls (shared
-sections). `x` and `x_file` never stand together.
+Types: text; secret (never shown); url and proxy (shown without a password); secret_url; file (relative to the folder of
+the configuration); flag; whole (a number from 0); integer; span (a duration as Go writes it); duration (as Prometheus
+does); address (HOST:PORT); pairs (names and texts); texts (a list); list and map (kept as they are); any; http, tls and
+others in `SHARED` (sections). `x` and `x_file` never stand together.
 """
 
 from __future__ import annotations
