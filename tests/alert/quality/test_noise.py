@@ -229,7 +229,7 @@ def test_events_become_firings() -> None:
             _event(2, 10, "alert.fired", **slow),  # told again: it fires already
             _event(3, 20, "alert.acknowledged", fingerprint="f1"),
             _event(9, 30, "alert.acknowledged", fingerprint="f1"),
-            _event(4, 40, "notification.sent", firing=["f1", "unknown"]),
+            _event(4, 40, "notification.sent", alerts=["f1", "unknown"], firing=1),
             _event(5, 100, "alert.resolved", **slow),
             _event(6, 200, "alert.fired", **burn),
             _event(
@@ -266,12 +266,21 @@ def test_a_notification_that_comes_after_the_end_counts() -> None:
         [
             _event(1, 0, "alert.fired", **told),
             _event(2, 5, "alert.resolved", **told),
-            _event(3, 9, "notification.sent", firing=["f"]),
+            _event(3, 9, "notification.sent", alerts=["f"], firing=1),
         ],
         {},
         _mutes,
     )
     assert [one.is_told for one in found] == [True]
+
+
+def test_a_large_notification_tells_of_all_that_fire_in_its_group() -> None:
+    fired = [
+        _event(number, number, "alert.fired", fingerprint=zone, labels={"alertname": "A", "zone": zone})
+        for number, zone in enumerate("abc", 1)
+    ]
+    sent = _event(4, 50, "notification.sent", alerts=["a"], firing=2, group_labels={"zone": "b"})
+    assert [one.is_told for one in firings_of([*fired, sent], {}, _mutes)] == [True, True, False]
 
 
 def test_events_of_any_shape_do_no_harm() -> None:
@@ -282,6 +291,7 @@ def test_events_of_any_shape_do_no_harm() -> None:
         {"fingerprint": "x", "labels": {"a": None, "b": {"c": 1}}, "severity": None, "annotations": "none"},
         {"objective": "o"},
         {"firing": {"a": 1}},
+        {"alerts": 3, "firing": "x", "group_labels": [1]},
     ]
     kinds = ["alert.fired", "alert.resolved", "notification.sent", "alert.seen", "silence.created"]
     events = [

@@ -86,7 +86,7 @@ def firings_of(events: Iterable[Event], owners: Mapping[str, str], mutes: Mutes)
                 lately[identity] = len(done)
                 done.append(known.closed(max(event.at_ms, known.firing.started_ms)))
         elif event.kind == "notification.sent":
-            for name in _named(data):
+            for name in _named(data, opened):
                 if name in opened:
                     opened[name].is_told = True
                 elif name in lately:  # it ended while its notification was on the way
@@ -155,10 +155,14 @@ def _has_runbook(data: Mapping[str, Any]) -> bool:
     return bool(found.get("runbook_url") or found.get("runbook"))
 
 
-def _named(data: Mapping[str, Any]) -> Sequence[str]:
-    """The alerts that a notification told of as firing."""
-    firing = data.get("firing")
-    return [str(name) for name in firing] if isinstance(firing, list) else []
+def _named(data: Mapping[str, Any], opened: Mapping[str, _Open]) -> Sequence[str]:
+    """The alerts that a notification told of. It names the first only: of a large group all that fire were in it."""
+    alerts, number = data.get("alerts"), data.get("firing")
+    named = [str(name) for name in alerts] if isinstance(alerts, list) else []
+    if not isinstance(number, int) or number <= len(named):
+        return named
+    group = _texts(data.get("group_labels")).items()
+    return [*named, *(name for name, one in opened.items() if group <= one.labels.items())]
 
 
 def _answered(event: Event, opened: Mapping[str, _Open], mutes: Mutes) -> list[_Open]:

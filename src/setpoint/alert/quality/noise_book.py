@@ -42,7 +42,18 @@ _NEEDED = frozenset(
         "since_ms",
         "annotations",
     }
-    | {"runbook", "runbook_url", "firing", "matchers", "starts", "ends", "ends_ms", "recurrence"}
+    | {
+        "runbook",
+        "runbook_url",
+        "firing",
+        "alerts",
+        "group_labels",
+        "matchers",
+        "starts",
+        "ends",
+        "ends_ms",
+        "recurrence",
+    }
 )
 
 
