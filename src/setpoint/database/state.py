@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ class Transaction:
     def execute(self, statement: str, **parameters: Any) -> int:
         """Run a statement and return the number of rows it touched."""
         return self._connection.execute(sa.text(statement), parameters).rowcount
+
+    def execute_many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement once for each of `rows`, which hold its parameters by name; nothing when there are none."""
+        if rows:
+            self._connection.execute(sa.text(statement), list(rows))
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds the lock `name`, and hold it until this one ends.

@@ -88,6 +88,23 @@ class Timeline:
         )
         return event
 
+    def record_once(
+        self,
+        transaction: Transaction,
+        kind: str,
+        summary: str,
+        *,
+        key: str,
+        service: str = "",
+        data: Mapping[str, Any] | None = None,
+        at_ms: int | None = None,
+    ) -> Event | None:
+        """As `record`; None, and nothing is stored, when there is an event with this `key`."""
+        event, is_new = self._insert(
+            transaction, kind, summary, service=service, actor="setpoint", data=data, at_ms=at_ms, key=key
+        )
+        return event if is_new else None
+
     def publish(self, events: Sequence[Event]) -> None:
         """Tell every subscriber of `events`, which must be committed."""
         for event in events:

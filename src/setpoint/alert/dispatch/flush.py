@@ -1,0 +1,132 @@
+"""One flush of one group: which of its alerts are muted, and what each integration has to be told of the others.
+
+Pure but for the functions that it is given. `Dispatcher` stores what comes out, for all groups that are due at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from setpoint.alert.dispatch.decide import Decision, Told, decide
+from setpoint.alert.dispatch.group import Group, Mute
+from setpoint.alert.dispatch.log import Key
+from setpoint.alert.model import Alert, Labels
+from setpoint.alert.notify.model import Notification
+from setpoint.alert.route.model import Integration
+
+__all__ = ["Flush", "Senses", "flush_group"]
+
+
+@dataclass(frozen=True, slots=True)
+class Senses:
+    """What a flush asks of others; all at one instant."""
+
+    silenced_by: Callable[[Labels], tuple[str, ...]]
+    inhibited_by: Callable[[Labels], tuple[str, ...]]
+    told: Callable[[Key], Told | None]
+    pending: Mapping[Key, Notification]
+
+
+@dataclass(slots=True)
+class Flush:
+    """What has to be stored of a flush: notifications, and integrations whose log is cleared without telling them."""
+
+    group: Group
+    notifications: list[Notification] = field(default_factory=list)
+    cleared: list[Key] = field(default_factory=list)
+    resolved: frozenset[str] = frozenset()
+
+
+def flush_group(group: Group, senses: Senses, now_ms: int) -> Flush:
+    """Decide for every integration of a group; the group remembers what was decided and why."""
+    live = _live(group, senses, now_ms)
+    resolved = frozenset(one.fingerprint for one in live if one.is_resolved(now_ms))
+    firing = frozenset(one.fingerprint for one in live) - resolved
+    flush = Flush(group, resolved=resolved)
+    group.handled = {name: one for name, one in group.alerts.items() if one.is_resolved(now_ms)}
+    for integration in group.integrations:
+        decision = _decided(group, integration, senses, firing=firing, resolved=resolved, now_ms=now_ms)
+        group.decisions[integration.key] = decision, now_ms
+        if decision.reason is None:
+            continue
+        if not firing and not integration.send_resolved:
+            flush.cleared.append(group.log_key(integration))
+        else:
+            flush.notifications.append(
+                _notification(group, integration, decision, live, resolved=resolved, now_ms=now_ms)
+            )
+    return flush
+
+
+def _live(group: Group, senses: Senses, now_ms: int) -> list[Alert]:
+    """What is not muted, as it is told: what fires has no end. Leaves in the group why the others are."""
+    group.muted = {}
+    for fingerprint, alert in group.alerts.items():
+        inhibited_by = senses.inhibited_by(alert.labels)
+        silenced_by = senses.silenced_by(alert.labels)
+        if inhibited_by or silenced_by:
+            group.muted[fingerprint] = Mute(silenced_by, inhibited_by)
+    if group.muted_by:
+        return []
+    live = [
+        alert if alert.ends_ms is None or alert.is_resolved(now_ms) else replace(alert, ends_ms=None)
+        for fingerprint, alert in group.alerts.items()
+        if fingerprint not in group.muted
+    ]
+    return sorted(live, key=_order) if len(live) > 1 else live
+
+
+def _order(alert: Alert) -> tuple[str, str, list[tuple[str, str]]]:
+    labels = alert.labels
+    return labels.get("job", ""), labels.get("instance", ""), sorted(labels.items())
+
+
+def _decided(
+    group: Group,
+    integration: Integration,
+    senses: Senses,
+    *,
+    firing: frozenset[str],
+    resolved: frozenset[str],
+    now_ms: int,
+) -> Decision:
+    if not firing and not resolved:  # muted alerts vanish before anything is decided
+        if group.muted_by:
+            return Decision(None, f"the route is muted by {', '.join(group.muted_by)}")
+        return Decision(None, "every alert of the group is muted" if group.alerts else "the group is empty")
+    key = group.log_key(integration)
+    return decide(
+        senses.told(key),
+        senses.pending.get(key),
+        firing,
+        resolved,
+        send_resolved=integration.send_resolved,
+        repeat_interval_ms=group.repeat_ms,
+        now_ms=now_ms,
+    )
+
+
+def _notification(
+    group: Group,
+    integration: Integration,
+    decision: Decision,
+    live: list[Alert],
+    *,
+    resolved: frozenset[str],
+    now_ms: int,
+) -> Notification:
+    assert decision.reason is not None
+    told = live if integration.send_resolved else [one for one in live if one.fingerprint not in resolved]
+    names = [one.fingerprint for one in told]
+    return Notification(
+        receiver=group.place.receiver,
+        integration=integration.key,
+        group_key=group.place.key,
+        group_labels=group.place.labels,
+        alerts=tuple(told),
+        firing=tuple(name for name in names if name not in resolved),
+        resolved=tuple(name for name in names if name in resolved),
+        reason=decision.reason,
+        at_ms=now_ms,
+    )

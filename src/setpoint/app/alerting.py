@@ -1,0 +1,51 @@
+"""Wires what alerts go through: the book, silences, routing, the dispatcher, the outbox. A part of `App`."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+
+from setpoint.alert.dispatch.book import AlertBook
+from setpoint.alert.dispatch.dispatcher import Dispatcher
+from setpoint.alert.dispatch.ports import NoOutbox
+from setpoint.alert.dispatch.tend import Tender
+from setpoint.alert.silence.book import SilenceBook
+from setpoint.clock import Clock
+from setpoint.database import StateDatabase
+from setpoint.timeline import Timeline
+
+__all__ = ["AlertingParts", "alerting_loops", "wire_alerting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertingParts:
+    """What alerts go through, from the one who brings one to the one who is told."""
+
+    alert_book: AlertBook
+    alert_tender: Tender
+    silences: SilenceBook
+    dispatcher: Dispatcher
+
+
+def wire_alerting(clock: Clock, timeline: Timeline, database: StateDatabase) -> AlertingParts:
+    """Make every part. At the start silences and the configuration are known before anything is flushed."""
+    silences = SilenceBook(database, timeline, clock)
+    book = AlertBook(database, clock)
+    dispatcher = Dispatcher(book, clock, silences=silences, outbox=NoOutbox())
+    return AlertingParts(
+        alert_book=book,
+        alert_tender=Tender(
+            book, timeline, clock, is_leading=lambda: dispatcher.is_leading, holds=dispatcher.holds
+        ),
+        silences=silences,
+        dispatcher=dispatcher,
+    )
+
+
+def alerting_loops(parts: AlertingParts, stop: threading.Event) -> dict[str, partial[None]]:
+    """The background loops, by name; they end soon after `stop` is set."""
+    return {
+        "alert-book": partial(parts.alert_tender.run, stop),
+        "dispatcher": partial(parts.dispatcher.run, stop),
+    }
