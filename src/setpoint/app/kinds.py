@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from setpoint import objective
+from setpoint.alert.door.spec import register as register_doors
 from setpoint.clock import Clock
 from setpoint.promql.selector import read_selector
 from setpoint.report.spec import register as register_reports
@@ -18,4 +19,5 @@ def default_registry(clock: Clock | None = None) -> Registry:
     objective.register(registry, clock)
     register_telemetry(registry, read_selector)
     register_reports(registry)
+    register_doors(registry)
     return registry

@@ -125,7 +125,7 @@ def _read(text: str) -> _Text:
     nodes = parse(text, _KNOWN, _VARIABLES)
     # The dot is the item itself, of which any field may be missing; what `run` is given as the dot has fixed ones.
     item = Pipeline(1, (Command(1, (Variable("item", ()),)),))
-    return _Text(text, (With(item, nodes, nodes),))
+    return _Text(text, (With(item, nodes, ()),))
 
 
 def _pattern(words: str) -> re.Pattern[str]:
