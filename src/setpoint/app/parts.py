@@ -11,7 +11,6 @@ from functools import partial
 from setpoint.access import Directory
 from setpoint.access.accounts import Accounts
 from setpoint.app.alerting import AlertingParts, alerting_loops
-from setpoint.app.alerting import AlertingParts, alerting_loops
 from setpoint.app.budgets import BudgetParts
 from setpoint.app.telemetry import TelemetryParts
 from setpoint.clock import Clock
@@ -55,7 +54,6 @@ class App(TelemetryParts, BudgetParts, AlertingParts):
             "alerts": partial(self.alerts.run, stop),
             "webhooks": partial(self.webhooks.run, stop),
             "policies": partial(self.policies.run, stop),
-            **alerting_loops(self, stop),
             **alerting_loops(self, stop),
             "reports": partial(self.reports.run, stop),
             "adjustments": partial(adjustments.run, stop),

@@ -13,7 +13,6 @@ from setpoint.access import Directory
 from setpoint.access.accounts import Accounts
 from setpoint.alert.target import webhooks_of
 from setpoint.app.alerting import AlertingParts, wire_alerting
-from setpoint.app.alerting import AlertingParts, wire_alerting
 from setpoint.app.budgets import BudgetParts, Databases, wire_budgets
 from setpoint.app.kinds import default_registry
 from setpoint.app.parts import App
@@ -74,7 +73,6 @@ def wire(
     databases = Databases(state_database, telemetry_database)
     budgets = wire_budgets(settings, clock, timeline, folder, databases, telemetry)
     alerting = wire_alerting(clock, timeline, state_database)
-    alerting = wire_alerting(clock, timeline, state_database)
     resources.on_change = partial(_follow, telemetry, budgets)
     resources.on_change(resources.documents())
     return App(
@@ -92,7 +90,6 @@ def wire(
         started_ms=started_ms,
         **_fields(telemetry),
         **_fields(budgets),
-        **_fields(alerting),
         **_fields(alerting),
     )
 
