@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,9 +11,11 @@ from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.dispatch.dispatcher import Dispatcher
 from setpoint.alert.dispatch.ports import NoOutbox
 from setpoint.alert.dispatch.tend import Tender
+from setpoint.alert.quality.noise_book import NoiseBook, Teams
 from setpoint.alert.silence.book import SilenceBook
 from setpoint.clock import Clock
 from setpoint.database import StateDatabase
+from setpoint.objective.ownership import Ownership
 from setpoint.timeline import Timeline
 
 __all__ = ["AlertingParts", "alerting_loops", "wire_alerting"]
@@ -26,9 +29,12 @@ class AlertingParts:
     alert_tender: Tender
     silences: SilenceBook
     dispatcher: Dispatcher
+    noise: NoiseBook
 
 
-def wire_alerting(clock: Clock, timeline: Timeline, database: StateDatabase) -> AlertingParts:
+def wire_alerting(
+    clock: Clock, timeline: Timeline, database: StateDatabase, ownership: Callable[[], Ownership]
+) -> AlertingParts:
     """Make every part. At the start silences and the configuration are known before anything is flushed."""
     silences = SilenceBook(database, timeline, clock)
     book = AlertBook(database, clock)
@@ -40,7 +46,13 @@ def wire_alerting(clock: Clock, timeline: Timeline, database: StateDatabase) -> 
         ),
         silences=silences,
         dispatcher=dispatcher,
+        noise=NoiseBook(database, clock, lambda: _teams(ownership())),
     )
+
+
+def _teams(ownership: Ownership) -> Teams:
+    zones = {name: team.spec.time_zone for name, team in ownership.teams.items()}
+    return Teams(ownership.owners, zones)
 
 
 def alerting_loops(parts: AlertingParts, stop: threading.Event) -> dict[str, partial[None]]:

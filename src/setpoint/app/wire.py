@@ -72,7 +72,7 @@ def wire(
     )
     databases = Databases(state_database, telemetry_database)
     budgets = wire_budgets(settings, clock, timeline, folder, databases, telemetry)
-    alerting = wire_alerting(clock, timeline, state_database)
+    alerting = wire_alerting(clock, timeline, state_database, ownership=lambda: budgets.reports.ownership)
     resources.on_change = partial(_follow, telemetry, budgets)
     resources.on_change(resources.documents())
     return App(

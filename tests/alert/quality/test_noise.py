@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -206,8 +206,8 @@ def _event(number: int, at: int, kind: str, service: str = "checkout", **data: o
     return Event(number, MONDAY + at, kind, service, "setpoint", "-", data)
 
 
-def _mutes(_: Mapping[str, Any], labels: Labels) -> bool:
-    return labels.get("zone") == "b"
+def _mutes(_: Mapping[str, Any]) -> Callable[[Labels], bool]:
+    return lambda labels: labels.get("zone") == "b"
 
 
 def test_events_become_firings() -> None:

@@ -25,8 +25,8 @@ KINDS = (
 )
 """The kinds of events that tell of firings and of who answered them."""
 
-Mutes = Callable[[Mapping[str, Any], Labels], bool]
-"""Whether a silence, as its event tells it, mutes an alert of these labels."""
+Mutes = Callable[[Mapping[str, Any]], Callable[[Labels], bool]]
+"""From what an event tells of a silence: whether that holds for the labels of an alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,8 @@ def _named(data: Mapping[str, Any], opened: Mapping[str, _Open]) -> Sequence[str
 def _answered(event: Event, opened: Mapping[str, _Open], mutes: Mutes) -> list[_Open]:
     """The firings that somebody answered by this event."""
     if event.kind == "silence.created":
-        return [one for one in opened.values() if one.labels and mutes(event.data, one.labels)]
+        holds = mutes(event.data)
+        return [one for one in opened.values() if one.labels and holds(one.labels)]
     known = opened.get(_identity(event.data))
     if known is None:
         labels = _texts(event.data.get("labels"))

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from setpoint.alert.quality.firing import KINDS, Firing, Mutes, firings_of
+from setpoint.alert.model import Labels
+from setpoint.alert.quality.firing import KINDS, Firing, firings_of
 from setpoint.alert.quality.noise import Habits, Noise, measure
+from setpoint.alert.silence.rows import silence_of_event
 from setpoint.clock import Clock
 from setpoint.database import StateDatabase, load_queries
+from setpoint.errors import SetpointError
 from setpoint.timeline import Event
 
 __all__ = ["DAYS_MAX", "NoiseBook", "Teams"]
@@ -68,13 +71,10 @@ class Teams:
 class NoiseBook:
     """Measures the noise of a server; safe to use from several threads."""
 
-    def __init__(
-        self, database: StateDatabase, clock: Clock, teams: Callable[[], Teams], mutes: Mutes
-    ) -> None:
+    def __init__(self, database: StateDatabase, clock: Clock, teams: Callable[[], Teams]) -> None:
         self._database = database
         self._clock = clock
         self._teams = teams
-        self._mutes = mutes
         self._guard = threading.Lock()
         self._events: dict[int, Event] = {}
         self._read_to = dict.fromkeys(KINDS, 0)
@@ -101,7 +101,7 @@ class NoiseBook:
             self._catch_up(now_ms - _KEPT_MS)
             basis = (self._version, dict(teams.owners))
             if self._firings[0] != basis:
-                self._firings = (basis, firings_of(self._events.values(), teams.owners, self._mutes))
+                self._firings = (basis, firings_of(self._events.values(), teams.owners, _muted_by))
             return self._firings[1]
 
     def _catch_up(self, since_ms: int) -> None:
@@ -130,6 +130,14 @@ class NoiseBook:
         for number in old:
             del self._events[number]
         self._version += bool(old)
+
+
+def _muted_by(data: Mapping[str, Any]) -> Callable[[Labels], bool]:
+    """What the silence of an event holds for; nothing, where it cannot be read any more."""
+    try:
+        return silence_of_event(data).matches
+    except (SetpointError, TypeError, ValueError, KeyError):
+        return lambda _: False
 
 
 def _event(row: Mapping[str, Any]) -> Event:
