@@ -34,6 +34,9 @@ def settings_from(flags: Mapping[str, Any]) -> Settings:
             + "; ".join(lines)
             + "\nchange the flag or the variable SETPOINT_<NAME>"
         ) from error
+    # Where there may be users only the server knows whether one can sign in; it refuses then.
+    if not settings.state_dsn and not (settings.data / "state.sqlite").exists():
+        settings.refuse_unsafe()
     return settings
 
 
