@@ -12,6 +12,7 @@ from setpoint.alert.dispatch.dispatcher import Dispatcher
 from setpoint.alert.dispatch.ports import NoOutbox
 from setpoint.alert.dispatch.tend import Tender
 from setpoint.alert.quality.noise_book import NoiseBook, Teams
+from setpoint.alert.route.inhibit import Inhibitor
 from setpoint.alert.silence.book import SilenceBook
 from setpoint.clock import Clock
 from setpoint.database import StateDatabase
@@ -38,7 +39,7 @@ def wire_alerting(
     """Make every part. At the start silences and the configuration are known before anything is flushed."""
     silences = SilenceBook(database, timeline, clock)
     book = AlertBook(database, clock)
-    dispatcher = Dispatcher(book, clock, silences=silences, outbox=NoOutbox())
+    dispatcher = Dispatcher(book, clock, silences=silences, outbox=NoOutbox(), make_inhibitor=Inhibitor)
     return AlertingParts(
         alert_book=book,
         alert_tender=Tender(
@@ -58,6 +59,7 @@ def _teams(ownership: Ownership) -> Teams:
 def alerting_loops(parts: AlertingParts, stop: threading.Event) -> dict[str, partial[None]]:
     """The background loops, by name; they end soon after `stop` is set."""
     return {
+        "silences": partial(parts.silences.run, stop),
         "alert-book": partial(parts.alert_tender.run, stop),
         "dispatcher": partial(parts.dispatcher.run, stop),
     }

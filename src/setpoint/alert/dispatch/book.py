@@ -61,7 +61,7 @@ class AlertBook:
         self._queue: list[_Request] = []
         self._waiting = 0
         self._hearers: tuple[Callable[[Sequence[Alert]], None], ...] = ()
-        self.on_drop: Callable[[Sequence[str]], None] = lambda _: None
+        self.on_drop: Callable[[Sequence[Alert]], None] = lambda _: None
         self.untold: set[str] = set()
         """Fingerprints of alerts that began or ended, for the timeline."""
         self.wake = threading.Event()
@@ -153,7 +153,7 @@ class AlertBook:
                 remove(transaction, gone)
             for entry in gone:
                 del self._entries[entry.alert.fingerprint]
-        self.on_drop([entry.alert.fingerprint for entry in gone])
+        self.on_drop([entry.alert for entry in gone])
 
     def pull(self) -> None:
         """Take what other replicas wrote. Raises Unavailable."""

@@ -374,14 +374,15 @@ class Dispatcher:
         for one in notifications:
             self.pending[key_of(one)] = one
 
-    def _forget(self, fingerprints: Sequence[str]) -> None:
+    def _forget(self, alerts: Sequence[Alert]) -> None:
         """Alerts that the book dropped."""
         with self._lock:
-            for fingerprint in fingerprints:
-                for place in self._places.pop(fingerprint, ()):
+            self.inhibitor.forget(alerts)
+            for alert in alerts:
+                for place in self._places.pop(alert.fingerprint, ()):
                     group = self._groups.get(place.id)
-                    if group is not None and fingerprint in group.alerts:
-                        del group.alerts[fingerprint]
+                    if group is not None:
+                        group.alerts.pop(alert.fingerprint, None)
 
     def _repeat_of(self, key: Key) -> int:
         group = self._by_key.get((key[0], key[2]))

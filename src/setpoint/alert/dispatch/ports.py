@@ -31,6 +31,10 @@ class InhibitorPort(Protocol):
         """Take alerts that changed."""
         ...
 
+    def forget(self, alerts: Sequence[Alert]) -> Any:
+        """These are gone."""
+        ...
+
     def inhibited_by(self, labels: Labels, at_ms: int) -> tuple[str, ...]:
         """Fingerprints of the alerts that mute these labels at an instant."""
         ...
@@ -57,6 +61,9 @@ class NoInhibitor:
 
     def follow(self, alerts: Sequence[Alert]) -> None:
         """Nothing to learn."""
+
+    def forget(self, alerts: Sequence[Alert]) -> None:
+        """Nothing to forget."""
 
     def inhibited_by(self, labels: Labels, at_ms: int) -> tuple[str, ...]:
         """Nothing mutes."""
