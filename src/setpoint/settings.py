@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         None,
         description="A prometheus.yml whose scrape_configs name what Setpoint scrapes; read again when it changes.",
     )
+    alertmanager_config: Path | None = Field(
+        None,
+        description="An alertmanager.yml that says who hears of which alerts; read again when it changes. Without it "
+        "the resource AlertRouting says so.",
+    )
     telemetry_memory_mb: int = Field(
         256,
         ge=64,

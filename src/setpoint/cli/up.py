@@ -19,6 +19,7 @@ _EPILOG = """[bold]Examples[/]
   setpoint up --data /var/lib/setpoint --listen 127.0.0.1:8080
   setpoint up --listen 0.0.0.0:7070 --token-file /etc/setpoint/token
   setpoint up --scrape-config /etc/prometheus/prometheus.yml
+  setpoint up --alertmanager-config /etc/alertmanager/alertmanager.yml
 
 Every flag is also a variable: --otlp-grpc is SETPOINT_OTLP_GRPC.
 The token is never a flag: give SETPOINT_TOKEN or --token-file.
@@ -64,6 +65,10 @@ def up(
         Path | None,
         typer.Option(help="A prometheus.yml: scrape what its scrape_configs name.", metavar="FILE"),
     ] = None,
+    alertmanager_config: Annotated[
+        Path | None,
+        typer.Option(help="An alertmanager.yml: who hears of which alerts.", metavar="FILE"),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File that holds the token every request must carry.")
     ] = None,
@@ -84,6 +89,7 @@ def up(
             "otlp_grpc": otlp_grpc,
             "otlp_http": otlp_http,
             "scrape_config": scrape_config.absolute() if scrape_config else None,
+            "alertmanager_config": alertmanager_config.absolute() if alertmanager_config else None,
             "token_file": token_file.absolute() if token_file else None,
         }
     )

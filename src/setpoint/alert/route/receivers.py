@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from setpoint.alert.route.hide import hidden_url
 from setpoint.alert.route.kinds import GLOBAL, KINDS, SHARED, Kind
 from setpoint.alert.route.model import Integration, Receiver
 from setpoint.errors import InvalidInput, Problem
@@ -23,6 +24,7 @@ __all__ = ["Reading", "read_global", "read_receivers"]
 _TRUE = ("true", "yes", "on", "y")
 _FALSE = ("false", "no", "off", "n")
 _SPAN = re.compile(r"[+-]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+_SECRET_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _URL = re.compile(r"https?://[^/\s?#]+[^\s]*")
 _DEFAULTS: Mapping[str, Any] = {
     "resolve_timeout": "5m",
@@ -42,11 +44,12 @@ _DEFAULTS: Mapping[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What reading one file needs: the folder that relative names begin at (None: they stay as they are), which kinds
-    can be sent (None: all), and warnings, which are added to.
+    can be sent (None: all), whether it is a resource, which must not hold secrets, and warnings, which are added to.
     """
 
     folder: Path | None = None
     sendable: Collection[str] | None = None
+    is_resource: bool = False
     warnings: list[Problem] = field(default_factory=list)
 
     def file_name(self, name: str) -> str:
@@ -154,7 +157,7 @@ def _settings(fields: Fields, types: Mapping[str, str], reading: Reading) -> dic
     fields.only(tuple(types))
     found: dict[str, Any] = {}
     for name, of_type in types.items():
-        if not fields.has(name):
+        if not fields.has(name) or (reading.is_resource and _is_out_of_place(fields, name, of_type)):
             continue
         value = _value(fields, name, of_type, reading)
         if value is not None:
@@ -165,6 +168,37 @@ def _settings(fields: Fields, types: Mapping[str, str], reading: Reading) -> dic
                 f"at most one of {name} & {name}_file must be configured; remove one", f"{name}_file"
             )
     return found
+
+
+def _is_out_of_place(fields: Fields, name: str, of_type: str) -> bool:
+    """Whether something stands in a resource that must not: a secret, or a file outside the secrets folder."""
+    if of_type == "file":
+        if _SECRET_FILE.fullmatch(fields.text(name)):
+            return False
+        fields.report(
+            f"'{fields.text(name)[:80]}' is no file of the secrets folder; write its name there, such as pager.key "
+            "(the folder is the server's setting secrets)",
+            name,
+        )
+        return True
+    is_address = (fields.place[-2:-1] == ("webhook_configs",) and name == "url") or of_type in (
+        "url",
+        "proxy",
+    )
+    if is_address:
+        text = fields.text(name)
+        is_secret = hidden_url(text) != text
+    else:
+        value = fields.value(name)
+        is_secret = of_type.startswith("secret") or name == "proxy_connect_header"
+        is_secret = is_secret or (name in ("http_headers", "sigv4") and "secret" in str(value))
+    if is_secret:
+        fields.report(
+            "a secret does not belong into a resource, which pages, diffs and the timeline show; put it into a file "
+            f"of the server's secrets folder and write {name}_file: NAME",
+            name,
+        )
+    return is_secret
 
 
 def _value(fields: Fields, name: str, of_type: str, reading: Reading) -> Any:
