@@ -65,13 +65,22 @@ class RoutingSource:
     """Safe to use from several threads."""
 
     def __init__(
-        self, path: Path | None, timeline: Timeline, clock: Clock, *, sendable: Collection[str] | None = None
+        self,
+        path: Path | None,
+        timeline: Timeline,
+        clock: Clock,
+        *,
+        sendable: Collection[str] | None = None,
+        secrets: Path | None = None,
     ) -> None:
-        """Read the file, if there is one. Raises StartupRefused when it cannot be used."""
+        """Read the file, if there is one. `sendable` are the kinds of channels that can be sent to, `secrets` is the
+        folder of the files that a resource names. Raises StartupRefused when the file cannot be used.
+        """
         self._path = path
         self._timeline = timeline
         self._clock = clock
         self._sendable = sendable
+        self._secrets = secrets
         self._lock = threading.Lock()
         self._subscribers: list[Callable[[Routing], None]] = []
         self._routing = DEFAULT
@@ -117,7 +126,7 @@ class RoutingSource:
                 self._take(DEFAULT, "default", "")
         elif found.body["spec"] != self._body:
             try:
-                routing = routing_of(found, self._sendable)
+                routing = routing_of(found, self._sendable, self._secrets)
             except InvalidInput as error:
                 self._refuse(error)
                 return

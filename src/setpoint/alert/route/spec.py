@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
@@ -78,12 +79,14 @@ def register(registry: Registry, sendable: Collection[str] | None = None) -> Non
     )
 
 
-def routing_of(document: Document, sendable: Collection[str] | None = None) -> Routing:
-    """The configuration of a resource. Raises InvalidInput."""
+def routing_of(
+    document: Document, sendable: Collection[str] | None = None, secrets: Path | None = None
+) -> Routing:
+    """The configuration of a resource, whose files stand in the folder `secrets`. Raises InvalidInput."""
     prefix = ("spec",)
     lines = {place[1:]: line for place, line in document.lines.items() if place[:1] == prefix}
     source = Source(document.file or "", document.line or 0, document.body["spec"], lines)
-    return read_document(Fields(source, (), source.body, []), Reading(None, sendable, is_resource=True))
+    return read_document(Fields(source, (), source.body, []), Reading(secrets, sendable, is_resource=True))
 
 
 def _check(document: Document) -> list[Problem]:
