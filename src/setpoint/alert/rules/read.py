@@ -1,12 +1,12 @@
 """Reads Prometheus's rule files: `groups`, each with rules that record or alert.
 
-Called by `setpoint test` and, once rules run in the server, by their resources. What Prometheus refuses is refused,
+Called by `setpoint test`, by the server for its rule files and for resources. What Prometheus refuses is refused,
 with the line; templates and expressions are parsed here, so that a rule that was read can be evaluated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from setpoint.alert.from_promql import Node, parse, value_type
 from setpoint.alert.rules.rule import AlertingRule, RecordingRule, Rule, RuleGroup
@@ -14,7 +14,7 @@ from setpoint.alert.template import Template, TemplateError
 from setpoint.errors import InvalidInput
 from setpoint.resource.fields import Fields, open_document
 
-__all__ = ["read_rules"]
+__all__ = ["read_groups", "read_rules"]
 
 _GROUP = ("name", "interval", "query_offset", "limit", "labels", "rules")
 _RULE = ("record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations")
@@ -27,28 +27,36 @@ def read_rules(file: str, text: str, *, ignores_unknown: bool = False) -> tuple[
     """
     document = open_document(file, text, ignores_unknown=ignores_unknown)
     document.only(("groups",))
+    groups = read_groups(document, file)
+    if document.problems:
+        raise InvalidInput(problems=tuple(document.problems))
+    return groups
+
+
+def read_groups(document: Fields, file: str, *, ignored: Sequence[str] = ()) -> tuple[RuleGroup, ...]:
+    """The groups below `groups`, as groups of `file`; what is wrong is reported to `document`. Fields of groups that
+    are `ignored` may be there.
+    """
     groups = []
     names: set[str] = set()
     for fields in document.items("groups"):
-        group = _group(fields)
+        group = _group(fields, file, ignored)
         if group.name in names:
             fields.report(f"the group '{group.name}' is there already; give each a name of its own", "name")
         names.add(group.name)
         groups.append(group)
-    if document.problems:
-        raise InvalidInput(problems=tuple(document.problems))
     return tuple(groups)
 
 
-def _group(fields: Fields) -> RuleGroup:
-    fields.only(_GROUP)
+def _group(fields: Fields, file: str, ignored: Sequence[str]) -> RuleGroup:
+    fields.only((*_GROUP, *ignored))
     name = fields.text("name")
     if not name:
         fields.report("the group has no name; write one", "name")
     labels = _label_names(fields, fields.pairs("labels"))
     return RuleGroup(
         name,
-        fields.file,
+        file,
         tuple(rule for item in fields.items("rules") if (rule := _rule(item, labels)) is not None),
         fields.duration("interval") if fields.has("interval") else None,
         fields.duration("query_offset"),

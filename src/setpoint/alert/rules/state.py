@@ -9,10 +9,11 @@ start to `adopt`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from setpoint.alert.from_promql import Value, VectorSample
+from setpoint.alert.model import fingerprint_of
 from setpoint.alert.rules.rule import AlertingRule
 from setpoint.alert.template import Template
 from setpoint.errors import InvalidInput
@@ -48,6 +49,14 @@ class Alert:
     keeps_firing_since_ms: int | None = None
     is_restored: bool = False
     """True from a restart until its series was seen again, or was seen to be gone."""
+    _fingerprint: str = field(default="", compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Its identity, as `alert.model` has it; computed once."""
+        if not self._fingerprint:
+            self._fingerprint = fingerprint_of(self.labels)
+        return self._fingerprint
 
 
 class AlertStates:
@@ -139,10 +148,12 @@ class AlertStates:
             if alert.state != "inactive":
                 alert.state, alert.resolved_at_ms = "inactive", at_ms
             return False
+        # A clock that was set back must not make an alert wait for it.
+        alert.active_at_ms = min(alert.active_at_ms, at_ms)
         held_ms = at_ms - alert.active_at_ms
         if alert.state == "pending" and held_ms >= rule.for_ms:
             alert.state, alert.fired_at_ms = "firing", at_ms
-        elif alert.state == "firing" and held_ms < rule.for_ms:
+        elif alert.state == "firing" and held_ms < rule.for_ms and at_ms >= (alert.fired_at_ms or 0):
             # The rule was changed to wait longer.
             alert.state, alert.fired_at_ms, alert.keeps_firing_since_ms = "pending", None, None
         return True
