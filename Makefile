@@ -21,7 +21,7 @@ lint: .venv/dev.stamp ## style, types and architecture only
 	@$(BIN)/python -m tools.check lint
 
 bench: .venv/dev.stamp ## the benchmarks; their results go to bench/RESULTS.md by hand
-	@for question in footprint detection ingest disk restart query datasource objectives adjustments; do $(BIN)/python -m bench.$$question || exit 1; done
+	@for question in footprint detection ingest disk restart query datasource objectives adjustments paging; do $(BIN)/python -m bench.$$question || exit 1; done
 
 docs: .venv/dev.stamp ## write the generated parts of docs/reference
 	@$(BIN)/python -m tools.reference
