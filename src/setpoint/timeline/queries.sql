@@ -25,6 +25,14 @@ AND service = :service
 -- Filter: some kinds; the placeholder is replaced by one parameter for each.
 AND kind IN (:kinds)
 
+-- name: of_actor
+-- Filter: what one person, token or part did.
+AND actor = :actor
+
+-- name: changes
+-- Filter: what somebody changed, apart from what Setpoint found out, decided and did itself.
+AND actor NOT IN ('setpoint', 'supervisor') AND kind NOT IN ('gate.decided', 'alert.fired', 'alert.resolved')
+
 -- name: after
 -- Filter: the open left end of a range of time.
 AND at_ms > :since_ms

@@ -136,11 +136,14 @@ class Timeline:
         until_ms: int | None = None,
         before_id: int | None = None,
         limit: int = 100,
+        actor: str | None = None,
+        only_changes: bool = False,
     ) -> list[Event]:
         """At most `limit` events, newest first by `at_ms`, of the instants in (`since_ms`, `until_ms`].
 
         `before_id` is the id of the last event of the page before; an id that does not exist gives an empty
-        page. `kinds` given but empty gives no event. Raises InvalidInput when a number is out of its range.
+        page. `kinds` given but empty gives no event. `only_changes` leaves out what Setpoint itself found out, decided
+        and did. Raises InvalidInput when a number is out of its range.
         """
         if not 1 <= limit <= LIMIT_MAX:
             raise InvalidInput(f"limit is {limit}; write a number from 1 to {LIMIT_MAX}")
@@ -148,6 +151,7 @@ class Timeline:
         parts = [_SQL["list_events"]]
         for name, value, part in (
             ("service", service, "of_service"),
+            ("actor", actor, "of_actor"),
             ("since_ms", since_ms, "after"),
             ("until_ms", until_ms, "up_to"),
             ("before_id", before_id, "before_event"),
@@ -160,6 +164,8 @@ class Timeline:
                 return []
             parts.append(_SQL[part])
             parameters[name] = value
+        if only_changes:
+            parts.append(_SQL["changes"])
         if kinds is not None:
             named = {f"kind_{number}": kind for number, kind in enumerate(kinds) if _is_storable(kind)}
             if not named:

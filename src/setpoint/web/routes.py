@@ -14,6 +14,7 @@ from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
     adjustments,
+    audit,
     backtest,
     catalog,
     complete,
@@ -42,7 +43,9 @@ from setpoint.web import (
     suggest,
     targets,
     timeline,
+    tokens,
     usage,
+    users,
 )
 from setpoint.web.access import Access
 from setpoint.web.doors import Guarded, known_only
@@ -71,6 +74,9 @@ def create_app(app: App) -> FastAPI:
         health,
         metrics,
         signin,
+        users,
+        tokens,
+        audit,
         live,
         objectives,
         suggest,

@@ -25,7 +25,7 @@ from setpoint.web.form import Form, read_form
 from setpoint.web.page import Parts, json_answer, render_bare
 from setpoint.web.roles import needs
 
-__all__ = ["Signing", "router"]
+__all__ = ["Signing", "address_of", "router"]
 
 router = APIRouter()
 
@@ -65,7 +65,7 @@ async def log_in(request: Request, parts: Parts, form: Annotated[Form, Depends(r
     name = form.text("name", 200).lower()
     secret = form.text("password" if name else "token", _SECRET_MAX)
     signing: Signing = request.app.state.signing
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request)
     wait_s = signing.throttle.wait_s(address, name)
     if wait_s > 0 or signing.waiting >= _WAITING_MAX:
         return _too_often(request, parts, form, target, wait_s)
@@ -112,6 +112,11 @@ async def log_out(request: Request, parts: Parts, form: Annotated[Form, Depends(
     response = json_answer({}) if form.is_json else RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE)
     return response
+
+
+def address_of(request: Request) -> str:
+    """From where a request comes, as far as the connection, or a proxy on this machine, tells."""
+    return request.client.host if request.client else "unknown"
 
 
 def _found(parts: App, name: str, secret: str, address: str) -> Identity | None:
