@@ -126,17 +126,19 @@ class World:
         """Seconds since the world began."""
         return (self.clock.now_ms() - START_MS) / 1000
 
-    def until(self, at_s: float) -> None:
-        """Let time pass, and everything happen when it is due."""
+    def until(self, at_s: float, *, step_s: float = 10) -> None:
+        """Let time pass, and everything happen when it is due; deliveries are tried every `step_s`."""
         end_ms = START_MS + round(at_s * 1000)
         while True:
             self.settle()
             due_ms = self.dispatcher.advance(self.clock.now_ms())
             now_ms = self.clock.now_ms()
-            next_ms = min(end_ms, now_ms + 10_000 if due_ms is None else max(due_ms, now_ms + 1))
             if now_ms >= end_ms:
                 return
-            self.clock.advance((min(next_ms, now_ms + 10_000) - now_ms) / 1000)
+            next_ms = min(end_ms, now_ms + round(step_s * 1000))
+            if due_ms is not None:
+                next_ms = min(next_ms, max(due_ms, now_ms + 1))
+            self.clock.advance((next_ms - now_ms) / 1000)
 
     def settle(self) -> None:
         """What happens at this instant."""

@@ -387,7 +387,7 @@ class Dispatcher:
     def _repeat_of(self, key: Key) -> int:
         group = self._by_key.get((key[0], key[2]))
         if group is not None:
-            return group.repeat_ms
+            return max(group.repeat_ms, group.interval_ms)
         return NO_REPEATS if key[0].startswith(TARGET) else _REPEAT_MS
 
     def _is_over(self, key: Key) -> bool:

@@ -1,8 +1,8 @@
 """The notification log: what every integration of every receiver was told last of a group.
 
 Written in the transaction in which a notification counts as delivered, kept in memory too, and read again from the
-database for what other replicas deliver. An entry lives for twice the repeat interval, as Alertmanager's, 120 h at
-most; of those who are told once, as long as their group.
+database for what other replicas deliver. An entry lives for twice the repeat interval and a bit, as Alertmanager's,
+120 h at most; of those who are told once, as long as their group.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ Key = tuple[str, str, str]
 
 _RETENTION_MS = 120 * 3_600_000
 _FAR_MS = 1 << 62
+_LEAST_MS = 900_000
+"""Alertmanager drops what has expired as rarely; with a repeat interval of seconds an entry must outlive a flush."""
 _PROMPT_MS = 60_000
 """What was heard within this time counts from when it was decided, so that repeats keep to the flushes."""
 
@@ -53,7 +55,7 @@ class NotificationLog:
         self._guard = threading.Lock()
         self._entries: dict[Key, LogEntry] = {}
         self.repeat_of: Callable[[Key], int] = lambda _: _RETENTION_MS // 2
-        """The repeat interval of a key, in milliseconds."""
+        """The interval in which a key is told again at the longest, in milliseconds."""
 
     def load(self) -> None:
         """Read all of it. Raises Unavailable."""
@@ -124,7 +126,7 @@ class NotificationLog:
 
     def _expiry(self, key: Key, at_ms: int) -> int:
         repeat_ms = self.repeat_of(key)
-        return _FAR_MS if repeat_ms >= NO_REPEATS else at_ms + min(2 * repeat_ms, _RETENTION_MS)
+        return _FAR_MS if repeat_ms >= NO_REPEATS else at_ms + min(2 * repeat_ms + _LEAST_MS, _RETENTION_MS)
 
     def _put(self, transaction: Transaction, entries: Sequence[LogEntry]) -> None:
         transaction.execute_many(SQL["put_log_entry"], [_row(entry) for entry in entries])
