@@ -226,7 +226,7 @@ class Loss:
             (
                 f"acknowledged {self.acknowledged:,}, killed {self.kills} times in {self.seconds:.0f} s",
                 f"lost {self.lost} alerts and {self.lost_ends} ends",
-                f"{self.heard:,} told, {again} of them again ({share:.2f} %), {self.repeats} under a key that was heard",
+                f"{self.heard:,} told, {again} of them again ({share:.2f} %), {self.repeats} under a known key",
                 f"all quiet {self.quiet_s:.0f} s later",
                 f"{self.cpu_s:.1f} s of processor time, {self.memory_mb:.0f} MB",
                 f"requests: {', '.join(f'{count} {what}' for what, count in sorted(self.treatments.items()))}",
