@@ -182,12 +182,13 @@ def _cookies(header: bytes) -> list[str]:
 
 
 def _refuse_body(request: Request) -> Response | None:
-    """The API's JSON bodies say their length and stay below a limit; OTLP counts its own, after
-    decompression."""
+    """The API's JSON bodies say their length (Alertmanager's clients need not) and stay below a limit; OTLP counts its
+    own, after decompression.
+    """
     if not request.url.path.startswith("/api/"):
         return None
     length = request.headers.get("content-length", "")
-    if not length and "transfer-encoding" in request.headers:
+    if not length and "transfer-encoding" in request.headers and not request.url.path.startswith("/api/v2/"):
         return answer(
             request, 411, InvalidInput.code, "Send the body with its Content-Length, not in chunks."
         )

@@ -14,6 +14,7 @@ from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
     adjustments,
+    alertmanager,
     audit,
     backtest,
     catalog,
@@ -71,6 +72,7 @@ def create_app(app: App) -> FastAPI:
     app.timeline.subscribe(application.state.live.announce)
     errors.register(application)
     for module in (
+        alertmanager,  # first: alerts wait for no other route to be looked at
         health,
         metrics,
         signin,

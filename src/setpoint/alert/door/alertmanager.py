@@ -24,7 +24,7 @@ __all__ = ["Posted", "Refused", "read_alerts"]
 
 _REMEMBERED = 65_536
 _URI = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?/[^\x00-\x1f]*|[a-zA-Z][a-zA-Z0-9+.-]*:[^\x00-\x1f]+")
-_EARLIEST_MS = -62_135_596_800_000
+_EARLIEST_MS = 0
 _LATEST_MS = 253_402_300_799_999
 
 
@@ -117,7 +117,7 @@ def _alert(item: Mapping[str, Any], path: str, now_ms: int, resolve_timeout_ms: 
     if ends_ms < starts_ms:
         return "start time must be before end time"
     if not _EARLIEST_MS <= starts_ms <= ends_ms <= _LATEST_MS:
-        return "a time is outside of the years 1 to 9999"
+        return "a time is outside of the years 1970 to 9999"
     address = item.get("generatorURL", "")
     faults = [str(fault) for fault in faults_of(labels, annotations, address, path)]
     if faults:
