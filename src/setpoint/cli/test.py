@@ -25,8 +25,9 @@ _EPILOG = """[bold]Examples[/]
   setpoint test tests/*.yml queries.test --run 'errors|latency'
   setpoint test checkout_test.yml --junit results.xml
 
-Takes promtool's unit-test files (YAML), promqltest scripts, and scenarios of
-objectives (YAML with 'objectives:' at its top); nothing is sent or stored.
+Takes promtool's unit-test files (YAML), promqltest scripts, scenarios of
+objectives (YAML with 'objectives:' at its top), and tests of routing (YAML
+with 'alertmanager_config:' at its top); nothing is sent or stored.
 Exit code 8 means that a test failed, 2 that a file is wrong."""
 
 

@@ -19,11 +19,11 @@ from setpoint.alert.route.read import read_document
 from setpoint.alert.route.receivers import Reading
 from setpoint.errors import InvalidInput, Problem
 from setpoint.resource import Document, Metadata, Part, Registry
-from setpoint.resource.fields import Fields
+from setpoint.resource.fields import Fields, open_document
 from setpoint.resource.read import Source
 from setpoint.resource.registry import Catalogue
 
-__all__ = ["ROUTING_VERSION", "AlertRouting", "register", "routing_of"]
+__all__ = ["ROUTING_VERSION", "AlertRouting", "register", "routing_of", "routing_of_text"]
 
 ROUTING_VERSION: Final = "setpoint/v1"
 
@@ -87,6 +87,16 @@ def routing_of(
     lines = {place[1:]: line for place, line in document.lines.items() if place[:1] == prefix}
     source = Source(document.file or "", document.line or 0, document.body["spec"], lines)
     return read_document(Fields(source, (), source.body, []), Reading(secrets, sendable, is_resource=True))
+
+
+def routing_of_text(file: str, text: str) -> Routing:
+    """The configuration of a file that holds an AlertRouting alone, for test files. Raises InvalidInput."""
+    document = open_document(file, text, begins="'apiVersion:' and 'kind: AlertRouting'")
+    below = document.below("spec")
+    if below is None:
+        document.report("is missing; write the content of an alertmanager.yml under it", "spec")
+        raise InvalidInput(problems=tuple(document.problems))
+    return read_document(below, Reading(None, is_resource=True))
 
 
 def _check(document: Document) -> list[Problem]:

@@ -1,5 +1,5 @@
-"""Runs test files of all kinds, promtool's unit tests of rules, promqltest's scripts and scenarios of objectives: the
-heart of `setpoint test`.
+"""Runs test files of all kinds, promtool's unit tests of rules, promqltest's scripts, tests of routing and scenarios of
+objectives: the heart of `setpoint test`.
 
 No server, no database and no real time: a file is read, its series are put into memory, rules and queries are
 evaluated at the instants that it names.
@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from setpoint.alert.from_promql import FileVerdict, check_script
+from setpoint.alert.route.trial_file import check_routing
 from setpoint.alert.rules.read import read_rules
 from setpoint.alert.rules.rule import RuleGroup
 from setpoint.alert.rules.unit_test import in_order, run_unit_test
@@ -21,6 +22,7 @@ __all__ = ["RuleFiles", "check_file"]
 
 _COMMAND = re.compile(r"\s*(?:#.*\n\s*)*(?:load(?:_with_nhcb)?|eval\w*|clear)\s")
 _SCENARIO = re.compile(r"^objectives\s*:", re.MULTILINE)
+_ROUTING = re.compile(r"^alertmanager_config\s*:", re.MULTILINE)
 _YAML = (".yml", ".yaml", ".json")
 
 
@@ -55,6 +57,8 @@ def check_file(file: Path, rules: RuleFiles, only: re.Pattern[str] | None = None
             from setpoint.alert.from_objective import check_scenarios  # loads the engine of objectives
 
             verdict.tests = check_scenarios(str(file), text, file.parent, only)
+        elif _ROUTING.search(text):
+            verdict.tests = check_routing(str(file), text, file.parent, only)
         else:
             _check_rules(file, text, rules, only, verdict)
     except InvalidInput as error:
