@@ -27,6 +27,7 @@ from setpoint.app import App
 from setpoint.objective import State
 from setpoint.objective.overview import STATES as NUMBERED
 from setpoint.web import chart, format
+from setpoint.web.alert_rows import paging_count
 
 __all__ = [
     "KEPT_NOWHERE",
@@ -133,6 +134,7 @@ def render(request: Request, template: str, /, **context: Any) -> HTMLResponse:
         objectives_total=len(states),
         targets_down=parts.scraper.down,
         releases_held=parts.policies.held_services,
+        alerts_paging=paging_count(parts.alert_book.alerts(), parts.dispatcher.status, parts.clock.now_ms()),
         who=identity if identity.kind != "local" else None,
         may=partial(allows, identity.role),
         **context,
