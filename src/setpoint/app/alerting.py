@@ -11,12 +11,15 @@ from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.dispatch.dispatcher import Dispatcher
 from setpoint.alert.dispatch.ports import NoOutbox
 from setpoint.alert.dispatch.tend import Tender
+from setpoint.alert.notify.channels import SENDABLE
 from setpoint.alert.quality.noise_book import NoiseBook, Teams
 from setpoint.alert.route.inhibit import Inhibitor
+from setpoint.alert.route.source import RoutingSource
 from setpoint.alert.silence.book import SilenceBook
 from setpoint.clock import Clock
-from setpoint.database import StateDatabase
+from setpoint.database import DataFolder, StateDatabase
 from setpoint.objective.ownership import Ownership
+from setpoint.settings import Settings
 from setpoint.timeline import Timeline
 
 __all__ = ["AlertingParts", "alerting_loops", "wire_alerting"]
@@ -29,23 +32,41 @@ class AlertingParts:
     alert_book: AlertBook
     alert_tender: Tender
     silences: SilenceBook
+    routing: RoutingSource
     dispatcher: Dispatcher
     noise: NoiseBook
 
 
 def wire_alerting(
-    clock: Clock, timeline: Timeline, database: StateDatabase, ownership: Callable[[], Ownership]
+    settings: Settings,
+    folder: DataFolder,
+    clock: Clock,
+    timeline: Timeline,
+    database: StateDatabase,
+    *,
+    ownership: Callable[[], Ownership],
 ) -> AlertingParts:
-    """Make every part. At the start silences and the configuration are known before anything is flushed."""
+    """Make every part. At the start silences and the configuration are known before anything is flushed. Raises
+    StartupRefused when `alertmanager_config` cannot be used.
+    """
+    routing = RoutingSource(
+        settings.alertmanager_config,
+        timeline,
+        clock,
+        sendable=SENDABLE,
+        secrets=settings.secrets or folder.path / "secrets",
+    )
     silences = SilenceBook(database, timeline, clock)
     book = AlertBook(database, clock)
     dispatcher = Dispatcher(book, clock, silences=silences, outbox=NoOutbox(), make_inhibitor=Inhibitor)
+    routing.subscribe(dispatcher.follow)
     return AlertingParts(
         alert_book=book,
         alert_tender=Tender(
             book, timeline, clock, is_leading=lambda: dispatcher.is_leading, holds=dispatcher.holds
         ),
         silences=silences,
+        routing=routing,
         dispatcher=dispatcher,
         noise=NoiseBook(database, clock, lambda: _teams(ownership())),
     )
@@ -59,6 +80,7 @@ def _teams(ownership: Ownership) -> Teams:
 def alerting_loops(parts: AlertingParts, stop: threading.Event) -> dict[str, partial[None]]:
     """The background loops, by name; they end soon after `stop` is set."""
     return {
+        "routing": partial(parts.routing.run, stop),
         "silences": partial(parts.silences.run, stop),
         "alert-book": partial(parts.alert_tender.run, stop),
         "dispatcher": partial(parts.dispatcher.run, stop),

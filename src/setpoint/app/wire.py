@@ -72,8 +72,10 @@ def wire(
     )
     databases = Databases(state_database, telemetry_database)
     budgets = wire_budgets(settings, clock, timeline, folder, databases, telemetry)
-    alerting = wire_alerting(clock, timeline, state_database, ownership=lambda: budgets.reports.ownership)
-    resources.on_change = partial(_follow, telemetry, budgets)
+    alerting = wire_alerting(
+        settings, folder, clock, timeline, state_database, ownership=lambda: budgets.reports.ownership
+    )
+    resources.on_change = partial(_follow, telemetry, budgets, alerting)
     resources.on_change(resources.documents())
     return App(
         settings=settings,
@@ -98,8 +100,11 @@ def _fields(parts: TelemetryParts | BudgetParts | AlertingParts) -> dict[str, An
     return {field.name: getattr(parts, field.name) for field in fields(parts)}
 
 
-def _follow(telemetry: TelemetryParts, budgets: BudgetParts, documents: Sequence[Document]) -> None:
+def _follow(
+    telemetry: TelemetryParts, budgets: BudgetParts, alerting: AlertingParts, documents: Sequence[Document]
+) -> None:
     """Hand every resource to who follows some of them."""
+    alerting.routing.follow(documents)
     budgets.policies.apply(documents)
     budgets.slas.follow(documents)
     budgets.dependencies.follow(documents)
