@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from setpoint import objective
 from setpoint.alert.door.spec import register as register_doors
+from setpoint.alert.notify.channels import SENDABLE
 from setpoint.alert.route.spec import register as register_routing
 from setpoint.clock import Clock
 from setpoint.promql.selector import read_selector
@@ -21,5 +22,5 @@ def default_registry(clock: Clock | None = None) -> Registry:
     register_telemetry(registry, read_selector)
     register_reports(registry)
     register_doors(registry)
-    register_routing(registry)
+    register_routing(registry, SENDABLE)
     return registry
