@@ -238,6 +238,8 @@ class Dispatcher:
         self.inhibitor.follow(alerts)
         for alert in alerts:
             self._insert(alert, now_ms)
+        for group in self._groups.values():
+            group.is_remade = True
 
     def _take_changes(self, now_ms: int) -> None:
         alerts: list[Alert] = []
@@ -340,10 +342,9 @@ class Dispatcher:
     def _look_at_pending(self, group: Group, now_ms: int) -> None:
         """What waits in the outbox for a group; what was given up there is decided anew, and what had ended stays."""
         keys = [group.log_key(one) for one in group.integrations]
-        if (
-            group.last_flush_ms is not None
-        ):  # before, anything may wait: from before a restart, or another replica
+        if not group.is_remade:
             keys = [key for key in keys if key in self.pending]
+        group.is_remade = False
         gone = []
         for key in keys:
             waiting = self.outbox.waiting(*key)

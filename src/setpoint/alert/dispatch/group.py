@@ -46,11 +46,14 @@ class Place:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """See above. `due_ms` is the next flush; `handled` are the resolved alerts that the last flush spoke of."""
+    """See above. `due_ms` is the next flush; `handled` are the resolved alerts that the last flush spoke of.
+    `is_remade`: made of what is known after a start, a takeover or a new configuration, so something may be on its way.
+    """
 
     place: Place
     integrations: tuple[Integration, ...]
     due_ms: int
+    is_remade: bool = False
     alerts: dict[str, Alert] = field(default_factory=dict)
     last_flush_ms: int | None = None
     muted: dict[str, Mute] = field(default_factory=dict)
