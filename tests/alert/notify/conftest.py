@@ -10,6 +10,14 @@ from setpoint.database import StateDatabase
 from tests.alert.notify.office import Office, Sink
 
 
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    for office in Office.open:
+        office.outbox.close()
+    Office.open.clear()
+
+
 @pytest.fixture
 def office(state_database: StateDatabase) -> Office:
     return Office(state_database)

@@ -4,11 +4,12 @@ answers as it is told, also in ways that no server should.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from setpoint.alert.model import Alert
 from setpoint.alert.notify.model import Notification, Reason
@@ -71,6 +72,8 @@ def secret(name: str) -> str:
 class Office:
     """An outbox with what it needs; `told` is what it says was delivered."""
 
+    open: ClassVar[list[Office]] = []
+
     def __init__(self, database: StateDatabase, clock: Clock | None = None, **options: Any) -> None:
         self.clock = clock or VirtualClock(NOW_MS)
         self.timeline = Timeline(database, self.clock)
@@ -82,6 +85,7 @@ class Office:
             read_secret=secret,
             **options,
         )
+        Office.open.append(self)
         self.told: list[Notification] = []
         self.outbox.on_delivered = self._hear
 
@@ -154,20 +158,16 @@ class Sink:
     def close(self) -> None:
         """Nobody answers any more."""
         self.released.set()
-        try:
+        with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listener.close()
         self.drop()
 
     def drop(self) -> None:
         """Close the connections that are open."""
         for one in self._open:
-            try:
+            with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             one.close()
         self._open.clear()
 

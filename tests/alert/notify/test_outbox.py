@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
-from setpoint.alert.notify.outbox import Outbox
 from setpoint.clock import SystemClock, VirtualClock
 from setpoint.database import StateDatabase
 from setpoint.errors import NotFound
-from tests.alert.notify.office import NOW_MS, Office, Request, Sink, alert, notification
+from tests.alert.notify.office import NOW_MS, Office, Sink, alert, notification
 
 
 def test_what_is_put_is_sent_and_noted(office: Office, sink: Sink) -> None:

@@ -86,6 +86,7 @@ class Poster:
         self._guard = threading.Lock()
         self._kept: dict[tuple[str, ...], list[_Kept]] = {}
         self._tls: ssl.SSLContext | None = None
+        self._is_closed = False
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], deadline_s: float) -> Reply | Answer:
         """Send a body; gives the reply, or an Answer where there is none."""
@@ -109,6 +110,7 @@ class Poster:
         """Close the connections that are kept."""
         with self._guard:
             kept, self._kept = self._kept, {}
+            self._is_closed = True
         for one in kept.values():
             for each in one:
                 each.connection.close()
@@ -186,7 +188,7 @@ class Poster:
     def _keep(self, key: tuple[str, ...], connection: http.client.HTTPConnection) -> bool:
         with self._guard:
             kept = self._kept.setdefault(key, [])
-            if len(kept) >= _KEPT_MOST:
+            if len(kept) >= _KEPT_MOST or self._is_closed:
                 return False
             kept.append(_Kept(connection))
             return True

@@ -21,6 +21,7 @@ from functools import partial
 from setpoint.alert.notify.backoff import ABSURD_MS, is_of_lane, wait_s
 from setpoint.alert.notify.channel import About, Answer, Channel, IntegrationLike
 from setpoint.alert.notify.channels import channel_for
+from setpoint.alert.notify.feed import QUEUED_MOST, Feeder
 from setpoint.alert.notify.model import Notification, Reason
 from setpoint.alert.notify.rate import Buckets
 from setpoint.alert.notify.settle import Attempt, OnDelivered, Settler
@@ -36,8 +37,6 @@ __all__ = ["Kept", "LaneStatus", "Notification", "Outbox", "Reason"]
 
 log = logging.getLogger(__name__)
 
-_QUEUED_MOST = 32
-_BUNDLED_MOST = 100
 _LEAVING_MS = 60_000
 """An integration that was removed still hears that its alerts ended; what then waits for it is given up."""
 _CLEAN_MS = 600_000
@@ -93,6 +92,7 @@ class Outbox:
         self._look_anyway_ms = 5_000 if database.dialect == "postgresql" else 30_000
         self._settler = Settler(database, timeline, self._store)
         self._buckets = Buckets()
+        self._feeder = Feeder(database, self._store, self._buckets)
         self._guard = threading.RLock()
         self._putting = threading.Lock()
         self._wake = threading.Event()
@@ -192,7 +192,7 @@ class Outbox:
             lane = self._lanes.get((notification.receiver, notification.integration))
             if lane is None or lane.failures or lane.has_overflowed or self._is_blocked(lane, now_ms):
                 return False
-            if lane.load >= _QUEUED_MOST:
+            if lane.load >= QUEUED_MOST:
                 return False
             if self._buckets.take(lane.channel.contacts, lane.channel.per_minute, now_ms):
                 return True
@@ -324,7 +324,8 @@ class Outbox:
             if 0 < due_ms - now_ms <= ABSURD_MS:
                 nexts.append(due_ms)
                 continue
-            batches = self._take(lane, now_ms, nexts)
+            batches, ready_ms = self._feeder.take(lane, now_ms)
+            nexts += ready_ms
             for rows in batches:
                 lane.give(rows)
             fed += len(batches)
@@ -332,39 +333,6 @@ class Outbox:
             self._orphans = {key: at_ms for key, at_ms in self._orphans.items() if key in waiting}
         self._next_ms = min(nexts, default=0)
         return fed
-
-    def _take(self, lane: Lane, now_ms: int, nexts: list[int]) -> list[list[Row]]:
-        """The next messages of a lane, as many as may go."""
-        channel = lane.channel
-        room = (0 if lane.load else 1) if lane.failures else _QUEUED_MOST - lane.load
-        lane.is_starved = room <= 0
-        if room <= 0:
-            return []
-        tokens = self._buckets.available(channel.contacts, channel.per_minute, now_ms)
-        if tokens < 1:
-            lane.has_overflowed = True
-            nexts.append(self._buckets.ready_ms(channel.contacts, channel.per_minute, now_ms))
-            return []
-        must_bundle = lane.has_overflowed and channel.can_bundle
-        limit = _BUNDLED_MOST if must_bundle else min(room, tokens)
-        with self._database.begin() as transaction:
-            rows = self._store.take(transaction, lane.key, now_ms, limit)
-            batches = _batches(rows)
-            fresh = [batch[0] for batch in batches if not batch[0].bundle]
-            if must_bundle and len(fresh) > 1:
-                named = [batch for batch in batches if batch[0].bundle]
-                batches = [self._store.bundle(transaction, fresh), *named]
-            spare = [row.id for batch in batches[min(room, tokens) :] for row in batch]
-            self._store.release(transaction, spare)
-            batches = batches[: min(room, tokens)]
-        for _ in batches:
-            self._buckets.take(channel.contacts, channel.per_minute, now_ms)
-        lane.is_starved = bool(spare) or len(rows) >= limit
-        lane.has_overflowed = channel.per_minute > 0 and lane.is_starved
-        if lane.is_starved:  # those beyond the limit wait for the next token, the others for room
-            ready_ms = self._buckets.ready_ms(channel.contacts, channel.per_minute, now_ms)
-            nexts.extend([ready_ms] if ready_ms > now_ms else [])
-        return batches
 
     def _orphaned(self, key: Key, now_ms: int) -> list[int]:
         """Rows whose integration is not (or no longer) known: they go to who stands for it, or are given up."""
@@ -406,6 +374,10 @@ class Outbox:
                 self._clock.wait(stop, wait)
             else:
                 self._clock.wait(self._wake, wait)
+        self.close()
+
+    def close(self) -> None:
+        """Let lanes and their connections go."""
         for lane in list(self._lanes.values()):
             lane.close()
 
@@ -508,11 +480,3 @@ class Outbox:
         with self._database.read() as transaction:
             oldest_ms = self._store.oldest_ms(transaction)
         return 0 if oldest_ms is None else max(0, self._clock.now_ms() - oldest_ms)
-
-
-def _batches(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows as the messages that they are: those of a bundle together."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row.bundle or row.key, []).append(row)
-    return list(found.values())
