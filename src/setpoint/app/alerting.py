@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from functools import partial
 
 from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.dispatch.dispatcher import Dispatcher
-from setpoint.alert.dispatch.ports import NoOutbox
 from setpoint.alert.dispatch.tend import Tender
+from setpoint.alert.door.sources import AlertSources
 from setpoint.alert.notify.channels import SENDABLE
+from setpoint.alert.notify.outbox import Outbox
+from setpoint.alert.notify.receivers import Receivers, successor
 from setpoint.alert.quality.noise_book import NoiseBook, Teams
 from setpoint.alert.route.inhibit import Inhibitor
 from setpoint.alert.route.source import RoutingSource
+from setpoint.alert.secret import read_secret
 from setpoint.alert.silence.book import SilenceBook
 from setpoint.clock import Clock
 from setpoint.database import DataFolder, StateDatabase
@@ -34,6 +38,9 @@ class AlertingParts:
     silences: SilenceBook
     routing: RoutingSource
     dispatcher: Dispatcher
+    outbox: Outbox
+    receivers: Receivers
+    alert_sources: AlertSources
     noise: NoiseBook
 
 
@@ -58,7 +65,18 @@ def wire_alerting(
     )
     silences = SilenceBook(database, timeline, clock)
     book = AlertBook(database, clock)
-    dispatcher = Dispatcher(book, clock, silences=silences, outbox=NoOutbox(), make_inhibitor=Inhibitor)
+    outbox = Outbox(
+        database,
+        timeline,
+        clock,
+        external_url=f"http://{settings.listen}",
+        read_secret=partial(read_secret, settings.secrets or folder.path / "secrets"),
+        owner=f"{socket.gethostname()} {folder.path.resolve()}",  # one process has a data folder
+        successor=successor,
+    )
+    dispatcher = Dispatcher(book, clock, silences=silences, outbox=outbox, make_inhibitor=Inhibitor)
+    receivers = Receivers(outbox)
+    routing.subscribe(receivers.follow_routing)
     routing.subscribe(dispatcher.follow)
     return AlertingParts(
         alert_book=book,
@@ -68,6 +86,9 @@ def wire_alerting(
         silences=silences,
         routing=routing,
         dispatcher=dispatcher,
+        outbox=outbox,
+        receivers=receivers,
+        alert_sources=AlertSources(book, clock, settings.secrets or folder.path / "secrets"),
         noise=NoiseBook(database, clock, lambda: _teams(ownership())),
     )
 
@@ -84,4 +105,5 @@ def alerting_loops(parts: AlertingParts, stop: threading.Event) -> dict[str, par
         "silences": partial(parts.silences.run, stop),
         "alert-book": partial(parts.alert_tender.run, stop),
         "dispatcher": partial(parts.dispatcher.run, stop),
+        "outbox": partial(parts.outbox.run, stop),
     }

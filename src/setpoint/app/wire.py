@@ -114,4 +114,5 @@ def _follow(
     newest = budgets.webhooks.newest()
     budgets.objectives.apply(documents)
     budgets.webhooks.follow(webhooks_of(targets_of(documents)), newest)
+    alerting.receivers.follow_targets(webhooks_of(targets_of(documents)))
     budgets.reports.apply(documents)
