@@ -200,3 +200,49 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_the_suite_ran_on_postgresql() -> None:
     require("PostgreSQL", PostgresqlServer.is_installed(), "postgresql")
+
+
+def test_what_is_not_durable_is_seen_at_once_and_on_disk_after_sync(state_database: StateDatabase) -> None:
+    """The fast kind of transaction commits like any other; `sync` may come from anybody, at any time."""
+    state_database.sync()
+    with state_database.begin(durable=False) as transaction:
+        transaction.execute("CREATE TABLE fast (a BIGINT)")
+        transaction.execute("INSERT INTO fast (a) VALUES (1)")
+    with state_database.read() as transaction:
+        assert transaction.rows("SELECT a FROM fast") == [{"a": 1}]
+    state_database.sync()
+    with pytest.raises(ZeroDivisionError), state_database.begin(durable=False) as transaction:
+        transaction.execute("INSERT INTO fast (a) VALUES (2)")
+        raise ZeroDivisionError
+    with state_database.begin() as transaction:
+        transaction.execute("INSERT INTO fast (a) VALUES (3)")
+        assert transaction.rows("SELECT a FROM fast ORDER BY a") == [{"a": 1}, {"a": 3}]
+
+
+def test_a_transaction_is_durable_unless_it_says_otherwise(sqlite_database: StateDatabase) -> None:
+    """One that is not leaves nothing behind in its connection."""
+    for durable, synchronous in ((True, 2), (False, 1), (True, 2), (False, 1)):
+        with sqlite_database.begin(durable=durable) as transaction:
+            assert transaction.row("PRAGMA synchronous") == {"synchronous": synchronous}
+
+
+def test_writers_of_one_process_take_turns_without_sleeping(sqlite_database: StateDatabase) -> None:
+    """Many threads that write at once: everyone gets its turn, and nothing of theirs is lost."""
+    with sqlite_database.begin() as transaction:
+        transaction.execute("CREATE TABLE counted (n BIGINT)")
+        transaction.execute("INSERT INTO counted (n) VALUES (0)")
+
+    def count() -> None:
+        for _ in range(50):
+            with sqlite_database.begin(durable=False) as transaction:
+                found = transaction.row("SELECT n FROM counted")
+                assert found is not None
+                transaction.execute("UPDATE counted SET n = :n", n=found["n"] + 1)
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with sqlite_database.read() as transaction:
+        assert transaction.row("SELECT n FROM counted") == {"n": 400}

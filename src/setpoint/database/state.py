@@ -7,10 +7,13 @@ TEXT.
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,10 @@ _SCRIPTS = Path(__file__).parent / "migrations" / "state"
 _PASSWORD = re.compile(r"(?P<user>(?:^|//)[^:@/]*:).*@|(?P<option>password=)[^&]+", re.IGNORECASE)
 
 
+# Reading its parameters costs as much as running a short statement.
+_text = lru_cache(maxsize=2000)(sa.text)
+
+
 class Transaction:
     """One open transaction; rows come back as plain dictionaries."""
 
@@ -35,22 +42,22 @@ class Transaction:
 
     def rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         """All rows that `statement` returns."""
-        result = self._connection.execute(sa.text(statement), parameters)
+        result = self._connection.execute(_text(statement), parameters)
         return [dict(row) for row in result.mappings()]
 
     def row(self, statement: str, **parameters: Any) -> dict[str, Any] | None:
         """The first row, or None."""
-        result = self._connection.execute(sa.text(statement), parameters).mappings().first()
+        result = self._connection.execute(_text(statement), parameters).mappings().first()
         return None if result is None else dict(result)
 
     def execute(self, statement: str, **parameters: Any) -> int:
         """Run a statement and return the number of rows it touched."""
-        return self._connection.execute(sa.text(statement), parameters).rowcount
+        return self._connection.execute(_text(statement), parameters).rowcount
 
     def execute_many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run a statement once for each of `rows`, which hold its parameters by name; nothing when there are none."""
         if rows:
-            self._connection.execute(sa.text(statement), list(rows))
+            self._connection.execute(_text(statement), list(rows))
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds the lock `name`, and hold it until this one ends.
@@ -86,6 +93,8 @@ class StateDatabase:
         if self.dialect == "sqlite":
             sa.event.listen(self._engine, "connect", _configure_sqlite)
             sa.event.listen(self._engine, "begin", _begin_immediate)
+        # SQLite lets a second writer sleep for milliseconds, however soon the first is done.
+        self._turn = threading.RLock()
         self._migrate()
 
     @property
@@ -94,13 +103,50 @@ class StateDatabase:
         return self._engine.dialect.name
 
     @contextmanager
-    def begin(self) -> Iterator[Transaction]:
+    def begin(self, *, durable: bool = True) -> Iterator[Transaction]:
         """A transaction: committed at the end of the block, rolled back when it raises.
 
-        Raises Unavailable when the database cannot be reached or stays locked.
+        Unless it is `durable`, SQLite does not wait for the disk: it survives the death of this process at once, and a
+        loss of power when a later durable transaction, or `sync`, has returned. PostgreSQL's are always durable. Raises
+        Unavailable when the database cannot be reached or stays locked.
         """
-        with _as_unavailable(), self._engine.begin() as connection:
-            yield Transaction(connection)
+        with _as_unavailable(), self._alone(), self._engine.connect() as connection:
+            connection.execution_options(setpoint_durable=durable)
+            with connection.begin():
+                yield Transaction(connection)
+
+    def sync(self) -> None:
+        """Wait until all that was committed is on the disk. Raises Unavailable."""
+        path = self._engine.url.database
+        if self.dialect != "sqlite" or not path:
+            return
+        try:
+            log = os.open(f"{path}-wal", os.O_RDONLY)
+        except FileNotFoundError:
+            return  # who closed it has brought all of it into the database
+        try:
+            os.fsync(log)
+        except OSError as error:
+            raise Unavailable(
+                f"the state database cannot be written: {error.strerror}; look at the disk"
+            ) from error
+        finally:
+            os.close(log)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The turn of one writer of this process."""
+        if self.dialect != "sqlite":
+            yield
+            return
+        if not self._turn.acquire(timeout=_BUSY_S):
+            raise Unavailable(
+                "the state database does not answer: another transaction does not end; try again"
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -202,5 +248,12 @@ def _is_locked(error: Exception) -> bool:
 
 def _begin_immediate(connection: sa.Connection) -> None:
     """Take the write lock at the start, so that two writers queue instead of failing in the middle."""
-    reads = connection.get_execution_options().get("setpoint_read", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get("setpoint_read", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    mode = "FULL" if options.get("setpoint_durable", True) else "NORMAL"
+    if connection.info.get("synchronous", "FULL") != mode:
+        connection.exec_driver_sql(f"PRAGMA synchronous={mode}")
+        connection.info["synchronous"] = mode
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
