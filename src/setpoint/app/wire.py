@@ -105,6 +105,7 @@ def _follow(
 ) -> None:
     """Hand every resource to who follows some of them."""
     alerting.routing.follow(documents)
+    alerting.alert_sources.follow(documents)
     budgets.policies.apply(documents)
     budgets.slas.follow(documents)
     budgets.dependencies.follow(documents)

@@ -23,6 +23,7 @@ from setpoint.web import (
     datasource,
     demo,
     errors,
+    events_in,
     explore,
     export,
     expressions,
@@ -76,6 +77,7 @@ def create_app(app: App) -> FastAPI:
     errors.register(application)
     for module in (
         alertmanager,  # first: alerts wait for no other route to be looked at
+        events_in,
         health,
         metrics,
         signin,
