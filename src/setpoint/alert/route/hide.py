@@ -23,6 +23,7 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/@\s]*@")
+_WEB = re.compile(r"(?P<scheme>https?://)(?:[^/?#\s]*@)?(?P<host>[a-zA-Z0-9.:\[\]_-]+)(?=[/?#]|$)")
 
 
 def hidden(body: Any) -> Any:
@@ -59,12 +60,20 @@ def _receiver(body: Any) -> Any:
 def _hidden(value: Any, types: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
         return {
-            name: SECRET if _is_secret(str(name), below, types) else _hidden(below, {})
+            name: _in_place_of(str(name), below)
+            if _is_secret(str(name), below, types)
+            else _hidden(below, {})
             for name, below in value.items()
         }
     if isinstance(value, list):
         return [_hidden(one, {}) for one in value]
     return hidden_url(value) if isinstance(value, str) else value
+
+
+def _in_place_of(name: str, value: Any) -> str:
+    """What stands in the place of a secret. The host of a URL stays: older versions of amtool want one there."""
+    found = _WEB.match(value) if isinstance(value, str) and name.endswith("url") else None
+    return f"{found['scheme']}{found['host']}/{SECRET}" if found else SECRET
 
 
 def _is_secret(name: str, value: Any, types: Mapping[str, str]) -> bool:
