@@ -89,7 +89,7 @@ def test_what_was_received_is_there_after_a_restart(shelf: Shelf) -> None:
 def test_nothing_is_taken_of_what_cannot_be_stored(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf.book.receive([alert("A")])
 
-    def broken() -> Any:
+    def broken(**_: Any) -> Any:
         raise Unavailable("the test says so")
 
     monkeypatch.setattr(shelf.database, "begin", broken)
@@ -138,15 +138,15 @@ def test_one_that_the_database_refuses_does_not_keep_others_from_it(shelf: Shelf
     assert {one.name for one in shelf.book.alerts()} == {"First", "A"}
 
 
-def test_callers_that_come_together_share_commits(shelf: Shelf) -> None:
+def test_callers_that_come_together_share_commits(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = [0]
     begin = shelf.database.begin
 
-    def counted() -> Any:
+    def counted(**given: Any) -> Any:
         begun[0] += 1
-        return begin()
+        return begin(**given)
 
-    shelf.database.begin = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(shelf.database, "begin", counted)
     threads = [
         threading.Thread(target=give_each, args=(shelf.book, f"{number}-", 20)) for number in range(16)
     ]

@@ -222,7 +222,7 @@ class AlertBook:
         staged, changed, moved = self._staged(alerts, now_ms)
         pulled: list[Alert] = []
         if changed or moved:
-            with self.database.begin() as transaction:
+            with self.database.begin(durable=False) as transaction:
                 first = take_sequence(transaction, len(changed) + len(moved))
                 if self.is_shared:
                     fresh = entries(transaction.rows(SQL["alerts_after"], seq=self._seen))
@@ -236,6 +236,10 @@ class AlertBook:
             self._seen = max(self._seen, first + len(changed) + len(moved) - 1)
         self._entries.update(staged)
         self._tell(pulled + [entry.alert for entry in staged.values()])
+        if changed or moved:
+            # Who is to be told need not wait for the disk, who is to be answered does: if power is lost in between, the
+            # sender has no answer and sends again.
+            self.database.sync()
 
     def _staged(
         self, alerts: Sequence[Alert], now_ms: int

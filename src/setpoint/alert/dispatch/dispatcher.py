@@ -36,7 +36,7 @@ __all__ = ["NOBODY", "Dispatcher"]
 log = logging.getLogger(__name__)
 
 NOBODY = Routing(Route(receiver="nobody"), {"nobody": Receiver("nobody")})
-"""The configuration where there is none: alerts are kept and shown, and nobody is told."""
+"""Before the first configuration is known."""
 
 _FLUSHED_AT_ONCE = 200
 _AGAIN_MS = 1_000
@@ -76,7 +76,8 @@ class Dispatcher:
         self.is_leading = False
         self._make_inhibitor = make_inhibitor
         self._lock = threading.RLock()
-        self._wanted: Routing | None = NOBODY
+        self._wanted: Routing | None = None
+        self._is_followed = False
         self._changes: deque[Alert] = deque()
         self._heard: deque[Notification] = deque()
         self._groups: dict[tuple[str, str], Group] = {}
@@ -97,7 +98,7 @@ class Dispatcher:
     def follow(self, routing: Routing) -> None:
         """A new configuration: groups are made again, the log stays, so nobody is told again what he was told."""
         with self._lock:
-            self._wanted = routing
+            self._wanted, self._is_followed = routing, True
         self._wake.set()
 
     def status(self, fingerprint: str) -> AlertStatus:
@@ -127,7 +128,7 @@ class Dispatcher:
     def holds(self, fingerprint: str) -> bool:
         """Whether somebody still has to be told of an alert; what ended is not dropped before."""
         with self._lock:
-            if self._changes or self._wanted is not None:
+            if self._changes or self._wanted is not None or not self._is_followed:
                 return True
             found = (self._groups.get(place.id) for place in self._places.get(fingerprint, ()))
             return any(group is not None and fingerprint in group.alerts for group in found)
@@ -170,6 +171,8 @@ class Dispatcher:
         """
         with self._lock:
             self._note_clock(now_ms)
+            if not self._is_followed:
+                return None
         leads = self._step_lead(now_ms)
         with self._lock:
             self._take_routing(now_ms)
