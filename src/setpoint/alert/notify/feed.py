@@ -42,7 +42,7 @@ class Feeder:
         messages = min(room, tokens)
         must_bundle = lane.has_overflowed and channel.can_bundle
         limit = _BUNDLED_MOST if must_bundle else messages
-        with self._database.begin() as transaction:
+        with self._database.begin(durable=False) as transaction:
             rows = self._store.take(transaction, lane.key, now_ms, limit)
             batches = _batches(rows)
             fresh = [batch[0] for batch in batches if not batch[0].bundle]

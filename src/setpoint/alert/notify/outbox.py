@@ -145,8 +145,10 @@ class Outbox:
     def put(
         self, notifications: Sequence[Notification], *, guard: Callable[[Transaction], None] | None = None
     ) -> None:
-        """Take notifications; they are on disk when this returns. What waits of the same group for the same integration
+        """Take notifications; they are stored when this returns. What waits of the same group for the same integration
         becomes part of the newer. `guard` is called first in the transaction, and may raise. Raises Unavailable.
+
+        Nobody waits for the disk: their alerts are on it, so if power is lost they are decided again.
         """
         if not notifications:
             return
@@ -154,7 +156,7 @@ class Outbox:
         withdrawn: list[tuple[Lane, int]] = []
         with self._putting:
             try:
-                with self._database.begin() as transaction:
+                with self._database.begin(durable=False) as transaction:
                     if guard is not None:
                         guard(transaction)
                     transaction.lock("notifications")

@@ -76,7 +76,8 @@ class Settler:
 
     def _commit(self, attempts: Sequence[Attempt], on_delivered: OnDelivered) -> None:
         events: list[Event] = []
-        with self._database.begin() as transaction:
+        # What is forgotten when power is lost is delivered again, under the same key.
+        with self._database.begin(durable=False) as transaction:
             for attempt in attempts:
                 if attempt.answer.ok:
                     events += self._delivered(transaction, attempt, on_delivered)
