@@ -89,7 +89,7 @@ class Conflict(SetpointError):
 
 
 class Forbidden(SetpointError):
-    """Not allowed: give the server's token with --token or SETPOINT_TOKEN."""
+    """Not allowed: give a token with SETPOINT_TOKEN or --token."""
 
     code = "forbidden"
     http_status = 401

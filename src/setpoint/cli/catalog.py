@@ -28,6 +28,8 @@ CATALOG = (
     CommandEntry("demo", "demo", "Start Setpoint and a small shop that you can break.", _RUN),
     CommandEntry("up", "up", "Start the Setpoint server in the foreground.", _RUN),
     CommandEntry("warm", "warm", "Compile the kernels once, so that the first start is quick.", _RUN),
+    CommandEntry("user", "user", "Manage who may sign in, and as what.", _RUN),
+    CommandEntry("token", "tokens", "Manage the tokens of programs.", _RUN),
     CommandEntry("version", "version", "Show the version.", _RUN),
     CommandEntry("apply", "apply", "Create or change what the files declare.", _DECLARE),
     CommandEntry("import", "importing", "Read Sloth and Pyrra documents as OpenSLO.", _DECLARE),

@@ -65,6 +65,8 @@ class Client:
         self._host, self._port, self._is_tls = parts.hostname, port, parts.scheme == "https"
         self._prefix = parts.path.rstrip("/")
         self._token = token
+        self._cookie = ""
+        self._is_signing_in = False
         self._timeout_s = timeout_s
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -87,6 +89,15 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send `body` as JSON, once."""
         return self._call("POST", path, json.dumps(body).encode())
+
+    def sign_in(self, name: str, password: str) -> None:
+        """Be this user from now on. Raises Forbidden."""
+        self._is_signing_in = True
+        self._call("POST", "/login", json.dumps({"name": name, "password": password}).encode())
+
+    def sign_out(self) -> None:
+        """End what `sign_in` began."""
+        self._call("POST", "/logout", b"{}")
 
     def delete(self, path: str) -> Any:
         """Delete what is at `path`, once."""
@@ -122,6 +133,7 @@ class Client:
                 ) from error
             connection.request(method, self._prefix + path, body, self._headers(body))
             answer = connection.getresponse()
+            self._cookie = (answer.getheader("Set-Cookie") or self._cookie).partition(";")[0]
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(
@@ -137,6 +149,8 @@ class Client:
             headers["Content-Type"] = "application/json"
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if self._cookie:
+            headers["Cookie"] = self._cookie
         return headers
 
     def _read(self, status: int, body: bytes) -> Any:
@@ -161,8 +175,8 @@ class Client:
         message = str(
             details.get("message") or f"the server at {self.address} answered {status} without a reason"
         )
-        if status in (401, 403) and not self._token:
-            message += "\ngive the server's token with SETPOINT_TOKEN or --token"
+        if status == 401 and not self._token and not self._is_signing_in and "SETPOINT_TOKEN" not in message:
+            message += "\ngive a token with SETPOINT_TOKEN or --token"
         found = [_problem(problem) for problem in details.get("problems") or []]
         kind = _KINDS.get(status, SetpointError)
         if issubclass(kind, InvalidInput):

@@ -11,6 +11,7 @@ from setpoint.cli.output import Output
 
 __all__ = [
     "DEFAULT_SERVER",
+    "AsOption",
     "FilesOption",
     "ListenOption",
     "OtlpGrpcOption",
@@ -43,6 +44,15 @@ TokenOption = Annotated[
         help="The server's token; the variable keeps it out of the process list.",
         rich_help_panel=_CONNECTION,
         show_default=False,
+    ),
+]
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="USER",
+        help="Sign in as this user, whose password is asked for, in place of a token.",
+        rich_help_panel=_CONNECTION,
     ),
 ]
 OutputOption = Annotated[
