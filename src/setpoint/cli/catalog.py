@@ -45,6 +45,11 @@ CATALOG = (
     CommandEntry("sla", "sla", "List SLAs, or show one with the credit of its periods.", _LOOK),
     CommandEntry("team", "team", "List teams, or show one with its week.", _LOOK),
     CommandEntry("gate", "gate", "Ask whether a change may be released, by the error budget.", _LOOK),
+    CommandEntry("alert", "alert", "Show what fires, why, who was told, and how noisy it is.", _LOOK),
+    CommandEntry("silence", "silence", "Mute alerts for a time, and see what is muted.", _LOOK),
+    CommandEntry(
+        "notification", "notification", "List what was told to whom; send again what was given up.", _LOOK
+    ),
     CommandEntry("timeline", "timeline", "List what happened, newest first.", _LOOK),
     CommandEntry("event", "event", "Put an event on the timeline, such as a deploy.", _LOOK),
     CommandEntry("promql", "promql", "Answer a PromQL query: a table, or a graph over a range.", _LOOK),
