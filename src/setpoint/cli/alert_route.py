@@ -15,7 +15,7 @@ __all__ = ["EPILOG", "route"]
 
 EPILOG = """[bold]Examples[/]
   setpoint alert route severity=page service=checkout
-  setpoint alert route severity=ticket team=search --at 2026-11-23T22:00:00+01:00
+  setpoint alert route severity=ticket team=search --at 2026-11-23T22:00Z
   setpoint alert route
 
 Without labels it shows the tree of routes. Nothing is sent. To test a
