@@ -138,7 +138,9 @@ class AlertBook:
             moved = [entry for entry in due if self._entries.get(entry.alert.fingerprint) is entry]
             if not moved:
                 return
-            with self.database.begin() as transaction:
+            with self.database.begin(
+                durable=False
+            ) as transaction:  # what is lost with the power has its grace
                 first = take_sequence(transaction, len(moved))
                 write(transaction, (), moved, first)
             settle(moved, first)
@@ -149,7 +151,7 @@ class AlertBook:
             gone = [entry for entry in gone if self._entries.get(entry.alert.fingerprint) is entry]
             if not gone:
                 return
-            with self.database.begin() as transaction:
+            with self.database.begin(durable=False) as transaction:
                 remove(transaction, gone)
             for entry in gone:
                 del self._entries[entry.alert.fingerprint]

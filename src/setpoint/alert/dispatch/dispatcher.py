@@ -198,6 +198,8 @@ class Dispatcher:
         if leads and not self.is_leading:
             self.log.load()
             self.silences.refresh()
+            if self.book.is_shared:
+                self.book.pull()
             with self._lock:
                 self.pending = {}
                 self._heard.clear()

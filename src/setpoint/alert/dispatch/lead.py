@@ -46,7 +46,7 @@ class Lead:
             return True
         if self.is_held and not 0 <= now_ms - self._renewed_ms < TERM_MS:
             self.is_held = False  # until the database says otherwise
-        with self._database.begin() as transaction:
+        with self._database.begin(durable=False) as transaction:
             held = self._take(transaction, now_ms)
         self.is_held = held
         if held:

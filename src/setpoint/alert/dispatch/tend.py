@@ -98,7 +98,7 @@ class Tender:
         due = [entry for entry in entries if entry.told != _state(entry.alert, now_ms)]
         if not due:
             return
-        with self._book.database.begin() as transaction:
+        with self._book.database.begin(durable=False) as transaction:  # keys make it harmless to do it again
             for entry in due:
                 if entry.alert.source not in _OWN_EVENTS:
                     events += self._events(transaction, entry, now_ms)
@@ -144,12 +144,15 @@ class Tender:
     def _sweep(self, now_ms: int) -> None:
         """Look at all alerts: what ended by the clock, which rows are behind, what nobody needs any more."""
         behind, over = [], []
+        leads = self._is_leading()
         for entry in self._book.entries():
             alert = entry.alert
             if alert.is_resolved(now_ms):
-                if entry.told != RESOLVED:
+                if leads and entry.told != RESOLVED:
                     self._book.untold.add(alert.fingerprint)
-                elif now_ms - (alert.ends_ms or 0) >= KEEP_MS and not self._holds(alert.fingerprint):
+                elif now_ms - (alert.ends_ms or 0) >= KEEP_MS and not (
+                    leads and self._holds(alert.fingerprint)
+                ):
                     over.append(entry)
             elif entry.stored.ends_ms != alert.ends_ms and (entry.stored.ends_ms or 0) - now_ms < _SHORT_MS:
                 behind.append(entry)
@@ -157,7 +160,7 @@ class Tender:
             self._book.extend(behind)
         if not over:
             return
-        if self._is_leading():
+        if leads:
             self._book.forget(over, drop)
         elif self._book.is_shared:
             with self._book.database.read() as transaction:
