@@ -45,8 +45,6 @@ _HELD = {
 _MARKED = (
     "deploy",
     "objective.state",
-    "alert.fired",
-    "alert.resolved",
     "demo.fault",
     "demo.heal",
     "resource.applied",
@@ -54,6 +52,7 @@ _MARKED = (
     "incident.resolved",
     *_HELD,
 )
+_ALERTS = ("alert.fired", "alert.resolved")
 _CHANGES = ("deploy", "demo.fault", "demo.heal")
 _CHANGE_S, _ELSEWHERE_S = 86400, 3600
 _MARKS_MAX = 60
@@ -245,9 +244,17 @@ def _ends_s(status: ObjectiveStatus) -> float | None:
 
 
 def _marks(parts: App, service: str, since_ms: int, until_ms: int) -> list[Event]:
-    return parts.timeline.query(
-        service=service, kinds=_MARKED, since_ms=since_ms, until_ms=until_ms, limit=_MARKS_MAX
-    )
+    """What a service's charts are marked with, newest first: of alerts those of objectives, for a Prometheus may bring
+    thousands, and of these only so many that they leave the others their room.
+    """
+
+    def some(kinds: Sequence[str]) -> list[Event]:
+        return parts.timeline.query(
+            service=service, kinds=kinds, since_ms=since_ms, until_ms=until_ms, limit=_MARKS_MAX
+        )
+
+    found = [*some(_MARKED), *(event for event in some(_ALERTS) if "objective" in event.data)]
+    return sorted(found, key=lambda event: (event.at_ms, event.id), reverse=True)[:_MARKS_MAX]
 
 
 def _elsewhere(status: ObjectiveStatus, changes: Sequence[Event], now_ms: int) -> Event | None:

@@ -148,7 +148,8 @@ class Attributions:
             until_ms=end_ms + 5 * _MINUTE_MS,
             limit=_LINKS_MOST,
         )
-        return tuple(one.id for one in events)
+        # Alerts of other senders may be about anything.
+        return tuple(one.id for one in events if one.kind != "alert.fired" or "objective" in one.data)
 
 
 def _no_links(cause: Cause, start_ms: int, end_ms: int) -> tuple[int, ...]:
