@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from bench.server import Server, running
 
-from tests.cli.program import setpoint
+from tests.cli.program import PROGRAM, setpoint
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("cli-access")]
 
@@ -61,3 +66,25 @@ def test_from_the_first_admin_to_a_token_that_is_revoked(server: Server) -> None
     assert "revoked collector" in run("token", "revoke", "collector", token=token)
     run("token", "revoke", "laptop", token=token)
     assert "not known here" in run("status", code=5, token=token)
+
+
+def test_the_howto_works_as_it_stands(server: Server, tmp_path: Path) -> None:
+    """Every command of docs/howto/let-others-in.md, one after the other; each password is the same line."""
+    page = (Path(__file__).parents[2] / "docs/howto/let-others-in.md").read_text()
+    lines = re.findall(r"^ {4}((?:export|setpoint) .*)$", page, re.MULTILINE)
+    assert len(lines) > 10
+    wrapper = f"setpoint() {{ printf '{PASSWORD.strip()}\\n%.0s' 1 2 3 | {shlex.quote(PROGRAM)} \"$@\"; }}"
+    script = "\n".join(["set -e", wrapper, *lines])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SETPOINT_")}
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment | {"SETPOINT_SERVER": server.url},
+        cwd=tmp_path,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "grace is editor now" in done.stdout
+    assert "revoked ci" in done.stdout
