@@ -129,7 +129,7 @@ def read_silence(body: bytes) -> Silence:
     if not body.strip():
         raise Refused(422, 602, "silence in body is required")
     try:
-        posted = parse(body)
+        posted = parse(body, last_wins=True)
         if not isinstance(posted, dict):
             raise ValueError("a silence is an object")
         texts = {name: _string(posted, name) for name in ("id", "comment", "createdBy", "startsAt", "endsAt")}

@@ -79,7 +79,6 @@ def test_of_several_alerts_the_valid_ones_count() -> None:
         (b'[{"labels":{"a":"b"},"endsAt":12}]', 400, 400, "[0].endsAt is no text"),
         (b"[{", 400, 400, "line 1, column 3"),
         (b"\xff", 400, 400, "byte 0 of the body is no UTF-8"),
-        (b'[{"labels":{"a":"b","a":"c"}}]', 400, 400, "the key 'a' stands twice"),
         (b'[{"labels":{"a":"b"},"x":NaN}]', 400, 400, "NaN is no JSON"),
         (b'[{"labels":{"a":"b"},"x":1e999}]', 400, 400, "too large"),
         (b'[{"labels":{"a":"b"},"x":' + b"9" * 5000 + b"}]", 400, 400, "limit"),
@@ -95,6 +94,11 @@ def test_a_body_that_cannot_be_read_changes_nothing(
     assert message in raised.value.message
     if status == 400:
         assert raised.value.message.startswith('parsing alerts body from "" failed, because ')
+
+
+def test_of_a_key_that_stands_twice_the_last_counts() -> None:
+    """vmalert sends `alertname` twice."""
+    assert read(b'[{"labels":{"a":"b","a":"c"}}]').alerts[0].labels == {"a": "c"}
 
 
 def test_null_is_no_alert() -> None:

@@ -4,8 +4,9 @@ Senders rely on three things beside the shape: only `labels` is required, unknow
 and of several alerts the valid ones count although the answer is 400. A body that does not parse, or misses labels,
 changes nothing. No model of pydantic stands between, because this is the path on which alerts wait to be delivered.
 
-Where Alertmanager is lenient to its harm we are not: a key that stands twice, half a character and NUL are refused,
-and there are bounds on how many labels an alert has and how long they are.
+Where Alertmanager is lenient to its harm we are not: half a character and NUL are refused, and there are bounds on how
+many labels an alert has and how long they are. Of a key that stands twice the last counts, as there: vmalert sends
+`alertname` twice.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def read_alerts(body: bytes, now_ms: int, resolve_timeout_ms: int) -> Posted:
     if not body.strip():
         raise Refused(422, 602, "alerts in body is required")
     try:
-        items = parse(body)
+        items = parse(body, last_wins=True)
         if items is None:
             return Posted((), ())
         if not isinstance(items, list):

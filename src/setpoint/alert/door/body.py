@@ -45,18 +45,19 @@ def _float(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float)
+_LENIENT = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, *, last_wins: bool = False) -> Any:
     """The value of a JSON text in UTF-8. Raises ValueError that says where it breaks; look at what is inside with
-    `read_json`, or field by field.
+    `read_json`, or field by field. With `last_wins` a key may stand twice.
     """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} of the body is no UTF-8; send JSON in UTF-8") from None
     try:
-        return _DECODER.decode(text)
+        return (_LENIENT if last_wins else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"this is no JSON, {place}: {error.msg[:1].lower()}{error.msg[1:]}") from None
