@@ -57,6 +57,7 @@ def status(request: Request, parts: Parts) -> Response:
             "objectives": {state: counts[state] for state in STATES},
             "readers": live.readers,
             "webhooks": parts.webhooks.statuses(),
+            "routing": parts.routing.status.as_json(),
         }
     )
 
