@@ -78,6 +78,38 @@ def test_a_silence_mutes_and_when_it_ends_the_next_flush_tells(world: World) -> 
     assert world.dispatcher.explain(alert.fingerprint).summary == "It fires; 'ops' was told of it."
 
 
+def test_what_ended_while_it_was_silenced_is_news_when_it_fires_again(world: World) -> None:
+    world.fire("Down")
+    world.until(31)
+    world.silence(600, alertname="Down")
+    world.until(100)
+    world.end("Down")
+    world.until(350)
+    [alert] = world.book.alerts()
+    [route] = world.dispatcher.explain(alert.fingerprint).routes
+    assert "it ended while it was muted, so nobody is told that it ended" in route.lines
+    world.until(700)
+    assert [reason for _, reason, _, _ in world.told()] == [
+        "first"
+    ]  # as in Alertmanager: the end is not told
+    world.fire("Down")
+    world.until(740)
+    assert world.told()[1:] == [(730, "new_alerts", ["Down"], [])]
+
+
+def test_one_that_flaps_between_two_flushes_is_no_news_and_says_so(world: World) -> None:
+    world.fire("Down")
+    world.until(40)
+    world.end("Down")
+    world.until(60)
+    [alert] = world.fire("Down")
+    world.until(340)
+    assert len(world.told()) == 1
+    [route] = world.dispatcher.explain(alert.fingerprint).routes
+    assert "fired again 4 min ago, between two flushes" in " ".join(route.lines)
+    assert "repeat_interval is 4 h" in route.lines[-1]
+
+
 def test_a_restart_tells_nothing_twice_and_forgets_nothing(world: World) -> None:
     world.fire("Down/a")
     world.until(31)

@@ -64,7 +64,6 @@ class AlertBook:
         self.on_drop: Callable[[Sequence[Alert]], None] = lambda _: None
         self.untold: set[str] = set()
         """Fingerprints of alerts that began or ended, for the timeline."""
-        self.wake = threading.Event()
         self._load()
 
     # Reading
@@ -297,7 +296,6 @@ class AlertBook:
                 hear(alerts)
             except Exception:  # they are stored: who listens cannot undo that, nor keep others from it
                 log.exception("who listens to alerts failed; the alerts are stored")
-        self.wake.set()
 
 
 def _says_the_same(entry: Entry) -> bool:

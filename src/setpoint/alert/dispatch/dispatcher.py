@@ -364,13 +364,16 @@ class Dispatcher:
         """What flushes decided, in one transaction, and only while this replica leads."""
         notifications = [one for flush in flushes for one in flush.notifications]
         cleared = [flush for flush in flushes if flush.cleared]
-        if not notifications and not cleared:
+        forgotten = [one for flush in flushes for one in flush.forgotten]
+        if not (notifications or cleared or forgotten):
             return
 
         def guard(transaction: Transaction) -> None:
             self.lead.check(transaction)
             for flush in cleared:
                 self.log.clear(transaction, flush.cleared, flush.resolved, now_ms)
+            for key, names in forgotten:
+                self.log.forget(transaction, key, names)
 
         if notifications:
             self.outbox.put(notifications, guard=guard)

@@ -155,6 +155,7 @@ def _route(
         lines.append(f"receiver '{place.receiver}' has no integration: nobody is told")
     if group is not None:
         lines += _group_lines(group, alert, holds, now_ms)
+        lines += _flap_lines(dispatcher, alert, place, now_ms)
         lines += [f"{one.integration}: {one.decision}" for one in integrations]
     return RouteExplained(
         route=_route_id(place),
@@ -184,6 +185,22 @@ def _outcome(dispatcher: Dispatcher, alert: Alert, place: Place, now_ms: int) ->
         else:
             found.add("quiet" if ended else "waiting")
     return next((one for one in ("told", "sending", "waiting") if one in found), "quiet")
+
+
+def _flap_lines(dispatcher: Dispatcher, alert: Alert, place: Place, now_ms: int) -> list[str]:
+    """What ended and began again between two flushes looks to its receivers as if nothing had happened."""
+    entry = dispatcher.book.entry(alert.fingerprint)
+    if entry is None or alert.is_resolved(now_ms):
+        return []
+    lines = []
+    for integration in dispatcher.integrations(place):
+        told = dispatcher.log.told((place.receiver, integration.key, place.key), now_ms)
+        if told is not None and alert.fingerprint in told.firing and entry.episode_ms > told.at_ms:
+            ago = shown_s(now_ms - entry.episode_ms)
+            lines.append(
+                f"{integration.key}: it ended and fired again {ago} ago, between two flushes, so this is not news to it"
+            )
+    return lines
 
 
 def _matched(place: Place) -> str:

@@ -6,7 +6,7 @@ Pure but for the functions that it is given. `Dispatcher` stores what comes out,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from setpoint.alert.dispatch.decide import Decision, Told, decide
 from setpoint.alert.dispatch.group import Group, Mute
@@ -30,21 +30,26 @@ class Senses:
 
 @dataclass(slots=True)
 class Flush:
-    """What has to be stored of a flush: notifications, and integrations whose log is cleared without telling them."""
+    """What has to be stored of a flush: notifications, integrations whose log is cleared without telling them, and
+    `forgotten`: of which alerts the log must not say any more that they fire, because they ended while they were muted.
+    """
 
     group: Group
     notifications: list[Notification] = field(default_factory=list)
     cleared: list[Key] = field(default_factory=list)
     resolved: frozenset[str] = frozenset()
+    forgotten: list[tuple[Key, frozenset[str]]] = field(default_factory=list)
 
 
 def flush_group(group: Group, senses: Senses, now_ms: int) -> Flush:
     """Decide for every integration of a group; the group remembers what was decided and why."""
-    live = _live(group, senses, now_ms)
+    _mute(group, senses)
+    live = [] if group.muted_by else [one for name, one in group.alerts.items() if name not in group.muted]
     resolved = frozenset(one.fingerprint for one in live if one.is_resolved(now_ms))
     firing = frozenset(one.fingerprint for one in live) - resolved
     flush = Flush(group, resolved=resolved)
     group.handled = {name: one for name, one in group.alerts.items() if one.is_resolved(now_ms)}
+    told: list[Alert] | None = None
     for integration in group.integrations:
         decision = _decided(group, integration, senses, firing=firing, resolved=resolved, now_ms=now_ms)
         group.decisions[integration.key] = decision, now_ms
@@ -52,34 +57,41 @@ def flush_group(group: Group, senses: Senses, now_ms: int) -> Flush:
             continue
         if not firing and not integration.send_resolved:
             flush.cleared.append(group.log_key(integration))
-        else:
-            flush.notifications.append(
-                _notification(group, integration, decision, live, resolved=resolved, now_ms=now_ms)
-            )
+            continue
+        told = sorted(live, key=_order) if told is None else told
+        made = _notification(group, integration, decision, told, resolved=resolved, now_ms=now_ms)
+        flush.notifications.append(made)
+    _forget(group, flush, senses)
     return flush
 
 
-def _live(group: Group, senses: Senses, now_ms: int) -> list[Alert]:
-    """What is not muted, as it is told: what fires has no end. Leaves in the group why the others are."""
+def _forget(group: Group, flush: Flush, senses: Senses) -> None:
+    """What ends while it is muted leaves without a word. It is new when it fires again: else nobody would be told of
+    that before the repeat interval.
+    """
+    gone = frozenset(group.handled if group.muted_by else group.handled.keys() & group.muted.keys())
+    if not gone:
+        return
+    for integration in group.integrations:
+        key = group.log_key(integration)
+        told = senses.told(key)
+        if told is not None and told.firing & gone:
+            flush.forgotten.append((key, gone))
+
+
+def _mute(group: Group, senses: Senses) -> None:
+    """Leave in the group which of its alerts are muted, and by what."""
     group.muted = {}
     for fingerprint, alert in group.alerts.items():
         inhibited_by = senses.inhibited_by(alert.labels)
         silenced_by = senses.silenced_by(alert.labels)
         if inhibited_by or silenced_by:
             group.muted[fingerprint] = Mute(silenced_by, inhibited_by)
-    if group.muted_by:
-        return []
-    live = [
-        alert if alert.ends_ms is None or alert.is_resolved(now_ms) else replace(alert, ends_ms=None)
-        for fingerprint, alert in group.alerts.items()
-        if fingerprint not in group.muted
-    ]
-    return sorted(live, key=_order) if len(live) > 1 else live
 
 
-def _order(alert: Alert) -> tuple[str, str, list[tuple[str, str]]]:
+def _order(alert: Alert) -> tuple[str, str, str, str]:
     labels = alert.labels
-    return labels.get("job", ""), labels.get("instance", ""), sorted(labels.items())
+    return labels.get("job", ""), labels.get("instance", ""), labels.get("alertname", ""), alert.fingerprint
 
 
 def _decided(

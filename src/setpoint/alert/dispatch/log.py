@@ -106,6 +106,13 @@ class NotificationLog:
         told = Told(frozenset(), frozenset(resolved), at_ms, at_ms)
         self._put(transaction, [LogEntry(key, told, self._expiry(key, at_ms)) for key in keys])
 
+    def forget(self, transaction: Transaction, key: Key, names: AbstractSet[str]) -> None:
+        """These ended without a word to an integration: they are new to it when they fire again."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            told = replace(entry.told, firing=frozenset(entry.told.firing - names))
+            self._put(transaction, [replace(entry, told=told)])
+
     def expire(self, now_ms: int, is_over: Callable[[Key], bool]) -> None:
         """Drop what is too old, and what is kept for ever of groups that are over. Raises Unavailable."""
         with self._guard:

@@ -59,7 +59,6 @@ class Tender:
     def run(self, stop: threading.Event) -> None:
         """Tend until `stop` is set."""
         while not stop.is_set():
-            self._book.wake.clear()
             try:
                 self.advance(self._clock.now_ms())
                 self._is_late = False
