@@ -11,7 +11,7 @@ from setpoint.cli.alert_route import EPILOG as ROUTE_EPILOG
 from setpoint.cli.alert_route import route
 from setpoint.cli.group import commands
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
-from setpoint.cli.output import Output, emit
+from setpoint.cli.output import Output, clean, emit
 
 __all__ = ["app"]
 
@@ -113,7 +113,7 @@ def list_(
         items += answer["items"]
     told = {name: answer[name] for name in ("total", "matching", "paging", "counts")}
     found: dict[str, Any] = {"items": items[: limit or None]} | told
-    emit(found, output, lambda console: show_alerts(console, found, q, SystemClock().now_ms()))
+    emit(found, output, lambda console: show_alerts(console, clean(found), q, SystemClock().now_ms()))
 
 
 @app.command()
@@ -129,7 +129,7 @@ def show(
     from setpoint.clock import SystemClock
 
     answer = find_alert(Client(server, token), name)
-    emit(answer, output, lambda console: show_alert(console, answer, SystemClock().now_ms()))
+    emit(answer, output, lambda console: show_alert(console, clean(answer), SystemClock().now_ms()))
 
 
 @app.command(epilog=_WHY_EPILOG)
@@ -145,7 +145,7 @@ def why(
     from setpoint.clock import SystemClock
 
     answer = find_why(Client(server, token), name)
-    emit(answer, output, lambda console: show_why(console, answer, SystemClock().now_ms()))
+    emit(answer, output, lambda console: show_why(console, clean(answer), SystemClock().now_ms()))
 
 
 @app.command(epilog=_HISTORY_EPILOG)
@@ -173,7 +173,7 @@ def history(
     now_ms = SystemClock().now_ms()
     since_ms = instant_ms(since, now_ms) if since else None
     items = read_history(Client(server, token), service, kind, since_ms, limit)
-    emit({"items": items}, output, lambda console: show_history(console, items, now_ms))
+    emit({"items": items}, output, lambda console: show_history(console, clean(items), now_ms))
 
 
 @app.command(epilog=_NOISE_EPILOG)
@@ -210,7 +210,7 @@ def noise(
         order=order.value,
         limit=limit,
     )
-    emit(answer, output, lambda console: show_noise(console, answer, explain=explain))
+    emit(answer, output, lambda console: show_noise(console, clean(answer), explain=explain))
 
 
 app.command(epilog=ROUTE_EPILOG)(route)

@@ -172,7 +172,7 @@ def show_why(console: Console, answer: Answer, now_ms: int) -> None:
     if "rules" in answer:
         for why in answer["rules"]:
             rule = why["rule"]
-            console.print(f"{answer['name']}  {rule['file']}:{rule['line']}", style="bold", soft_wrap=True)
+            console.print(f"{answer['name']}  {_place(rule)}", style="bold", soft_wrap=True)
             _show_rule(console, why)
         return
     if "labels" not in answer:
@@ -189,6 +189,10 @@ def show_why(console: Console, answer: Answer, now_ms: int) -> None:
             f"\nHow it is computed: {program()} slo explain {why['objective']}", style="bright_black"
         )
     _show_told(console, answer)
+
+
+def _place(rule: Answer) -> str:
+    return f"{rule['file']}:{rule['line']}" if rule["line"] else str(rule["file"])
 
 
 def _show_rule(console: Console, why: Answer, *, with_summary: bool = True) -> None:

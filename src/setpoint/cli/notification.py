@@ -10,7 +10,7 @@ import typer
 
 from setpoint.cli.group import commands
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
-from setpoint.cli.output import Output, ago, emit, table
+from setpoint.cli.output import Output, ago, clean, emit, table
 from setpoint.clock import SystemClock
 from setpoint.errors import InvalidInput
 
@@ -63,7 +63,7 @@ def list_(
     answer = Client(server, token).get(
         "/notifications", state=state.value if state else None, receiver=receiver, limit=limit
     )
-    emit(answer, output, lambda console: _show(console, answer, SystemClock().now_ms()))
+    emit(answer, output, lambda console: _show(console, clean(answer), SystemClock().now_ms()))
 
 
 @app.command()

@@ -24,6 +24,7 @@ __all__ = [
     "Output",
     "ago",
     "budget",
+    "clean",
     "console",
     "duration",
     "emit",
@@ -77,6 +78,21 @@ def emit(data: Any, output: Output, render: Callable[[Console], None]) -> None:
         sys.stdout.write(to_yaml(data))
     else:
         render(console())
+
+
+_STEERING: dict[int, str | None] = {
+    code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
+_STEERING |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F))
+
+
+def clean(data: Any) -> Any:
+    """`data` without what would steer a terminal or turn text around: anybody may send an alert."""
+    if isinstance(data, str):
+        return data.translate(_STEERING)
+    if isinstance(data, dict):
+        return {clean(name): clean(value) for name, value in data.items()}
+    return [clean(one) for one in data] if isinstance(data, list) else data
 
 
 def to_yaml(data: Any) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from setpoint.cli.group import commands
 from setpoint.cli.options import DEFAULT_SERVER, OutputOption, ServerOption, TokenOption
-from setpoint.cli.output import Output, emit
+from setpoint.cli.output import Output, clean, emit
 from setpoint.errors import InvalidInput
 
 __all__ = ["app"]
@@ -73,7 +73,7 @@ def list_(
     from setpoint.clock import SystemClock
 
     answer = Client(server, token).get("/silences", state=state.value if state else None, limit=_ALL)
-    emit(answer, output, lambda console: show_silences(console, answer, SystemClock().now_ms()))
+    emit(answer, output, lambda console: show_silences(console, clean(answer), SystemClock().now_ms()))
 
 
 @app.command(epilog=_ADD_EPILOG)
@@ -121,7 +121,7 @@ def add(
             "--until stands without --every\nfor a silence of once, say how long with --duration"
         )
     answer = Client(server, token).post("/silences", {name: value for name, value in body.items() if value})
-    emit(answer, output, lambda console: show_added(console, answer))
+    emit(answer, output, lambda console: show_added(console, clean(answer)))
 
 
 @app.command()
@@ -138,7 +138,7 @@ def preview(
     from setpoint.clock import SystemClock
 
     answer = Client(server, token).post("/silences/preview", {"matchers": written(matchers)})
-    emit(answer, output, lambda console: show_preview(console, answer, SystemClock().now_ms()))
+    emit(answer, output, lambda console: show_preview(console, clean(answer), SystemClock().now_ms()))
 
 
 @app.command()
@@ -158,6 +158,6 @@ def expire(
 
     def render(console: Any) -> None:
         for one in items:
-            console.print(f"ended {one['id']}: {', '.join(one['matchers'])}", soft_wrap=True)
+            console.print(f"ended {one['id']}: {', '.join(clean(one['matchers']))}", soft_wrap=True)
 
     emit({"items": items}, output, render)
