@@ -317,3 +317,15 @@ def test_what_happens_again_is_told_as_a_number(
 def test_what_a_role_is_enough_for(role: Power, needs: set[str]) -> None:
     every = {"anyone", "sender", "viewer", "responder", "editor", "admin", "nonsense"}
     assert {need for need in every if allows(role, need)} == needs
+
+
+def test_the_shop_of_the_demo_comes_in_whoever_was_added(
+    state_database: StateDatabase, timeline: Timeline, clock: VirtualClock
+) -> None:
+    directory = Directory(state_database, timeline, clock, shop_secret="made at this start")
+    Accounts(directory, state_database, clock).add_user("local", "ada", "admin", PASSWORD)
+    found = directory.identify(bearer("made at this start"))
+    assert found is not None
+    assert (found.name, found.role, found.is_named) == ("shop", "editor", True)
+    assert directory.is_still(found)
+    assert directory.identify(bearer("made at another")) is None

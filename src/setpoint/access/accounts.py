@@ -173,7 +173,7 @@ def _refuse_name(name: str) -> None:
         raise InvalidInput(
             f"'{name[:80]}' cannot be a name; write up to 63 lower-case letters, digits and . _ @ + -, such as ada"
         )
-    if name in RESERVED:
+    if name in RESERVED or name == "shop":
         raise InvalidInput(f"'{name}' is a name that Setpoint uses itself; choose another")
 
 

@@ -81,9 +81,12 @@ class Directory:
         clock: Clock,
         *,
         server_token: str = "",
+        shop_secret: str = "",
         is_local: bool = True,
     ) -> None:
-        """`server_token` is the setting, an admin's; `is_local` says that every address is loopback."""
+        """`server_token` is the setting, an admin's; with `shop_secret` comes the demo's shop; `is_local` says that
+        every address is loopback.
+        """
         self._database = database
         self._timeline = timeline
         self._clock = clock
@@ -91,7 +94,11 @@ class Directory:
         self._server = digest_of(server_token) if server_token else b""
         self.own_secret = secrets.token_urlsafe(32)
         """With what Setpoint reads its own pages, such as its metrics; another one each time it starts."""
-        self._own = digest_of(self.own_secret)
+        digest = digest_of(self.own_secret)
+        self._own = {digest: Identity("setpoint", "viewer", "setpoint", digest)}
+        if shop_secret:
+            digest = digest_of(shop_secret)
+            self._own[digest] = Identity("shop", "editor", "setpoint", digest)
         self._known = _NOBODY
         self._guard = threading.Lock()
         self._asked_s = stopwatch()
@@ -158,8 +165,8 @@ class Directory:
         digest = digest_of(secret)
         if self._server and hmac.compare_digest(digest, self._server):
             return Identity(SERVER_TOKEN, "admin", "server_token", digest)
-        if hmac.compare_digest(digest, self._own):
-            return Identity("setpoint", "viewer", "setpoint", digest)
+        if digest in self._own:
+            return self._own[digest]
         found = self._living(self._known.by_token.get(digest))
         if found is not None:
             self._used[found.name] = self._clock.now_ms()
@@ -171,7 +178,8 @@ class Directory:
             return self.is_open
         if identity.kind in ("server_token", "setpoint"):
             session = self._known.by_session.get(identity.digest)
-            return identity.digest in (self._server, self._own) or self._living(session) == identity
+            is_secret = identity.digest == self._server or identity.digest in self._own
+            return is_secret or self._living(session) == identity
         known = self._known
         found = known.by_session.get(identity.digest) or known.by_token.get(identity.digest)
         return self._living(found) == identity

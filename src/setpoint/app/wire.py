@@ -31,9 +31,9 @@ from setpoint.timeline import Timeline
 __all__ = ["build", "wire"]
 
 
-def build(settings: Settings, clock: Clock) -> App:
-    """Open everything. Raises StartupRefused, with what to do, when the data folder or a database cannot be
-    used.
+def build(settings: Settings, clock: Clock, shop_secret: str = "") -> App:
+    """Open everything; with `shop_secret` comes the demo's shop. Raises StartupRefused, with what to do, when the data
+    folder or a database cannot be used.
     """
     started_ms = clock.now_ms()
     folder = DataFolder(settings.data)
@@ -44,7 +44,15 @@ def build(settings: Settings, clock: Clock) -> App:
     telemetry_database = TelemetryDatabase(
         settings.telemetry_dsn or f"chdb://{folder.telemetry}", settings.telemetry_memory_mb << 20
     )
-    return wire(settings, clock, folder, state_database, telemetry_database, started_ms=started_ms)
+    return wire(
+        settings,
+        clock,
+        folder,
+        state_database,
+        telemetry_database,
+        started_ms=started_ms,
+        shop_secret=shop_secret,
+    )
 
 
 def wire(
@@ -55,6 +63,7 @@ def wire(
     telemetry_database: TelemetryDatabase,
     *,
     started_ms: int,
+    shop_secret: str = "",
 ) -> App:
     """Make every part over open databases and hand the functions down; the recent samples are in memory then."""
     timeline = Timeline(state_database, clock)
@@ -65,6 +74,7 @@ def wire(
         timeline,
         clock,
         server_token=settings.effective_token,
+        shop_secret=shop_secret,
         is_local=not settings.open_addresses,
     )
     telemetry = wire_telemetry(

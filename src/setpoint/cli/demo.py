@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from importlib import resources
 from pathlib import Path
@@ -65,13 +66,17 @@ def demo(
     """Start Setpoint and a small shop that you can break."""
     if ctx.invoked_subcommand is not None:
         return 0
+    import secrets
+
     from setpoint.cli.launch import make_supervisor, settings_from
     from setpoint.cli.listen import open_listeners
 
     settings = settings_from({"data": data, "listen": listen, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http})
     listeners = open_listeners(settings)
     log = _open_log(data)
-    shop = _Shop(listeners, data.absolute(), settings.effective_token, log)
+    # The shop goes on when somebody makes the first user, and everybody has to say who they are.
+    secret = os.environ["SETPOINT_SHOP_SECRET"] = secrets.token_urlsafe(32)
+    shop = _Shop(listeners, data.absolute(), secret, log)
     try:
         supervisor = make_supervisor(
             settings, listeners, on_ready=shop.on_server_ready, on_stop=shop.close, log=log

@@ -113,7 +113,9 @@ async def _serve(settings: Settings) -> int:
     app: App | None = None
     grpc_server: OtlpGrpcServer | None = None
     try:
-        app = await asyncio.to_thread(build, settings, SystemClock())
+        app = await asyncio.to_thread(
+            build, settings, SystemClock(), os.environ.get("SETPOINT_SHOP_SECRET", "")
+        )
         if not app.directory.knows_anybody:
             settings.refuse_unsafe()
         if settings.otlp_grpc:
