@@ -14,6 +14,7 @@ from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
     adjustments,
+    alert_sources,
     alertmanager,
     alerts,
     audit,
@@ -80,6 +81,7 @@ def create_app(app: App) -> FastAPI:
     for module in (
         alertmanager,  # first: alerts wait for no other route to be looked at
         events_in,
+        alert_sources,
         health,
         metrics,
         signin,
