@@ -12,6 +12,9 @@ from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.dispatch.dispatcher import Dispatcher
 from setpoint.alert.dispatch.tend import Tender
 from setpoint.alert.door.sources import AlertSources
+from setpoint.alert.heartbeat.auditor import Auditor
+from setpoint.alert.heartbeat.book import HeartbeatBook
+from setpoint.alert.heartbeat.send import HeartbeatSender
 from setpoint.alert.notify.channels import SENDABLE
 from setpoint.alert.notify.outbox import Outbox
 from setpoint.alert.notify.receivers import Receivers, successor
@@ -20,6 +23,7 @@ from setpoint.alert.route.inhibit import Inhibitor
 from setpoint.alert.route.source import RoutingSource
 from setpoint.alert.secret import read_secret
 from setpoint.alert.silence.book import SilenceBook
+from setpoint.app.audit import nobody_dispatches
 from setpoint.clock import Clock
 from setpoint.database import DataFolder, StateDatabase
 from setpoint.objective.ownership import Ownership
@@ -40,6 +44,9 @@ class AlertingParts:
     dispatcher: Dispatcher
     outbox: Outbox
     receivers: Receivers
+    heartbeats: HeartbeatBook
+    heartbeat_sender: HeartbeatSender
+    auditor: Auditor
     alert_sources: AlertSources
     noise: NoiseBook
 
@@ -56,12 +63,13 @@ def wire_alerting(
     """Make every part. At the start silences and the configuration are known before anything is flushed. Raises
     StartupRefused when `alertmanager_config` cannot be used.
     """
+    secrets = settings.secrets or folder.path / "secrets"
     routing = RoutingSource(
         settings.alertmanager_config,
         timeline,
         clock,
         sendable=SENDABLE,
-        secrets=settings.secrets or folder.path / "secrets",
+        secrets=secrets,
     )
     silences = SilenceBook(database, timeline, clock)
     book = AlertBook(database, clock)
@@ -70,12 +78,21 @@ def wire_alerting(
         timeline,
         clock,
         external_url=f"http://{settings.listen}",
-        read_secret=partial(read_secret, settings.secrets or folder.path / "secrets"),
+        read_secret=partial(read_secret, secrets),
         owner=f"{socket.gethostname()} {folder.path.resolve()}",  # one process has a data folder
         successor=successor,
     )
     dispatcher = Dispatcher(book, clock, silences=silences, outbox=outbox, make_inhibitor=Inhibitor)
     receivers = Receivers(outbox)
+    heartbeats = HeartbeatBook(
+        database,
+        timeline,
+        clock,
+        book,
+        external_url=f"http://{settings.listen}",
+        read_secret=partial(read_secret, secrets),
+    )
+    auditor = Auditor(outbox, {"the dispatcher": partial(nobody_dispatches, database, clock)})
     routing.subscribe(receivers.follow_routing)
     routing.subscribe(dispatcher.follow)
     return AlertingParts(
@@ -88,7 +105,12 @@ def wire_alerting(
         dispatcher=dispatcher,
         outbox=outbox,
         receivers=receivers,
-        alert_sources=AlertSources(book, clock, settings.secrets or folder.path / "secrets"),
+        heartbeats=heartbeats,
+        heartbeat_sender=HeartbeatSender(
+            clock, auditor, lambda: heartbeats.specs, read_secret=partial(read_secret, secrets)
+        ),
+        auditor=auditor,
+        alert_sources=AlertSources(book, clock, secrets),
         noise=NoiseBook(database, clock, lambda: _teams(ownership())),
     )
 
@@ -106,4 +128,6 @@ def alerting_loops(parts: AlertingParts, stop: threading.Event) -> dict[str, par
         "alert-book": partial(parts.alert_tender.run, stop),
         "dispatcher": partial(parts.dispatcher.run, stop),
         "outbox": partial(parts.outbox.run, stop),
+        "heartbeats": partial(parts.heartbeats.run, stop),
+        "heartbeat-sender": partial(parts.heartbeat_sender.run, stop),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from setpoint import objective
 from setpoint.alert.door.spec import register as register_doors
+from setpoint.alert.heartbeat.spec import register as register_heartbeats
 from setpoint.alert.notify.channels import SENDABLE
 from setpoint.alert.route.spec import register as register_routing
 from setpoint.clock import Clock
@@ -23,4 +24,5 @@ def default_registry(clock: Clock | None = None) -> Registry:
     register_reports(registry)
     register_doors(registry)
     register_routing(registry, SENDABLE)
+    register_heartbeats(registry)
     return registry

@@ -13,6 +13,7 @@ from setpoint.access import Directory
 from setpoint.access.accounts import Accounts
 from setpoint.alert.target import webhooks_of
 from setpoint.app.alerting import AlertingParts, wire_alerting
+from setpoint.app.audit import objectives_are_late
 from setpoint.app.budgets import BudgetParts, Databases, wire_budgets
 from setpoint.app.kinds import default_registry
 from setpoint.app.parts import App
@@ -85,6 +86,12 @@ def wire(
     alerting = wire_alerting(
         settings, folder, clock, timeline, state_database, ownership=lambda: budgets.reports.ownership
     )
+    alerting.auditor.checks["objectives"] = partial(
+        objectives_are_late,
+        lambda: budgets.objectives.evaluated_ms,
+        settings.evaluation_interval_s,
+        clock,
+    )
     resources.on_change = partial(_follow, telemetry, budgets, alerting)
     resources.on_change(resources.documents())
     return App(
@@ -116,6 +123,7 @@ def _follow(
     """Hand every resource to who follows some of them."""
     alerting.routing.follow(documents)
     alerting.alert_sources.follow(documents)
+    alerting.heartbeats.follow(documents)
     budgets.policies.apply(documents)
     budgets.slas.follow(documents)
     budgets.dependencies.follow(documents)
