@@ -119,5 +119,5 @@ def test_a_token_guards_them(guarded: App, serve) -> None:  # type: ignore[no-un
     with httpx.Client(base_url=serve(guarded).url) as client:
         assert client.get("/metrics").status_code == 401
         client.headers["Authorization"] = "Bearer s3cret-token"
-        refused = values(client)['setpoint_http_requests_total{code="401",method="GET",route="none"}']
+        refused = values(client)['setpoint_http_requests_total{code="401",method="GET",route="/metrics"}']
         assert refused == 1
