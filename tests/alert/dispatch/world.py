@@ -73,16 +73,16 @@ class Post:
 
     def deliver(self) -> int:
         """Deliver to those who are up; how many were."""
-        count = 0
-        for key, one in list(self.kept.items()):
-            if not self.is_up(one):
-                continue
-            with self.database.begin() as transaction:
+        taken = {key: one for key, one in self.kept.items() if self.is_up(one)}
+        if not taken:
+            return 0
+        with self.database.begin() as transaction:
+            for one in taken.values():
                 self.on_delivered(transaction, one, self.clock.now_ms())
+        for key, one in taken.items():
             del self.kept[key]
             self.heard.append(Heard(self.clock.now_ms(), one))
-            count += 1
-        return count
+        return len(taken)
 
 
 class World:

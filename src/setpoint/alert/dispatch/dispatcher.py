@@ -43,6 +43,7 @@ _AGAIN_MS = 1_000
 _LOOK_MS = 1_000
 _EXPIRE_MS = 60_000
 _JUMP_MS = 1_000
+_REMEMBERED_MS = 500
 _NEVER_MS = 1 << 62
 _REPEAT_MS = 14_400_000
 
@@ -89,6 +90,10 @@ class Dispatcher:
         self._expired_ms = 0
         self._wake = threading.Event()
         self._is_late = False
+        self._generation = 0
+        self._statuses: dict[str, AlertStatus] = {}
+        self._statuses_of = (-1, -1)
+        self._statuses_ms = 0
         outbox.on_delivered = self._delivered
         book.subscribe(self._hear)
         book.on_drop = self._forget
@@ -102,9 +107,18 @@ class Dispatcher:
         self._wake.set()
 
     def status(self, fingerprint: str) -> AlertStatus:
-        """How an alert stands now."""
+        """How an alert stands now; asked again within half a second while nothing changed, it is remembered, because
+        pages ask for thousands.
+        """
         with self._lock:
-            return status_of(self, fingerprint, self.clock.now_ms())
+            now_ms = self.clock.now_ms()
+            stamp = self.silences.version, self._generation
+            if stamp != self._statuses_of or not 0 <= now_ms - self._statuses_ms < _REMEMBERED_MS:
+                self._statuses, self._statuses_of, self._statuses_ms = {}, stamp, now_ms
+            found = self._statuses.get(fingerprint)
+            if found is None:
+                found = self._statuses[fingerprint] = status_of(self, fingerprint, now_ms)
+            return found
 
     def groups(self) -> list[GroupView]:
         """Every group, by receiver and labels."""
@@ -223,6 +237,7 @@ class Dispatcher:
             self._arm(group)
 
     def _hear(self, alerts: Sequence[Alert]) -> None:
+        self._generation += 1
         self._changes.extend(alerts)
         self._wake.set()
 
@@ -236,6 +251,7 @@ class Dispatcher:
         if routing is None:
             return
         self.routing = routing
+        self._generation += 1
         self._groups, self._by_key, self._places, self._heap = {}, {}, {}, []
         self.inhibitor = self._make_inhibitor(routing.inhibit_rules)
         self._changes.clear()
@@ -252,6 +268,7 @@ class Dispatcher:
             alerts.append(self._changes.popleft())
         if not alerts:
             return
+        self._generation += 1
         self.inhibitor.follow(alerts)
         for alert in alerts:
             self._insert(alert, now_ms)

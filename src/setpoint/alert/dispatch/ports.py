@@ -13,7 +13,9 @@ __all__ = ["InhibitorPort", "NoInhibitor", "NoOutbox", "OutboxPort", "SilencesPo
 
 
 class SilencesPort(Protocol):
-    """`alert.silence.SilenceBook`."""
+    """`alert.silence.SilenceBook`; `version` grows with each change."""
+
+    version: int
 
     def mutes(self, labels: Labels, at_ms: int) -> tuple[str, ...]:
         """Ids of the silences that mute these labels at an instant."""
