@@ -3,6 +3,18 @@
 from setpoint.objective.alerting.table import AlertChange, OpenAlert
 from setpoint.objective.duration import spoken_duration
 from setpoint.objective.model import Target
+from setpoint.objective.ownership import Ownership
 from setpoint.objective.scenario import check_scenarios
+from setpoint.objective.spec import AlertCondition, AlertPolicy, Slo
 
-__all__ = ["AlertChange", "OpenAlert", "Target", "check_scenarios", "spoken_duration"]
+__all__ = [
+    "AlertChange",
+    "AlertCondition",
+    "AlertPolicy",
+    "OpenAlert",
+    "Ownership",
+    "Slo",
+    "Target",
+    "check_scenarios",
+    "spoken_duration",
+]

@@ -9,7 +9,19 @@ from setpoint.promql.evaluate import evaluate_instant
 from setpoint.promql.from_telemetry import NativeHistogram, Select, SelectHistograms
 from setpoint.promql.memory import Duplicate, MemoryStore, Value
 from setpoint.promql.model import Matrix
-from setpoint.promql.nodes import Binary, LabelMatcher, Matching, NumberLiteral, VectorSelector, walk
+from setpoint.promql.nodes import (
+    Aggregation,
+    Binary,
+    Call,
+    LabelMatcher,
+    Matching,
+    MatrixSelector,
+    NumberLiteral,
+    Subquery,
+    Unary,
+    VectorSelector,
+    walk,
+)
 from setpoint.promql.notation import STALE, milliseconds, sequence, split_series, unquote
 from setpoint.promql.reads import metrics_read, reads_only_back
 from setpoint.promql.script import check_script
@@ -19,14 +31,17 @@ from setpoint.promql.verdict import Failure, FileVerdict, TestVerdict, differenc
 
 __all__ = [
     "STALE",
+    "Aggregation",
     "Binary",
     "Budget",
+    "Call",
     "Duplicate",
     "Failure",
     "FileVerdict",
     "LabelMatcher",
     "Matching",
     "Matrix",
+    "MatrixSelector",
     "MemoryStore",
     "NativeHistogram",
     "Node",
@@ -34,7 +49,9 @@ __all__ = [
     "Options",
     "Select",
     "SelectHistograms",
+    "Subquery",
     "TestVerdict",
+    "Unary",
     "Value",
     "VectorSample",
     "VectorSelector",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -93,6 +93,16 @@ class Registry:
         if model.model_config.get("extra") != "forbid":
             raise ValueError(f"{model.__name__} must set extra='forbid', so that misspelt fields are told")
         self._kinds[api_version, kind] = _Kind(api_version, kind, model, check, references, advice)
+
+    def relate(
+        self, kind: str, *, references: Relation | None = None, advice: Relation | None = None
+    ) -> None:
+        """Have another package look, too, at the documents of a kind that is registered already."""
+        key = next(known for known in self._kinds if known[1] == kind)
+        one = self._kinds[key]
+        self._kinds[key] = replace(
+            one, references=_both(one.references, references), advice=_both(one.advice, advice)
+        )
 
     @property
     def kinds(self) -> dict[tuple[str, str], type[BaseModel]]:
@@ -198,6 +208,12 @@ class Registry:
     def _example(self, field: str) -> str:
         position = 0 if field == "apiVersion" else 1
         return next((f"'{field}: {key[position]}'" for key in sorted(self._kinds)), f"'{field}: …'")
+
+
+def _both(first: Relation | None, second: Relation | None) -> Relation | None:
+    if first is None or second is None:
+        return first or second
+    return lambda document, catalogue: [*first(document, catalogue), *second(document, catalogue)]
 
 
 def _run(check: Check | None, document: Document) -> list[Problem]:
