@@ -67,6 +67,52 @@ from setpoint.web.telemetry import otlp_routes, remote_write_doors
 __all__ = ["create_app"]
 
 
+_ROUTED = (
+    alertmanager,  # first: alerts wait for no other route to be looked at
+    events_in,
+    alert_sources,
+    health,
+    metrics,
+    signin,
+    users,
+    tokens,
+    audit,
+    openapi,
+    live,
+    objectives,
+    suggest,
+    objective,
+    adjustments,
+    gate,
+    releases,
+    alerts,
+    silences,
+    heartbeats,
+    routing,
+    noise,
+    lint,
+    backtest,
+    report,
+    spent,
+    sla,
+    timeline,
+    resource,
+    catalog,
+    export,
+    expressions,
+    federate,
+    remote_read,
+    status,
+    usage,
+    explore,
+    complete,
+    targets,
+    datasource,
+    demo,
+)
+"""Modules with routes, in the order in which a request is compared with them."""
+
+
 def create_app(app: App) -> FastAPI:
     """The application for a wired server. Call `state.live.close()` on SIGTERM: open streams would hold it
     up."""
@@ -79,49 +125,7 @@ def create_app(app: App) -> FastAPI:
     application.state.requests = Requests()
     app.timeline.subscribe(application.state.live.announce)
     errors.register(application)
-    for module in (
-        alertmanager,  # first: alerts wait for no other route to be looked at
-        events_in,
-        alert_sources,
-        health,
-        metrics,
-        signin,
-        users,
-        tokens,
-        audit,
-        openapi,
-        live,
-        objectives,
-        suggest,
-        objective,
-        adjustments,
-        gate,
-        releases,
-        alerts,
-        silences,
-        heartbeats,
-        routing,
-        noise,
-        lint,
-        backtest,
-        report,
-        spent,
-        sla,
-        timeline,
-        resource,
-        catalog,
-        export,
-        expressions,
-        federate,
-        remote_read,
-        status,
-        usage,
-        explore,
-        complete,
-        targets,
-        datasource,
-        demo,
-    ):
+    for module in _ROUTED:
         # The routes themselves: FastAPI's inclusion would look for each request twice, and hides them from guards.
         application.router.routes.extend(module.router.routes)
     application.router.routes.extend(otlp_routes(app))
