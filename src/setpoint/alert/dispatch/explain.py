@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "group_view", "status_of"]
 
+_OUTCOMES = {
+    "told": "{} was told of it",
+    "sending": "a notification to {} is on its way",
+    "waiting": "{} is told at the next flush of its group",
+}
+
 
 def status_of(dispatcher: Dispatcher, fingerprint: str, now_ms: int) -> AlertStatus:
     """How an alert stands now."""
@@ -73,7 +79,7 @@ def explain(dispatcher: Dispatcher, fingerprint: str, now_ms: int) -> Explanatio
     return Explanation(
         fingerprint,
         is_known=True,
-        summary=_summary(alert, status, routes, now_ms),
+        summary=_summary(dispatcher, alert, status, routes, now_ms),
         status=status,
         lines=tuple(_common_lines(dispatcher, alert, status, now_ms)),
         routes=routes,
@@ -81,22 +87,23 @@ def explain(dispatcher: Dispatcher, fingerprint: str, now_ms: int) -> Explanatio
     )
 
 
-def _summary(alert: Alert, status: AlertStatus, routes: tuple[RouteExplained, ...], now_ms: int) -> str:
+def _summary(
+    dispatcher: Dispatcher, alert: Alert, status: AlertStatus, routes: tuple[RouteExplained, ...], now_ms: int
+) -> str:
+    """What happened on all routes: that one receiver was told must not hide that another was not."""
     state = "It has ended" if alert.is_resolved(now_ms) else "It fires"
     if not routes:
         return f"{state}, and was not looked at yet."
-    told = [one for one in routes if one.outcome == "told"]
-    if told:
-        return f"{state}; {_names(told)} was told of it."
-    for outcome, words in (
-        ("sending", "a notification to {} is on its way"),
-        ("waiting", "{} is told at the next flush of its group"),
-        ("muted", "nobody was told: it is muted"),
-    ):
-        found = [one for one in routes if one.outcome == outcome]
-        if found:
-            reason = f" ({_mutes(status)})" if outcome == "muted" and _mutes(status) else ""
-            return f"{state}; {words.format(_names(found))}{reason}."
+    parts = [state]
+    for outcome, words in _OUTCOMES.items():
+        if found := [one for one in routes if one.outcome == outcome and one.integrations]:
+            parts.append(words.format(_names(found)))
+    if any(one.outcome == "muted" for one in routes):
+        parts.append(
+            f"it is muted ({_mutes(dispatcher, status)})" if _mutes(dispatcher, status) else "it is muted"
+        )
+    if len(parts) > 1:
+        return "; ".join(parts) + "."
     if all(not one.integrations for one in routes):
         return f"{state}, and its receiver {_names(list(routes))} has no integration: nobody is told."
     return f"{state}; nobody had to be told."
@@ -106,15 +113,20 @@ def _names(routes: list[RouteExplained]) -> str:
     return ", ".join(dict.fromkeys(f"'{one.receiver}'" for one in routes))
 
 
-def _mutes(status: AlertStatus) -> str:
+def _mutes(dispatcher: Dispatcher, status: AlertStatus) -> str:
     parts = []
     if status.silenced_by:
         parts.append(f"silence {', '.join(status.silenced_by)}")
     if status.inhibited_by:
-        parts.append(f"inhibited by alert {', '.join(status.inhibited_by)}")
+        parts.append(f"inhibited by {', '.join(_named(dispatcher, one) for one in status.inhibited_by)}")
     if status.muted_by:
         parts.append(f"time interval {', '.join(status.muted_by)}")
     return "; ".join(parts)
+
+
+def _named(dispatcher: Dispatcher, fingerprint: str) -> str:
+    alert = dispatcher.book.get(fingerprint)
+    return f"{alert.name} ({fingerprint})" if alert is not None and alert.name else f"alert {fingerprint}"
 
 
 def _common_lines(dispatcher: Dispatcher, alert: Alert, status: AlertStatus, now_ms: int) -> list[str]:
@@ -126,10 +138,7 @@ def _common_lines(dispatcher: Dispatcher, alert: Alert, status: AlertStatus, now
     elif alert.ends_ms is not None:
         lines.append(f"ends at {rfc3339(alert.ends_ms)} unless it is told again")
     lines += [f"silence {one} mutes it" for one in status.silenced_by]
-    for one in status.inhibited_by:
-        source = dispatcher.book.get(one)
-        name = f"{source.name} " if source is not None else ""
-        lines.append(f"alert {name}({one}) inhibits it")
+    lines += [f"{_named(dispatcher, one)} inhibits it" for one in status.inhibited_by]
     if not dispatcher.is_leading:
         lines.append("another replica dispatches; what it decided is read from the log")
     return lines
@@ -154,7 +163,7 @@ def _route(
     if not dispatcher.integrations(place):
         lines.append(f"receiver '{place.receiver}' has no integration: nobody is told")
     if group is not None:
-        lines += _group_lines(group, alert, holds, now_ms)
+        lines += _group_lines(dispatcher, group, alert, holds, now_ms)
         lines += _flap_lines(dispatcher, alert, place, now_ms)
         lines += [f"{one.integration}: {one.decision}" for one in integrations]
     return RouteExplained(
@@ -170,7 +179,7 @@ def _route(
 
 
 def _outcome(dispatcher: Dispatcher, alert: Alert, place: Place, now_ms: int) -> str:
-    """What became of the alert on one route, over all integrations: the best that is true of any."""
+    """What became of the alert on one route, over all integrations: told only if none has to hear of it still."""
     found = set()
     ended = alert.is_resolved(now_ms)
     for integration in dispatcher.integrations(place):
@@ -184,7 +193,7 @@ def _outcome(dispatcher: Dispatcher, alert: Alert, place: Place, now_ms: int) ->
             found.add("waiting" if integration.send_resolved else "told")
         else:
             found.add("quiet" if ended else "waiting")
-    return next((one for one in ("told", "sending", "waiting") if one in found), "quiet")
+    return next((one for one in ("sending", "waiting", "told") if one in found), "quiet")
 
 
 def _flap_lines(dispatcher: Dispatcher, alert: Alert, place: Place, now_ms: int) -> list[str]:
@@ -210,7 +219,7 @@ def _matched(place: Place) -> str:
     return f"route {place.route.key}{where} took it, receiver '{place.receiver}'"
 
 
-def _group_lines(group: Group, alert: Alert, holds: bool, now_ms: int) -> list[str]:
+def _group_lines(dispatcher: Dispatcher, group: Group, alert: Alert, holds: bool, now_ms: int) -> list[str]:
     lines = []
     others = len(group.alerts) - holds
     labels = ", ".join(f"{name}={value}" for name, value in group.place.labels.items()) or "no labels"
@@ -228,10 +237,8 @@ def _group_lines(group: Group, alert: Alert, holds: bool, now_ms: int) -> list[s
         lines.append(f"flushed {shown_s(now_ms - group.last_flush_ms)} ago; the next flush is in {wait}")
     mute = group.muted.get(alert.fingerprint)
     if mute is not None:
-        lines.append(
-            "left out of the last flush: "
-            + _mutes(AlertStatus("suppressed", mute.silenced_by, mute.inhibited_by))
-        )
+        why = _mutes(dispatcher, AlertStatus("suppressed", mute.silenced_by, mute.inhibited_by))
+        lines.append(f"left out of the last flush: {why}")
         if alert.is_resolved(now_ms):
             lines.append("it ended while it was muted, so nobody is told that it ended")
     return lines
@@ -250,16 +257,30 @@ def _integration(
         state = "muted"
     else:
         state = "notified" if told is not None and told.firing else "quiet"
-    wait = shown_s(max(0, group.due_ms - now_ms))
     return IntegrationView(
         integration=integration.key,
         state=state,
-        decision=f"not decided yet; the first flush is in {wait}" if decided is None else decided[0].words,
+        decision=_decision(dispatcher, group, integration, now_ms),
         decided_ms=None if decided is None else decided[1],
         notified_ms=None if told is None else told.delivered_ms,
         notified_firing=0 if told is None else len(told.firing),
         repeat_ms=None if decided is None else decided[0].repeat_ms,
     )
+
+
+def _decision(dispatcher: Dispatcher, group: Group, integration: Integration, now_ms: int) -> str:
+    pending, decided = (
+        dispatcher.pending.get(group.log_key(integration)),
+        group.decisions.get(integration.key),
+    )
+    if pending is not None:
+        words = f"{len(pending.firing)} firing, {len(pending.resolved)} ended"
+        return (
+            f"a notification was decided {shown_s(now_ms - pending.at_ms)} ago and is not heard yet ({words})"
+        )
+    if decided is None:
+        return f"not decided yet; the first flush is in {shown_s(max(0, group.due_ms - now_ms))}"
+    return decided[0].words
 
 
 def _muted_by(dispatcher: Dispatcher, place: Place, now_ms: int) -> tuple[str, ...]:
