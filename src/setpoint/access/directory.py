@@ -246,11 +246,13 @@ class Directory:
     def refresh(self) -> None:
         """Read everything anew if the database has another revision. Raises Unavailable."""
         with self._guard:
-            self._asked_s = stopwatch()
-            with self._database.read() as transaction:
-                row = transaction.row(_SQL["revision"])
-                if row is not None and row["revision"] != self._known.revision:
-                    self._known = self._read(transaction, row["revision"])
+            self._ask()
+
+    def catch_up(self, elapsed_s: Callable[[], float]) -> None:
+        """As `refresh`, unless the database was asked within `elapsed_s()`: those who wait together ask once."""
+        with self._guard:
+            if self._asked_s() > elapsed_s():
+                self._ask()
 
     def reload(self) -> None:
         """Read everything anew. Raises Unavailable."""
@@ -287,6 +289,13 @@ class Directory:
             self._used = used | self._used
             raise
         self.bundles.tell_due()
+
+    def _ask(self) -> None:
+        self._asked_s = stopwatch()
+        with self._database.read() as transaction:
+            row = transaction.row(_SQL["revision"])
+            if row is not None and row["revision"] != self._known.revision:
+                self._known = self._read(transaction, row["revision"])
 
     def _living(self, found: tuple[Identity, int | None] | None) -> Identity | None:
         if found is None:

@@ -26,8 +26,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from setpoint.access import Directory, Identity
+from setpoint.access import Directory, Identity, allows
 from setpoint.access.accounts import RESERVED
+from setpoint.clock import stopwatch
 from setpoint.errors import Forbidden, InvalidInput, SetpointError, TooLarge
 from setpoint.settings import Address
 from setpoint.web.doors import DOORS, refuse
@@ -115,12 +116,16 @@ class Access:
         door = self._direct.get(path)
         if door is None:
             return self._inner
-        return await refuse(Request(scope), DOORS.get(path, "admin"), self._directory) or door
+        need = DOORS.get(path, "admin")
+        if identity is not None and seen.is_same_origin and allows(identity.role, need):
+            return door
+        return await refuse(Request(scope), need, self._directory) or door
 
     async def _identify_anew(self, seen: _Seen) -> Identity | None:
+        elapsed_s = stopwatch()
         await asyncio.sleep(self._directory.refresh_due_s)
         try:
-            await run_in_threadpool(self._directory.refresh)
+            await run_in_threadpool(self._directory.catch_up, elapsed_s)
         except SetpointError:
             return None
         return self._directory.identify(seen.authorization, seen.cookies)

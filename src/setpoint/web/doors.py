@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from setpoint.access import Directory, Identity, allows
+from setpoint.clock import stopwatch
 from setpoint.errors import Forbidden, NotEnough, SetpointError, TooLarge
 from setpoint.telemetry.receive.receiver import SIGNALS
 from setpoint.telemetry.receive.remote_write import PATHS
@@ -160,8 +161,9 @@ def grpc_guard(directory: Directory) -> Callable[[str], None]:
     def admit(authorization: str) -> None:
         identity = directory.identify(authorization)
         if identity is None and authorization and directory.may_be_behind:
+            elapsed_s = stopwatch()
             threading.Event().wait(directory.refresh_due_s)
-            directory.refresh()
+            directory.catch_up(elapsed_s)
             identity = directory.identify(authorization)
         if identity is None:
             raise Forbidden(
