@@ -107,7 +107,7 @@ def test_one_that_flaps_between_two_flushes_is_no_news_and_says_so(world: World)
     assert len(world.told()) == 1
     [route] = world.dispatcher.explain(alert.fingerprint).routes
     assert "fired again 4 min ago, between two flushes" in " ".join(route.lines)
-    assert "repeat_interval is 4 h" in route.lines[-1]
+    assert "repeat_interval is 4 h" in route.integrations[0].decision
 
 
 def test_a_restart_tells_nothing_twice_and_forgets_nothing(world: World) -> None:

@@ -165,7 +165,6 @@ def _route(
     if group is not None:
         lines += _group_lines(dispatcher, group, alert, holds, now_ms)
         lines += _flap_lines(dispatcher, alert, place, now_ms)
-        lines += [f"{one.integration}: {one.decision}" for one in integrations]
     return RouteExplained(
         route=_route_id(place),
         receiver=place.receiver,

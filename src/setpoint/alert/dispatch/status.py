@@ -63,7 +63,7 @@ class RouteExplained:
     """One route that an alert takes, and how it stands there.
 
     `outcome`: `told` (this integration heard of it as it is now), `sending`, `waiting` (for a flush), `muted`, `quiet`.
-    `lines` say it in sentences with the numbers, in the order in which it was decided.
+    `lines` say in sentences with the numbers what was before the decisions of `integrations`.
     """
 
     route: str
