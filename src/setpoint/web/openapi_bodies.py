@@ -10,6 +10,7 @@ from setpoint.access import ROLES
 from setpoint.access.password import PASSWORD_MAX, PASSWORD_MIN
 from setpoint.telemetry.receive.receiver import SIGNALS
 from setpoint.telemetry.receive.remote_write import PATHS
+from setpoint.web import openapi_alerts
 
 __all__ = ["BODIES", "PARAMETERS"]
 
@@ -42,6 +43,7 @@ _COST = [
 ]
 
 PARAMETERS: dict[str, list[Schema]] = {
+    **openapi_alerts.PARAMETERS,
     "/api/v1/query": [_QUERY, _query("time", "The instant; now when left out."), *_COST],
     "/api/v1/query_range": [
         _QUERY,
@@ -81,6 +83,7 @@ _POWER: Schema = {"type": "string", "enum": ["sender", *ROLES]}
 _BYTES: Schema = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
 
 BODIES: dict[str, Schema] = {
+    **openapi_alerts.BODIES,
     "POST /login": _fields(name=_TEXT, password=_TEXT, token=_TEXT, next=_TEXT),
     "POST /logout": _fields(everywhere=_TEXT),
     "POST /users": _fields(
