@@ -10,6 +10,7 @@ from functools import partial
 
 from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.dispatch.dispatcher import Dispatcher
+from setpoint.alert.dispatch.lead import Lead
 from setpoint.alert.dispatch.tend import Tender
 from setpoint.alert.door.sources import AlertSources
 from setpoint.alert.heartbeat.auditor import Auditor
@@ -73,16 +74,25 @@ def wire_alerting(
     )
     silences = SilenceBook(database, timeline, clock)
     book = AlertBook(database, clock)
+    # One process has a data folder: one that starts again takes up at once what it held.
+    owner = f"{socket.gethostname()} {folder.path.resolve()}"
     outbox = Outbox(
         database,
         timeline,
         clock,
         external_url=f"http://{settings.listen}",
         read_secret=partial(read_secret, secrets),
-        owner=f"{socket.gethostname()} {folder.path.resolve()}",  # one process has a data folder
+        owner=owner,
         successor=successor,
     )
-    dispatcher = Dispatcher(book, clock, silences=silences, outbox=outbox, make_inhibitor=Inhibitor)
+    dispatcher = Dispatcher(
+        book,
+        clock,
+        silences=silences,
+        outbox=outbox,
+        make_inhibitor=Inhibitor,
+        lead=Lead(database, clock, owner),
+    )
     receivers = Receivers(outbox)
     heartbeats = HeartbeatBook(
         database,

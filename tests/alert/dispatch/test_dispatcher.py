@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from setpoint.alert.model import Labels
+from setpoint.alert.notify.model import Notification
 from setpoint.alert.route.read import read_routing
 from setpoint.database import StateDatabase
 from tests.alert.dispatch.world import HOOK, START_MS, World, labels_of
@@ -279,3 +284,29 @@ def test_explain_of_what_nobody_is_told(sqlite_database: StateDatabase) -> None:
     assert "nobody is told" in explained.summary
     assert not world.dispatcher.explain("0" * 16).is_known
     assert labels_of("Down") == alert.labels
+
+
+def test_a_fault_in_one_group_keeps_no_other_from_its_receiver(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something of ours that goes wrong with one notification, and with one set of labels."""
+    put, mutes = world.post.put, world.silences.mutes
+
+    def broken_put(notifications: Sequence[Notification], **options: Any) -> None:
+        if any(one.group_labels["alertname"] == "Unstorable" for one in notifications):
+            raise ValueError("the test says so")
+        put(notifications, **options)
+
+    def broken_mutes(labels: Labels, at_ms: int) -> tuple[str, ...]:
+        if labels["alertname"] == "Unreadable":
+            raise ValueError("the test says so")
+        return mutes(labels, at_ms)
+
+    monkeypatch.setattr(world.post, "put", broken_put)
+    monkeypatch.setattr(world.silences, "mutes", broken_mutes)
+    world.fire("Down", "Unstorable", "Other", "Unreadable")
+    world.until(60)
+    assert [names for _, _, names, _ in world.told()] == [["Down"], ["Other"]]
+    monkeypatch.undo()
+    world.until(65)
+    assert sorted(names for _, _, names, _ in world.told()[2:]) == [["Unreadable"], ["Unstorable"]]

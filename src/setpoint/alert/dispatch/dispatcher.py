@@ -247,7 +247,7 @@ class Dispatcher:
         self._wake.set()
 
     def _take_routing(self, now_ms: int) -> None:
-        routing, self._wanted = self._wanted, None
+        routing = self._wanted
         if routing is None:
             return
         self.routing = routing
@@ -261,6 +261,7 @@ class Dispatcher:
             self._insert(alert, now_ms)
         for group in self._groups.values():
             group.is_remade = True
+        self._wanted = None
 
     def _take_changes(self, now_ms: int) -> None:
         alerts: list[Alert] = []
@@ -269,9 +270,15 @@ class Dispatcher:
         if not alerts:
             return
         self._generation += 1
-        self.inhibitor.follow(alerts)
+        try:
+            self.inhibitor.follow(alerts)
+        except Exception:  # rather one page too many than one that is lost
+            log.exception("inhibition does not know of %d alerts", len(alerts))
         for alert in alerts:
-            self._insert(alert, now_ms)
+            try:
+                self._insert(alert, now_ms)
+            except Exception:  # the others must be told
+                log.exception("the alert %s has no group", alert.fingerprint)
 
     def _insert(self, alert: Alert, now_ms: int) -> None:
         places = self._places.get(alert.fingerprint)
@@ -316,21 +323,58 @@ class Dispatcher:
         """Flush some of the groups that are due; whether there may be more. Raises Unavailable, LostLead."""
         with self._lock:
             due = self._take_due(now_ms)
-            flushes = [self._flush(group, now_ms) for group in due]
             try:
-                self._store(flushes, now_ms)
-            except Exception as error:
+                flushes = [flush for group in due if (flush := self._flush_safely(group, now_ms)) is not None]
+                stored = self._store_all(flushes, now_ms)
+            except BaseException as error:
                 for group in due:
-                    group.due_ms = now_ms + _AGAIN_MS
-                    self._arm(group)
+                    self._postpone(group, now_ms)
                 if isinstance(error, LostLead):
                     self.is_leading = False
                 raise
-            for group in due:
+            for flush in stored:
+                group = flush.group
                 self._arm(group)
                 if not any(group.log_key(one) in self.pending for one in group.integrations):
                     self._settle(group)
         return len(due) == _FLUSHED_AT_ONCE
+
+    def _postpone(self, group: Group, now_ms: int) -> None:
+        group.due_ms = now_ms + _AGAIN_MS
+        self._arm(group)
+
+    def _flush_safely(self, group: Group, now_ms: int) -> Flush | None:
+        """A fault of ours in one group must not keep the others from their receivers."""
+        try:
+            return self._flush(group, now_ms)
+        except SetpointError:
+            raise
+        except Exception:
+            log.exception("the group %s was not flushed; it is tried again", group.place.key)
+            self._postpone(group, now_ms)
+            return None
+
+    def _store_all(self, flushes: Sequence[Flush], now_ms: int) -> Sequence[Flush]:
+        """Those that are stored; what cannot be stored with the others is tried alone, and again later."""
+        try:
+            self._store(flushes, now_ms)
+        except Exception as error:
+            if isinstance(error, LostLead) or (isinstance(error, SetpointError) and error.retryable):
+                raise
+            log.exception("what %d groups decided was not stored together", len(flushes))
+        else:
+            return flushes
+        stored = []
+        for flush in flushes:
+            try:
+                self._store([flush], now_ms)
+                stored.append(flush)
+            except Exception as error:
+                if isinstance(error, LostLead) or (isinstance(error, SetpointError) and error.retryable):
+                    raise
+                log.exception("what the group %s decided was not stored", flush.group.place.key)
+                self._postpone(flush.group, now_ms)
+        return stored
 
     def _take_due(self, now_ms: int) -> list[Group]:
         due: list[Group] = []
