@@ -13,7 +13,7 @@ from setpoint.timeline import Timeline
 POLICY = """
 apiVersion: openslo/v1
 kind: AlertPolicy
-metadata: {name: fast}
+metadata: {name: fast, annotations: {runbook_url: "https://runbooks.example.com/fast"}}
 spec:
   conditions:
     - kind: AlertCondition

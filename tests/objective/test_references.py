@@ -25,6 +25,7 @@ WAKE = slo(
     "conditions: [{conditionRef: fast}]\nnotificationTargets: [{targetRef: pager}]\n",
     name="wake",
     kind="AlertPolicy",
+    metadata="annotations: {runbook_url: 'https://runbooks.example.com/wake'}",
 )
 WHOLE = slo("indicatorRef: answers\n" + WINDOW + TARGET + "alertPolicies: [{alertPolicyRef: wake}]\n")
 
@@ -49,9 +50,9 @@ def _warnings(store: ResourceStore, *texts: str) -> list[str]:
 def test_what_is_missing_is_refused_with_its_line(store: ResourceStore) -> None:
     assert _refused(store, WHOLE, WAKE) == [
         "slo.yaml:7: spec.indicatorRef: there is no SLI 'answers'; apply one of that name, with the SLO or before it",
-        "slo.yaml:17: spec.conditions[0].conditionRef: there is no AlertCondition 'fast'; apply one of that name, with "
+        "slo.yaml:18: spec.conditions[0].conditionRef: there is no AlertCondition 'fast'; apply one of that name, with "
         "the AlertPolicy or before it",
-        "slo.yaml:18: spec.notificationTargets[0].targetRef: there is no AlertNotificationTarget 'pager'; apply one of "
+        "slo.yaml:19: spec.notificationTargets[0].targetRef: there is no AlertNotificationTarget 'pager'; apply one of "
         "that name, with the AlertPolicy or before it",
     ]
     (problem,) = _refused(store, WHOLE, SLI)
@@ -158,6 +159,6 @@ def test_what_looks_wrong_is_warned_of(store: ResourceStore) -> None:
     assert "conditions[0].spec.condition.op: 'lte' holds while the budget goes slowly" in warnings[2]
     (warning,) = _warnings(store, FAST.replace("op: gt", "op: lt"))
     assert "slo.yaml:7: spec.condition.op: 'lt' holds while" in warning
-    left = "{severity: page, condition: {kind: remainingBudget, op: gt, threshold: 0.5}}"
+    left = "{severity: ticket, condition: {kind: remainingBudget, op: gt, threshold: 0.5}}"
     (warning,) = _warnings(store, slo(f"conditions: [{{spec: {left}}}]\n", name="odd", kind="AlertPolicy"))
     assert "'gt' holds while much of the budget is left" in warning
