@@ -11,9 +11,10 @@ import random
 
 from setpoint.alert.notify.channel import Answer
 
-__all__ = ["ABSURD_MS", "REFUSALS_MOST", "is_of_lane", "wait_s"]
+__all__ = ["ABSURD_MS", "REFUSALS_MOST", "is_of_lane", "own_wait_s", "wait_s"]
 
 _FIRST_S, _LONGEST_S = 1.0, 300.0
+_OWN_FIRST_S, _OWN_FACTOR, _OWN_LONGEST_S = 1.0, 1.7, 10.0
 _MISCONFIGURED_FIRST_S = 10.0
 _REFUSED_S = (30.0, 120.0, 300.0, 600.0)
 _ASKED_MOST_S = 600.0
@@ -37,6 +38,19 @@ def wait_s(answer: Answer, failures: int) -> float:
     first_s = _MISCONFIGURED_FIRST_S if answer.kind == "misconfigured" else _FIRST_S
     wait = _jittered(min(_LONGEST_S, first_s * 2 ** min(failures - 1, 20)))
     return max(wait, min(answer.retry_after_s, _ASKED_MOST_S))
+
+
+def own_wait_s(answer: Answer, attempts: int) -> float:
+    """Seconds until one notification is tried again, if its receiver is not stopped altogether; shorter, because a
+    receiver that takes half of them would else keep the unlucky ones waiting for many minutes, and one that takes none
+    is stopped.
+    """
+    if answer.kind != "retry":
+        return wait_s(answer, attempts)
+    return max(
+        _jittered(min(_OWN_LONGEST_S, _OWN_FIRST_S * _OWN_FACTOR ** min(attempts - 1, 20))),
+        min(answer.retry_after_s, _ASKED_MOST_S),
+    )
 
 
 def _jittered(seconds: float) -> float:

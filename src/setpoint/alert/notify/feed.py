@@ -15,7 +15,7 @@ from setpoint.database import StateDatabase
 
 __all__ = ["QUEUED_MOST", "Feeder"]
 
-QUEUED_MOST = 32
+QUEUED_MOST = 128
 """Batches that a lane may hold; others are left for other servers, and for what supersedes them."""
 _BUNDLED_MOST = 100
 
@@ -31,7 +31,7 @@ class Feeder:
         Raises Unavailable.
         """
         channel = lane.channel
-        room = (0 if lane.load else 1) if lane.failures else QUEUED_MOST - lane.load
+        room = (0 if lane.load else 1) if lane.stops else QUEUED_MOST - lane.load
         lane.is_starved = room <= 0
         if room <= 0:
             return [], []

@@ -29,7 +29,7 @@ from setpoint.clock import stopwatch
 __all__ = ["Poster", "Reply", "answer_of"]
 
 _BODY_MOST = 16_384
-_KEPT_MOST = 8
+_KEPT_MOST = 16
 _KEPT_S = 30.0
 _REDIRECTS_MOST = 5
 _REDIRECTS = (301, 302, 307, 308)

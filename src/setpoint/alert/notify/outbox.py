@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 _LEAVING_MS = 60_000
 """An integration that was removed still hears that its alerts ended; what then waits for it is given up."""
 _CLEAN_MS = 600_000
-_RECOVERED_AFTER = 3
+_STOPS_AFTER = 12
+"""So many failures in a row say that a receiver is down; fewer may be bad luck with one that takes half of them."""
 _LISTED_MOST = 1000
 _TRY_AGAIN_S = 1.0
 
@@ -79,13 +80,16 @@ class Outbox:
         owner: str = "",
         make_channel: Callable[[IntegrationLike], Channel] = channel_for,
         successor: Callable[[Key, Sequence[Key]], Key | None] = lambda *_: None,
+        is_wanted: Callable[[Notification], bool] = lambda _: True,
     ) -> None:
         """`owner` names this server in leases: one that starts again under its name takes up at once what it held.
-        `successor` says which of the present integrations stands for one that is gone.
+        `successor` says which of the present integrations stands for one that is gone; what is not `is_wanted`
+        counts as heard at once.
         """
         self._database, self._timeline, self._clock = database, timeline, clock
         self._external_url, self._read_secret = external_url, read_secret
         self._make_channel, self._successor = make_channel, successor
+        self._is_wanted = is_wanted
         lease = Lease(owner or secrets.token_hex(8))
         self._lease = lease
         self._store = Store(lease, is_postgresql=database.dialect == "postgresql")
@@ -169,7 +173,11 @@ class Outbox:
                             withdrawn=partial(self._withdraw, one, withdrawn),
                         )
                         for one in notifications
+                        if self._is_wanted(one)
                     ]
+                    for one in notifications:
+                        if not self._is_wanted(one):
+                            self.on_delivered(transaction, one, now_ms)
             except BaseException:
                 with self._guard:
                     self._released += [id for _, id in withdrawn]
@@ -192,7 +200,7 @@ class Outbox:
         """Whether its lane can send it at once; takes a token of its contact then."""
         with self._guard:
             lane = self._lanes.get((notification.receiver, notification.integration))
-            if lane is None or lane.failures or lane.has_overflowed or self._is_blocked(lane, now_ms):
+            if lane is None or lane.stops or lane.has_overflowed or self._is_blocked(lane, now_ms):
                 return False
             if lane.load >= QUEUED_MOST:
                 return False
@@ -231,23 +239,32 @@ class Outbox:
         is_recovery = False
         with self._guard:
             if answer.ok:
-                if lane.failures:
+                is_recovery = lane.stops > 0
+                if is_recovery:
                     log.info("%s %s takes notifications again", *lane.key)
                     self._must_look = True
-                is_recovery = lane.failures >= _RECOVERED_AFTER
-                lane.failures, lane.error, lane.blocked_until_ms = 0, "", 0
+                lane.failures, lane.stops, lane.error, lane.blocked_until_ms = 0, 0, "", 0
                 lane.delivered_ms = now_ms
             else:
-                if not lane.error:
-                    log.warning("%s %s was not told: %s", *lane.key, answer.error)
                 lane.error = answer.error
-                if is_of_lane(answer) and not (lane.failures and self._is_blocked(lane, now_ms)):
-                    lane.failures += 1
-                    lane.blocked_until_ms = now_ms + round(1000 * wait_s(answer, lane.failures))
-                    self._released += [row.id for row in lane.withdraw_all()]
+                if is_of_lane(answer) and not (lane.stops and self._is_blocked(lane, now_ms)):
+                    self._fail(lane, answer, now_ms)
                 self._must_look = True
             self._finished.append(Attempt(lane, batch, answer, now_ms, is_recovery))
         self._wake.set()
+
+    def _fail(self, lane: Lane, answer: Answer, now_ms: int) -> None:
+        """One that fails now and then goes on, and each notification waits for itself; one that only fails, or says to
+        wait, is stopped.
+        """
+        lane.failures += 1
+        if answer.kind == "retry" and lane.failures < _STOPS_AFTER:
+            return
+        if not lane.stops:
+            log.warning("%s %s is not told any more for now: %s", *lane.key, answer.error)
+        lane.stops += 1
+        lane.blocked_until_ms = now_ms + round(1000 * wait_s(answer, lane.stops))
+        self._released += [row.id for row in lane.withdraw_all()]
 
     def step(self) -> int:
         """Note what ended and hand out what is due; gives how many batches that were. Raises Unavailable."""
@@ -334,6 +351,8 @@ class Outbox:
         with self._guard:
             self._orphans = {key: at_ms for key, at_ms in self._orphans.items() if key in waiting}
         self._next_ms = min(nexts, default=0)
+        # What is taken hides what is due after it: look again for that.
+        self._must_look = self._must_look or fed > 0
         return fed
 
     def _orphaned(self, key: Key, now_ms: int) -> list[int]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from setpoint.alert.notify.backoff import REFUSALS_MOST, is_of_lane, wait_s
+from setpoint.alert.notify.backoff import REFUSALS_MOST, is_of_lane, own_wait_s
 from setpoint.alert.notify.channel import Answer
 from setpoint.alert.notify.model import Notification
 from setpoint.alert.notify.store import Row, Store
@@ -142,7 +142,7 @@ class Settler:
             ]
         count = row.refusals + 1 if not is_of_lane(answer) else row.attempts + 1
         # Who wants fewer says when; the lane waits for that.
-        wait = 0.0 if answer.kind == "slow_down" else wait_s(answer, count)
+        wait = 0.0 if answer.kind == "slow_down" else own_wait_s(answer, count)
         row = replace(row, reached=row.reached | frozenset(answer.reached))
         self._store.postpone(
             transaction,

@@ -22,7 +22,7 @@ __all__ = ["Batch", "Lane"]
 
 log = logging.getLogger(__name__)
 
-_THREADS_MOST = 8
+_THREADS_MOST = 64
 _IDLE_S = 10.0
 _STUCK_S = 120.0
 
@@ -54,6 +54,9 @@ class Lane:
         self.key = key
         self.channel = channel
         self.failures = 0
+        """In a row, without a success between them."""
+        self.stops = 0
+        """For how many of these it was stopped: only one notification is tried then, now and then."""
         self.error = ""
         self.blocked_until_ms = 0
         self.delivered_ms: int | None = None
@@ -79,7 +82,7 @@ class Lane:
         """Send these as one message, soon."""
         with self._changed:
             self._queue.append(Batch(tuple(rows)))
-            most = 1 if self.failures else _THREADS_MOST
+            most = 1 if self.stops else _THREADS_MOST
             if self._idle:
                 self._changed.notify()
             elif self._threads < most:
