@@ -37,7 +37,7 @@ from setpoint.web.alertmanager_json import (
 from setpoint.web.page import Parts
 from setpoint.web.roles import needs
 
-__all__ = ["router"]
+__all__ = ["alert_threads", "router"]
 
 SPOKEN = "0.28.0"
 """The version of Alertmanager whose API this is, for clients that ask for one."""
@@ -314,13 +314,19 @@ def _refuse_id(silence_id: str) -> Response | None:
     return None
 
 
-async def _on_a_thread(request: Request, work: Callable[[], Response]) -> Response:
-    """What `work` answers, or how Alertmanager would refuse."""
+def alert_threads(request: Request) -> CapacityLimiter:
+    """The threads that store alerts: of their own, so that pages that are slow keep no alert waiting."""
     state = request.app.state
     if not hasattr(state, "alert_threads"):  # it belongs to the running loop
         state.alert_threads = CapacityLimiter(_THREADS)
+    limiter: CapacityLimiter = state.alert_threads
+    return limiter
+
+
+async def _on_a_thread(request: Request, work: Callable[[], Response]) -> Response:
+    """What `work` answers, or how Alertmanager would refuse."""
     try:
-        return await to_thread.run_sync(work, limiter=state.alert_threads)
+        return await to_thread.run_sync(work, limiter=alert_threads(request))
     except Refused as refused:
         return _coded(refused.status, refused.code, refused.message)
     except Unavailable as error:

@@ -24,6 +24,7 @@ from setpoint.alert.door.sources import Source, TooMany, read_told
 from setpoint.app import App
 from setpoint.errors import InvalidInput, SetpointError, TooLarge, Unavailable
 from setpoint.timeline import SUMMARY_MAX
+from setpoint.web.alertmanager import alert_threads
 from setpoint.web.page import json_answer
 from setpoint.web.roles import needs
 
@@ -68,7 +69,7 @@ async def bring_alerts(request: Request, source: str) -> Response:
         parts.alert_sources.admit(known, headers, dict(request.query_params), body, trusted=is_trusted)
         return _counted(parts, known, lambda: read_told(known.spec, known.mapping, headers, body))
 
-    taken = await to_thread.run_sync(take)
+    taken = await to_thread.run_sync(take, limiter=alert_threads(request))
     stored = [alert.fingerprint for alert in taken.alerts]
     return json_answer(
         {"stored": stored, "acknowledged": len(taken.acknowledged), "dropped": taken.dropped},
@@ -103,7 +104,11 @@ def _counted(parts: App, source: Source, read: Callable[[], Any]) -> Taken:
 
 def _tell_acknowledged(parts: App, source: Source, taken: Taken) -> None:
     for alert in taken.acknowledged:
-        data = {"fingerprint": alert.fingerprint, "alertname": alert.name[:SUMMARY_MAX], "source": source.name}
+        data = {
+            "fingerprint": alert.fingerprint,
+            "alertname": alert.name[:SUMMARY_MAX],
+            "source": source.name,
+        }
         summary = alert.annotations.get("summary", alert.name)
         parts.timeline.append(
             "alert.acknowledged",
@@ -122,7 +127,7 @@ async def _as_pagerduty(
     parts: App = request.app.state.parts
     try:
         body = await _body(request, BODY_BYTES_MOST)
-        said = await to_thread.run_sync(_take, parts, body, take)
+        said = await to_thread.run_sync(_take, parts, body, take, limiter=alert_threads(request))
         return json_answer({"status": "success"} | said, 202)
     except TooMany as error:
         message = "Requests for this service are arriving too quickly.  Please retry later."

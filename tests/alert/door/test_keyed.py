@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.door.keyed import KeyedAlerts
 from setpoint.alert.door.told import Told
@@ -162,3 +164,15 @@ def test_many_threads_on_few_keys_leave_one_open_alert_each(sqlite_database: Sta
         thread.join(60)
     desk.clock.advance(1)
     assert sorted(one.labels["dedup_key"] for one in desk.open()) == ["k0", "k1", "k2", "k3"]
+
+
+@pytest.mark.parametrize("state_database", ["postgresql"], indirect=True)
+def test_replicas_end_what_another_opened(state_database: StateDatabase) -> None:
+    one, other = Desk(state_database), Desk(state_database)
+    one.tell(disk("warning"))
+    other.clock.advance(5)
+    other.tell(disk("critical"))
+    assert [alert.labels["severity"] for alert in other.open()] == ["critical"]
+    one.clock.advance(10)
+    assert len(one.tell(RESOLVE)) == 1
+    assert one.open() == []

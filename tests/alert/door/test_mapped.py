@@ -144,9 +144,10 @@ def test_a_template_that_loops_ends() -> None:
     loop = "{{ range .l }}{{ range $body.l }}{{ range $body.l }}x{{ end }}{{ end }}{{ end }}"
     found = refusal({"name": "a", "l": list(range(1000))}, annotations={"x": loop})
     assert "makes more than" in found[0] or "takes more than" in found[0]
-    many = [{"name": "a", "l": list(range(300))}] * 2000
-    slow = "{{ range .l }}{{ range $body }}{{ if eq .name .l }}{{ end }}{{ end }}{{ end }}"
-    assert refusal(many, annotations={"x": slow})
+    many = [{"name": "a"}] * 2000
+    slow = "{{ range $body }}{{ range $body }}{{ end }}{{ end }}"
+    (told,) = refusal(many, annotations={"x": slow})
+    assert "takes longer than 2 s" in told or "takes more than" in told
     assert elapsed_s() < 60
 
 

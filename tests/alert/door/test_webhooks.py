@@ -17,7 +17,7 @@ from setpoint.alert.door.mapped import read_mapped
 from setpoint.alert.door.signature import key_of
 from setpoint.alert.door.sources import AlertSources, TooMany
 from setpoint.alert.door.spec import AlertSourceSpec
-from setpoint.alert.webhook import signature
+from setpoint.alert.notify.webhook.transport import signature
 from setpoint.app import default_registry
 from setpoint.clock import VirtualClock
 from setpoint.database import StateDatabase

@@ -2,7 +2,8 @@
 
 PagerDuty's clients, and most other senders, name a problem by a key and repeat it with other words; a resolve has
 nothing but the key. Setpoint names an alert by its labels, as Alertmanager does. `KeyedAlerts` keeps, for each source,
-which alert has which key (the label `dedup_key`); it is rebuilt at start from the alerts themselves.
+which alert has which key (the label `dedup_key`); it is rebuilt at start from the alerts themselves, and hears of those
+of other replicas.
 
 What a repeated trigger may change: annotations and values are those told last. When its labels differ (it became
 critical, it moved to another host), the alert ends and one with the new labels begins, both in one commit, because a
@@ -30,7 +31,10 @@ _PRUNED_FROM = 20_000
 class Book(Protocol):
     """What is needed of the book of alerts."""
 
+    is_shared: bool
+
     def receive(self, alerts: Sequence[Alert]) -> None: ...
+    def pull(self) -> None: ...
     def alerts(self) -> list[Alert]: ...
     def get(self, fingerprint: str) -> Alert | None: ...
     def subscribe(self, hear: Callable[[Sequence[Alert]], None]) -> None: ...
@@ -84,6 +88,8 @@ class KeyedAlerts:
         for lock in held:  # in one order, so that two requests with the same keys do not wait for each other
             lock.acquire()
         try:
+            if held and self._book.is_shared:
+                self._book.pull()  # another replica may have opened what this one shall end
             made = self.made(source, told, now_ms, added=added, lasts_ms=lasts_ms)
             self._book.receive(made.alerts)
         finally:

@@ -46,6 +46,10 @@ def _no_query(_: str) -> Sequence[Any]:
 _FUNCTIONS = BUILTINS | functions(Surroundings(_no_query))
 
 
+class _TooSlow(InvalidInput):
+    """The mapping takes too long for this body; loop over less in its templates."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Text:
     """A template, or a text that stands for itself."""
@@ -142,14 +146,13 @@ def read_mapped(body: Any, mapping: Mapping) -> list[Told]:
     problems: list[Problem] = []
     for path, item in items:
         try:
-            found = _told(item, body, mapping, path)
+            found = _told(item, body, mapping, path, elapsed_s)
+        except _TooSlow:
+            raise
         except InvalidInput as error:
             problems += error.problems
         else:
             told += [found] if found is not None else []
-        if elapsed_s() > _LONGEST_S:
-            message = f"the mapping took longer than {_LONGEST_S:.0f} s; loop over less in its templates"
-            raise InvalidInput(problems=(Problem(message, path=path or None),))
         if len(problems) >= _PROBLEMS_MOST:
             break
     if problems:
@@ -189,11 +192,14 @@ def _each(path: str, value: Any) -> list[tuple[str, Any]]:
     return [(path, value)]
 
 
-def _told(item: Any, body: Any, mapping: Mapping, path: str) -> Told | None:
+def _told(item: Any, body: Any, mapping: Mapping, path: str, elapsed_s: Callable[[], float]) -> Told | None:
     """What one item tells; None where `when` leaves it out. Raises InvalidInput."""
     problems: list[Problem] = []
 
     def text(template: _Text | None, place: str) -> str:
+        if elapsed_s() > _LONGEST_S:
+            message = f"the mapping takes longer than {_LONGEST_S:.0f} s; loop over less in its templates"
+            raise _TooSlow(problems=(Problem(message, path=path or None),))
         try:
             return "" if template is None else template.of(item, body)
         except TemplateError as error:
