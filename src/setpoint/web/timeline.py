@@ -19,7 +19,16 @@ KINDS = (
     "objective.state",
     "alert.fired",
     "alert.resolved",
+    "alert.acknowledged",
     "alert.undelivered",
+    "notification.sent",
+    "notification.failed",
+    "notification.dead",
+    "silence.created",
+    "silence.changed",
+    "silence.expired",
+    "heartbeat.missed",
+    "heartbeat.returned",
     "deploy",
     "gate.decided",
     "policy.freeze",
@@ -47,9 +56,10 @@ KINDS = (
     "server.restarted",
 )
 _OWN = (
-    "access.", "adjustment.", "alert.", "gate.", "objective.", "policy.", "report.", "resource.", "server.", "sla.",
+    "access.", "adjustment.", "alert.", "gate.", "heartbeat.", "notification.", "objective.", "policy.", "report.",
+    "resource.", "routing.", "rules.", "server.", "silence.", "sla.",
 )  # fmt: skip
-"""What Setpoint alone tells, because gates, reports and pages believe it."""
+"""What Setpoint alone tells, because gates, reports, noise and pages believe it."""
 _PAGE = 100
 
 router = APIRouter()

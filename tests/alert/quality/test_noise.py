@@ -59,7 +59,7 @@ def test_a_week_by_hand() -> None:
     assert (team.team, team.pages, team.shifts, team.over) == ("shop", 4, 14.0, 1)
     assert team.per_shift == pytest.approx(4 / 14)
     assert team.worst == (MONDAY + 8 * HOUR, 3)
-    assert lead(noise) == "4 pages, 1 of them at night; 3 came to nothing."
+    assert lead(noise) == "4 pages in 7 days, 1 of them at night; 3 came to nothing."
     assert team_formula(team).startswith("pages per shift = pages / shifts of 12 h = 4 / 14 = 0.29; 2 are")
     told = formulas(slow, noise)
     assert told["noise"] == "noise = pages for nothing + those at night = 3 + 1 = 4"
@@ -154,8 +154,10 @@ def test_other_reasons() -> None:
     )
     nights = _noise(_firing(23 * HOUR), _firing(DAY + 23 * HOUR))
     assert proposals(nights.rules[0])[0].reason == "2 of 2 pages at night came to nothing"
-    assert lead(_noise()) == "Nothing fired in this time."
-    assert lead(_noise(_firing(1, severity="ticket"))) == "1 alert fired; none of them woke anybody."
+    assert lead(_noise()) == "Nothing fired in 7 days."
+    assert (
+        lead(_noise(_firing(1, severity="ticket"))) == "1 alert fired in 7 days; none of them woke anybody."
+    )
 
 
 def test_what_nobody_was_told_of_is_no_page_where_others_were() -> None:

@@ -143,13 +143,15 @@ def team_formula(team: TeamNoise) -> str:
 
 def lead(noise: Noise) -> str:
     """The measurement in a sentence."""
+    days = round((noise.until_ms - noise.since_ms) / 86_400_000)
+    when = "in a day" if days == 1 else f"in {days} days"
     if not noise.firings:
-        return "Nothing fired in this time."
+        return f"Nothing fired {when}."
     if not noise.pages:
-        return f"{noise.firings:,} {_word('alert', noise.firings)} fired; none of them woke anybody."
+        return f"{noise.firings:,} {_word('alert', noise.firings)} fired {when}; none of them woke anybody."
     nights = f", {noise.night_pages} of them at night" if noise.night_pages else ""
     wasted = f"; {noise.wasted} came to nothing" if noise.wasted else ""
-    return f"{noise.pages:,} {_word('page', noise.pages)}{nights}{wasted}."
+    return f"{noise.pages:,} {_word('page', noise.pages)} {when}{nights}{wasted}."
 
 
 def _word(word: str, number: int) -> str:

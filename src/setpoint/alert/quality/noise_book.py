@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any
 
 from setpoint.alert.model import Labels
@@ -33,6 +35,9 @@ _KEPT_MS = (DAYS_MAX + 7) * _DAY_MS
 
 _AT_ONCE = 2000
 _OVERLAP = 500
+RESOLVED = "alert.resolved"
+_OF_ALERTS = ("alert.fired", RESOLVED)
+_RUNBOOKS = ("runbook_url", "runbook")
 _NEEDED = frozenset(
     {
         "fingerprint",
@@ -77,6 +82,7 @@ class NoiseBook:
         self._teams = teams
         self._guard = threading.Lock()
         self._events: dict[int, Event] = {}
+        self._common: dict[str, dict[str, Any]] = {}
         self._read_to = dict.fromkeys(KINDS, 0)
         self._firings: tuple[object, list[Firing]] = (None, [])
         self._version = 0
@@ -119,7 +125,7 @@ class NoiseBook:
                     )
                     for row in rows:
                         if row["id"] not in self._events:
-                            self._events[row["id"]] = _event(row)
+                            self._events[row["id"]] = _slim(row, self._common)
                             self._version += 1
                     if rows:
                         after_id = rows[-1]["id"]
@@ -129,6 +135,8 @@ class NoiseBook:
         old = [number for number, event in self._events.items() if event.at_ms <= since_ms]
         for number in old:
             del self._events[number]
+        if old:
+            self._common = {}  # what still fires is found again with its next event
         self._version += bool(old)
 
 
@@ -140,8 +148,17 @@ def _muted_by(data: Mapping[str, Any]) -> Callable[[Labels], bool]:
         return lambda _: False
 
 
-def _event(row: Mapping[str, Any]) -> Event:
-    """An event with what is measured of it: numbers behind an alert, for one, would only take memory."""
+def _slim(row: Mapping[str, Any], known: dict[str, dict[str, Any]]) -> Event:
+    """An event with what is measured of it. What all firings of an alert have in common is kept once, in `known`."""
     data = json.loads(row["data"])
     kept = {name: data[name] for name in _NEEDED & data.keys()}
-    return Event(**{**row, "summary": "", "data": kept})
+    annotations = kept.get("annotations")
+    if isinstance(annotations, dict):
+        kept["annotations"] = {name: "-" for name in _RUNBOOKS if annotations.get(name)}
+    since = {name: kept.pop(name) for name in ("starts_ms", "since_ms") if name in kept}
+    identity = str(kept.get("fingerprint") or "")
+    shared = known.setdefault(identity, kept) if identity and row["kind"] in _OF_ALERTS else kept
+    kept = shared if shared == kept else kept
+    told: Mapping[str, Any] = ChainMap(since, kept) if since and row["kind"] == RESOLVED else kept
+    words = {name: intern(row[name]) for name in ("kind", "service", "actor")}
+    return Event(**{**row, **words, "summary": "", "key": None, "data": told})
