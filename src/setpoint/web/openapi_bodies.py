@@ -80,6 +80,29 @@ _NAME: Schema = {"type": "string", "pattern": "^[a-z0-9][a-z0-9._@+-]{0,62}$"}
 _PASSWORD: Schema = {"type": "string", "minLength": PASSWORD_MIN, "maxLength": PASSWORD_MAX}
 _ROLE: Schema = {"type": "string", "enum": list(ROLES)}
 _POWER: Schema = {"type": "string", "enum": ["sender", *ROLES]}
+_INSTANT: Schema = {"type": "string", "format": "date-time"}
+_LABELS: Schema = {"type": "object", "additionalProperties": _TEXT}
+_ALERT: Schema = {
+    "type": "object",
+    "properties": {
+        "labels": _LABELS,
+        "annotations": _LABELS,
+        "startsAt": _INSTANT,
+        "endsAt": _INSTANT,
+        "generatorURL": _TEXT,
+    },
+    "required": ["labels"],
+}
+_MATCHER: Schema = {
+    "type": "object",
+    "properties": {
+        "name": _TEXT,
+        "value": _TEXT,
+        "isRegex": {"type": "boolean"},
+        "isEqual": {"type": "boolean"},
+    },
+    "required": ["name", "value"],
+}
 _BYTES: Schema = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
 
 BODIES: dict[str, Schema] = {
@@ -112,6 +135,69 @@ BODIES: dict[str, Schema] = {
         "application/yaml": {"schema": _TEXT},
         **_fields(yaml=_TEXT, against_yaml=_TEXT, policies=_TEXT, against=_TEXT, since=_TEXT, until=_TEXT),
     },
+    "POST /routing/try": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "labels": {"anyOf": [_LABELS, _TEXT]},
+                    "at": {"type": ["string", "integer"]},
+                },
+            }
+        }
+    },
+    "POST /api/v2/alerts": {"application/json": {"schema": {"type": "array", "items": _ALERT}}},
+    "POST /api/v2/silences": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "id": _TEXT,
+                    "matchers": {"type": "array", "items": _MATCHER},
+                    "startsAt": _INSTANT,
+                    "endsAt": _INSTANT,
+                    "createdBy": _TEXT,
+                    "comment": _TEXT,
+                },
+                "required": ["matchers", "startsAt", "endsAt", "createdBy", "comment"],
+            }
+        }
+    },
+    "POST /v2/enqueue": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "routing_key": _TEXT,
+                    "event_action": {"type": "string", "enum": ["trigger", "acknowledge", "resolve"]},
+                    "dedup_key": _TEXT,
+                    "payload": {
+                        "type": "object",
+                        "properties": {
+                            "summary": _TEXT,
+                            "source": _TEXT,
+                            "severity": {"type": "string", "enum": ["critical", "error", "warning", "info"]},
+                            "custom_details": {"type": "object"},
+                        },
+                    },
+                },
+                "required": ["routing_key", "event_action"],
+            }
+        }
+    },
+    "POST /v2/change/enqueue": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "routing_key": _TEXT,
+                    "payload": {"type": "object", "properties": {"summary": _TEXT}},
+                },
+                "required": ["routing_key", "payload"],
+            }
+        }
+    },
+    "POST /alerts/in/{source}": {"application/json": {"schema": {}}},
     "POST /api/v1/read": {"application/x-protobuf": _BYTES},
     **{f"POST {path}": {"application/x-protobuf": _BYTES} for path in PATHS},
     **{

@@ -142,7 +142,9 @@
     mine.addEventListener("error", () => {
       if (mine !== source) return;
       lose();
-      if (mine.readyState === EventSource.CLOSED) setTimeout(() => mine === source && listen(), RETRY_MS);
+      if (mine.readyState !== EventSource.CLOSED) return;
+      refresh(); // the server refused the stream: whose session has ended gets the login page by this
+      setTimeout(() => mine === source && listen(), RETRY_MS);
     });
   }
 
