@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from setpoint.alert.notify.receivers import target_statuses
 from setpoint.app import App, wire
 from setpoint.clock import VirtualClock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
@@ -92,6 +93,7 @@ class Server:
         """As far as a fixture's databases can be left open."""
         self.app.objectives.close()
         self.app.alerts.flush()
+        self.app.outbox.close()
         self.app.ingest.close()
         self._folder.close()
 
@@ -114,9 +116,10 @@ class Server:
         self.deliver()
 
     def deliver(self) -> None:
-        while threads := self.app.webhooks.step():
-            for thread in threads:
-                thread.join(20)
+        """Hand over, dispatch and send what is due."""
+        self.app.notices.step()
+        self.app.dispatcher.advance(self.clock.now_ms())
+        self.app.outbox.drain()
 
     @property
     def events(self) -> list[str]:
@@ -167,8 +170,8 @@ def test_a_target_is_followed_before_its_objectives_are_there(
     server.app.resources.apply(load_text([("slo.yaml", text)], server.app.registry), "ada")
     assert server.app.objectives.overview().names == ("checkout",)  # it stands for them until then
     server.deliver()
-    assert [status.name for status in server.app.webhooks.statuses()] == ["hook"]
+    assert [status.name for status in target_statuses(server.app.outbox)] == ["hook"]
     server.stop()
     server.start()
-    assert [status.name for status in server.app.webhooks.statuses()] == ["hook"]
+    assert [status.name for status in target_statuses(server.app.outbox)] == ["hook"]
     server.stop()

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from setpoint.alert.dispatch.book import AlertBook
-from setpoint.alert.webhook import signature
+from setpoint.alert.notify.webhook.transport import signature
 from setpoint.app import App
 from setpoint.errors import Unavailable
 from setpoint.resource import load_text

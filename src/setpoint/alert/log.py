@@ -6,7 +6,7 @@ again; when Setpoint dies before, the alert is not open in the database, so it f
 what the book goes on with then.
 
 Only this module writes events of the kinds `alert.fired` and `alert.resolved`, under a lock (which who tells what a
-policy does holds, too), so their ids grow in the order in which they can be read: `deliver` follows them with a cursor.
+policy does holds, too), so their ids grow in the order in which they can be read: `notices` follows them with a cursor.
 """
 
 from __future__ import annotations

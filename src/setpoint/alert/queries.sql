@@ -28,18 +28,14 @@ WHERE id > :event_id AND kind IN ('alert.fired', 'alert.resolved', 'policy.notif
 ORDER BY id LIMIT :limit;
 
 -- name: cursors
--- How far every target has been told.
+-- How far the alert book has the events; before it, how far each webhook was told.
 SELECT target, name, event_id FROM webhook_cursors;
 
 -- name: add_cursor
--- A new target hears what happens from now on.
+-- Events up to here are not handed over.
 INSERT INTO webhook_cursors (target, name, event_id) VALUES (:target, :name, :event_id)
 ON CONFLICT (target) DO NOTHING;
 
 -- name: move_cursor
--- A target has been told up to an event.
+-- The alert book has the events up to one.
 UPDATE webhook_cursors SET event_id = :event_id WHERE target = :target AND event_id < :event_id;
-
--- name: drop_cursor
--- A target is gone.
-DELETE FROM webhook_cursors WHERE target = :target;

@@ -7,11 +7,11 @@ address as well. The address itself, which may be a secret, is in no event and n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from setpoint.alert.from_objective import Target
 
-__all__ = ["entry_of", "means", "target_key", "webhooks_of"]
+__all__ = ["entry_of", "target_key", "webhooks_of"]
 
 
 def target_key(target: Target) -> str:
@@ -27,12 +27,3 @@ def entry_of(target: Target) -> dict[str, str]:
 def webhooks_of(targets: Iterable[Target]) -> dict[str, Target]:
     """The webhooks among `targets`, by key."""
     return {target_key(one): one for one in targets if one.kind == "webhook" and one.url}
-
-
-def means(entry: Mapping[str, str], key: str, targets: Mapping[str, Target]) -> bool:
-    """Whether an entry of an event's `targets` is the target `key` of the present `targets`: the same, or one of its
-    name whose address was corrected since.
-    """
-    if entry["key"] == key:
-        return True
-    return entry["key"] not in targets and entry["name"] == targets[key].name

@@ -16,9 +16,10 @@ from setpoint.alert.door.sources import AlertSources
 from setpoint.alert.heartbeat.auditor import Auditor
 from setpoint.alert.heartbeat.book import HeartbeatBook
 from setpoint.alert.heartbeat.send import HeartbeatSender
+from setpoint.alert.notices import Notices
 from setpoint.alert.notify.channels import SENDABLE
 from setpoint.alert.notify.outbox import Outbox
-from setpoint.alert.notify.receivers import Receivers, successor
+from setpoint.alert.notify.receivers import Receivers, is_wanted, successor
 from setpoint.alert.quality.noise_book import NoiseBook, Teams
 from setpoint.alert.route.inhibit import Inhibitor
 from setpoint.alert.route.source import RoutingSource
@@ -45,6 +46,7 @@ class AlertingParts:
     dispatcher: Dispatcher
     outbox: Outbox
     receivers: Receivers
+    notices: Notices
     heartbeats: HeartbeatBook
     heartbeat_sender: HeartbeatSender
     auditor: Auditor
@@ -84,6 +86,7 @@ def wire_alerting(
         read_secret=partial(read_secret, secrets),
         owner=owner,
         successor=successor,
+        is_wanted=is_wanted,
     )
     dispatcher = Dispatcher(
         book,
@@ -115,6 +118,7 @@ def wire_alerting(
         dispatcher=dispatcher,
         outbox=outbox,
         receivers=receivers,
+        notices=Notices(database, timeline, clock, book, f"http://{settings.listen}"),
         heartbeats=heartbeats,
         heartbeat_sender=HeartbeatSender(
             clock, auditor, lambda: heartbeats.specs, read_secret=partial(read_secret, secrets)
@@ -136,6 +140,7 @@ def alerting_loops(parts: AlertingParts, stop: threading.Event) -> dict[str, par
         "routing": partial(parts.routing.run, stop),
         "silences": partial(parts.silences.run, stop),
         "alert-book": partial(parts.alert_tender.run, stop),
+        "notices": partial(parts.notices.run, stop),
         "dispatcher": partial(parts.dispatcher.run, stop),
         "outbox": partial(parts.outbox.run, stop),
         "heartbeats": partial(parts.heartbeats.run, stop),

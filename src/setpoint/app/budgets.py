@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
-from setpoint.alert.deliver import Delivery
 from setpoint.alert.log import LOCK, AlertLog
-from setpoint.alert.secret import read_secret
 from setpoint.alert.target import entry_of
 from setpoint.app.telemetry import TelemetryParts
 from setpoint.clock import Clock
@@ -53,7 +50,6 @@ class BudgetParts:
     slas: SlaBook
     polled: tuple[Polled, ...]
     alerts: AlertLog
-    webhooks: Delivery
     policies: PolicyBoard
     gate: Gate
     reports: Reporter
@@ -82,9 +78,6 @@ def wire_budgets(  # noqa: PLR0917 — what parts are made of
         slas=SlaBook(objectives.past, clock),
         polled=polled_counts(objectives, stored, clock, settings.final_after_s),
         alerts=alerts,
-        webhooks=_make_webhooks(
-            settings, clock, timeline, state, settings.secrets or folder.path / "secrets"
-        ),
         policies=policies,
         gate=Gate(policies.inputs, timeline),
         reports=Reporter(
@@ -107,18 +100,6 @@ def _own_feed(telemetry: TelemetryParts) -> Feed:
         telemetry.housekeeping.mostly_kept_from_ms,
         series=telemetry.catalog.series,
         head=telemetry.head,
-    )
-
-
-def _make_webhooks(
-    settings: Settings, clock: Clock, timeline: Timeline, database: StateDatabase, secrets: Path
-) -> Delivery:
-    return Delivery(
-        database,
-        timeline,
-        clock,
-        read_secret=partial(read_secret, secrets),
-        external_url=f"http://{settings.listen}",
     )
 
 

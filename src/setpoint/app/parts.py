@@ -52,7 +52,6 @@ class App(TelemetryParts, BudgetParts, AlertingParts):
             "history": partial(self.objectives.fetched.run, stop),
             **{f"counting-{one.engine}": partial(one.run, stop) for one in self.polled},
             "alerts": partial(self.alerts.run, stop),
-            "webhooks": partial(self.webhooks.run, stop),
             "policies": partial(self.policies.run, stop),
             **alerting_loops(self, stop),
             "reports": partial(self.reports.run, stop),

@@ -130,8 +130,6 @@ def _follow(
     telemetry.housekeeping.apply(documents)
     telemetry.datasources.apply(documents)
     # Before the objectives are evaluated: a webhook that comes with them hears of their first alerts.
-    newest = budgets.webhooks.newest()
-    budgets.objectives.apply(documents)
-    budgets.webhooks.follow(webhooks_of(targets_of(documents)), newest)
     alerting.receivers.follow_targets(webhooks_of(targets_of(documents)))
+    budgets.objectives.apply(documents)
     budgets.reports.apply(documents)

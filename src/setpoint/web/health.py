@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from setpoint import __version__
+from setpoint.alert.notify.receivers import target_statuses
 from setpoint.web.live import Live
 from setpoint.web.page import STATES, Parts, json_answer
 from setpoint.web.roles import needs
@@ -56,7 +57,7 @@ def status(request: Request, parts: Parts) -> Response:
             "housekeeping": parts.housekeeping.status,
             "objectives": {state: counts[state] for state in STATES},
             "readers": live.readers,
-            "webhooks": parts.webhooks.statuses(),
+            "webhooks": target_statuses(parts.outbox),
             "routing": parts.routing.status.as_json(),
         }
     )

@@ -10,14 +10,25 @@ import glob
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from setpoint.alert.from_objective import Target
+from setpoint.alert.notify.model import Notification
 from setpoint.alert.notify.outbox import Outbox
 from setpoint.alert.notify.text import Texts
 from setpoint.alert.route.model import Integration, Routing
 
-__all__ = ["TARGET", "Receivers", "name_of_target", "read_texts", "successor"]
+__all__ = [
+    "TARGET",
+    "Receivers",
+    "TargetStatus",
+    "is_wanted",
+    "name_of_target",
+    "read_texts",
+    "successor",
+    "target_statuses",
+]
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +103,38 @@ def read_texts(templates: Sequence[str]) -> Texts:
 def name_of_target(receiver: str) -> str:
     """The name of the target that a receiver stands for; empty for others."""
     return receiver.removeprefix(TARGET).rpartition(" ")[0] if receiver.startswith(TARGET) else ""
+
+
+def is_wanted(notification: Notification) -> bool:
+    """False for the end of alerts whose policy does not tell its targets of ends: they no longer name the target."""
+    if not notification.receiver.startswith(TARGET) or notification.firing:
+        return True
+    key = notification.receiver.removeprefix(TARGET)
+    name = name_of_target(notification.receiver)
+    named = {one for alert in notification.alerts for one in alert.targets}
+    return key in named or any(one.rpartition(" ")[0] == name for one in named)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """How a webhook of objectives is doing: requests that failed since the last that did not, why, and when it is tried
+    again.
+    """
+
+    name: str
+    failures: int
+    error: str
+    delivered_ms: int | None
+    next_ms: int | None
+
+
+def target_statuses(outbox: Outbox) -> list[TargetStatus]:
+    """How every webhook of objectives and policies is doing, by name. Raises Unavailable."""
+    return [
+        TargetStatus(name_of_target(one.receiver), one.failures, one.error, one.delivered_ms, one.next_ms)
+        for one in outbox.statuses()
+        if one.receiver.startswith(TARGET)
+    ]
 
 
 def successor(gone: Key, present: Sequence[Key]) -> Key | None:
