@@ -2,6 +2,7 @@
 
 from setpoint.objective.alerting.table import AlertChange, OpenAlert
 from setpoint.objective.duration import spoken_duration
+from setpoint.objective.lint import Finding
 from setpoint.objective.model import Target
 from setpoint.objective.ownership import Ownership
 from setpoint.objective.scenario import check_scenarios
@@ -11,6 +12,7 @@ __all__ = [
     "AlertChange",
     "AlertCondition",
     "AlertPolicy",
+    "Finding",
     "OpenAlert",
     "Ownership",
     "Slo",

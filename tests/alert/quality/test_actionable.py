@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from setpoint import objective
 from setpoint.alert.from_promql import parse
 from setpoint.alert.quality.actionable import Owners, labels_given, missing
+from setpoint.alert.quality.found import found_rules
 from setpoint.alert.quality.require import register
 from setpoint.alert.rules.spec import register as register_rules
 from setpoint.errors import Problem
@@ -185,3 +187,44 @@ def test_a_policy_that_pages_without_a_runbook_is_warned_of(registry: Registry) 
     assert looked_at(
         registry, POLICY % (", annotations: {runbook_url: 'https://r.example.com/x'}", "page")
     ) == ([], [])
+
+
+@dataclass
+class Rule:
+    name: str
+    labels: dict[str, str]
+    annotations: dict[str, str] = field(default_factory=dict)
+    kind: str = "alerting"
+    file: str = "rules.yml"
+    line: int = 7
+    query: str = "up == 0"
+
+
+def test_rules_of_files_are_found() -> None:
+    rules = [
+        Rule("Slow", {"severity": "page", "service": "cart"}),
+        Rule("Good", {"severity": "page", "service": "checkout"}, dict(RUNBOOK)),
+        Rule("ByExpression", {"severity": "critical"}, dict(RUNBOOK), query="sum by (team) (x) > 1"),
+        Rule("Ticket", {"severity": "ticket"}),
+        *(Rule(f"Unknown{number}", {}) for number in range(5)),
+        Rule("x", {}, kind="recording"),
+    ]
+    found = found_rules(rules, TEAMS)
+    assert [(one.gravity, one.service, one.message) for one in found] == [
+        (
+            "warning",
+            "cart",
+            "the alert Slow (rules.yml:7) pages (severity page) and has no owner: no team answers for the service cart",
+        ),
+        ("warning", "cart", "the alert Slow (rules.yml:7) pages (severity page) and has no runbook"),
+        (
+            "note",
+            "",
+            "nobody can tell whether these alerts page, they have no severity: Unknown0 (rules.yml:7), Unknown1 "
+            "(rules.yml:7), Unknown2 (rules.yml:7) and 2 more",
+        ),
+    ]
+    assert [one.message for one in found_rules(rules, TEAMS, service="checkout")] == []
+    bad = [Rule("Bad", {"severity": "page", "service": "checkout"})]
+    assert len(found_rules(bad, TEAMS, team="payments")) == 1
+    assert found_rules(bad, TEAMS, team="search") == []
