@@ -68,6 +68,8 @@ def decide(
         return Decision(None, f"is on its way ({_many(len(unheard), 'alert')} firing, not heard yet)")
     if decision.reason is not None:
         return decision
+    if again := firing & ended:
+        return Decision("new_alerts", f"{_many(len(again), 'alert')} firing again before the end was heard")
     over = unheard & resolved
     if over and send_resolved:
         return Decision("all_resolved", f"{_many(len(over), 'alert')} ended before it was heard")
