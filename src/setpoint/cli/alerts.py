@@ -258,7 +258,7 @@ def show_history(console: Console, items: Sequence[Answer], now_ms: int) -> None
 
 def show_noise(console: Console, answer: Answer, *, explain: bool) -> None:
     """What shifts had to bear, then the rules with what would mend them."""
-    console.print(f"{answer['lead']} {answer['days']} days.", soft_wrap=True)
+    console.print(answer["lead"], soft_wrap=True)
     if answer["teams"]:
         heads = ("TEAM*", ">PER SHIFT", ">PAGES", ">AT NIGHT", ">FOR NOTHING", ">SHIFTS OVER 2")
         most = answer["pages_per_shift_at_most"]
@@ -282,10 +282,11 @@ def show_noise(console: Console, answer: Answer, *, explain: bool) -> None:
 
 
 def _show_rule_noise(console: Console, one: Answer, *, explain: bool) -> None:
-    counted = f"noise {one['noise']}, {one['pages']} pages" if one["is_paging"] else "no page"
+    counted = f"noise {one['noise']}, {_number(one['pages'], 'page')}" if one["is_paging"] else "no page"
     console.print(f"\n{one['rule']}", style="bold", end="")
     console.print(
-        f"  {one['severity'] or 'no severity'}  {counted}, {one['firings']:,} firings", soft_wrap=True
+        f"  {one['severity'] or 'no severity'}  {counted}, {_number(one['firings'], 'firing')}",
+        soft_wrap=True,
     )
     if one["ended"]:
         told = f"{one['unanswered']} of {one['ended']} ended before anyone looked"
@@ -298,3 +299,7 @@ def _show_rule_noise(console: Console, one: Answer, *, explain: bool) -> None:
     if explain:
         for line in one["formulas"].values():
             console.print(f"    {line}", style="bright_black", soft_wrap=True)
+
+
+def _number(number: int, word: str) -> str:
+    return f"{number:,} {word if number == 1 else f'{word}s'}"

@@ -42,6 +42,7 @@ HISTORY: Final = (
     "notification.failed",
     "notification.dead",
     "silence.created",
+    "silence.changed",
     "silence.expired",
     "heartbeat.missed",
     "heartbeat.returned",
