@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.dispatch.dispatcher import Dispatcher
@@ -78,16 +79,7 @@ def wire_alerting(
     book = AlertBook(database, clock)
     # One process has a data folder: one that starts again takes up at once what it held.
     owner = f"{socket.gethostname()} {folder.path.resolve()}"
-    outbox = Outbox(
-        database,
-        timeline,
-        clock,
-        external_url=f"http://{settings.listen}",
-        read_secret=partial(read_secret, secrets),
-        owner=owner,
-        successor=successor,
-        is_wanted=is_wanted,
-    )
+    outbox = _make_outbox(settings, clock, timeline, database, owner=owner, secrets=secrets)
     dispatcher = Dispatcher(
         book,
         clock,
@@ -126,6 +118,27 @@ def wire_alerting(
         auditor=auditor,
         alert_sources=AlertSources(book, clock, secrets),
         noise=NoiseBook(database, clock, lambda: _teams(ownership())),
+    )
+
+
+def _make_outbox(
+    settings: Settings,
+    clock: Clock,
+    timeline: Timeline,
+    database: StateDatabase,
+    *,
+    owner: str,
+    secrets: Path,
+) -> Outbox:
+    return Outbox(
+        database,
+        timeline,
+        clock,
+        external_url=f"http://{settings.listen}",
+        read_secret=partial(read_secret, secrets),
+        owner=owner,
+        successor=successor,
+        is_wanted=is_wanted,
     )
 
 
