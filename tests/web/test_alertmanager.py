@@ -361,3 +361,17 @@ def test_who_may_do_what(make_app: MakeApp, serve: Callable[..., Running]) -> No
         foreign = known | {"Origin": "https://evil.example.com"}
         assert api.post("/alerts", json=[alert("C")], headers=foreign).status_code == 403
         assert names(api.get("/alerts", headers=known)) == ["A", "B"]
+
+
+def test_what_came_and_what_was_refused_is_counted(api: httpx.Client, client: httpx.Client) -> None:
+    api.post("/alerts", json=[alert("A"), alert("B")])
+    api.post("/alerts", json=[alert("C"), {"labels": {"x": ""}}])
+    api.post("/alerts", json=[{}])
+    metrics = client.get("/metrics").text
+    for line in (
+        'setpoint_alert_source_requests_total{source="alertmanager"} 2.0',
+        'setpoint_alert_source_alerts_total{source="alertmanager"} 3.0',
+        'setpoint_alert_source_refused_total{source="alertmanager"} 2.0',
+        'setpoint_alerts_firing{source="alertmanager"} 3.0',
+    ):
+        assert line in metrics

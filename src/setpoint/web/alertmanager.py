@@ -121,9 +121,15 @@ async def post_alerts(request: Request) -> Response:
         return Response(status_code=400)
 
     def store() -> Response:
-        posted = read_alerts(body, parts.clock.now_ms(), parts.dispatcher.routing.resolve_timeout_ms)
-        parts.alert_book.receive(posted.alerts)
-        return _said(400, "; ".join(posted.faults)) if posted.faults else Response(headers=_PLAIN)
+        try:
+            posted = read_alerts(body, parts.clock.now_ms(), parts.dispatcher.routing.resolve_timeout_ms)
+            parts.alert_book.receive(posted.alerts)
+        except (Refused, SetpointError) as refused:
+            parts.alert_sources.note_api(0, refused.message)
+            raise
+        faults = "; ".join(posted.faults)
+        parts.alert_sources.note_api(len(posted.alerts), faults)
+        return _said(400, faults) if faults else Response(headers=_PLAIN)
 
     return await _on_a_thread(request, store)
 

@@ -62,6 +62,7 @@ class _Families:
         yield from _housekeeping(self._parts)
         yield from _scrape(self._parts)
         yield from _datasources(self._parts)
+        yield from _alerts_in(self._parts)
         yield from _queries(self._parts)
         yield from _evaluation(self._parts)
         yield from _http(self._requests, self._live)
@@ -207,6 +208,22 @@ def _housekeeping(parts: App) -> Iterator[Metric]:
         yield _gauge(
             "setpoint_compaction_last_samples", "Samples of the day compacted last.", status.compacted.samples
         )
+
+
+def _alerts_in(parts: App) -> Iterator[Metric]:
+    now_ms = parts.clock.now_ms()
+    firing = Counter(one.source for one in parts.alert_book.alerts() if not one.is_resolved(now_ms))
+    yield _gauge(
+        "setpoint_alerts_firing", "Alerts that fire, by who brought them.", dict(firing), ("source",)
+    )
+    counts = parts.alert_sources.counts()
+    for field, told in (
+        ("requests", "Requests of senders of alerts that were taken, since start."),
+        ("alerts", "Alerts in requests that were taken, repeated ones too, since start."),
+        ("refused", "Requests of senders of alerts that were refused; /alert-sources says why."),
+    ):
+        values = {source: float(getattr(count, field)) for source, count in counts.items()}
+        yield _counter(f"setpoint_alert_source_{field}", told, values, ("source",))
 
 
 def _queries(parts: App) -> Iterator[Metric]:

@@ -26,7 +26,7 @@ from setpoint.clock import Clock
 from setpoint.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from setpoint.resource import Document
 
-__all__ = ["AlertSources", "Source", "TooMany", "read_told"]
+__all__ = ["AlertSources", "Counts", "Source", "TooMany", "read_told"]
 
 _WINDOW_MS = 60_000
 
@@ -86,6 +86,7 @@ class AlertSources:
         self._guard = threading.Lock()
         self._keys: dict[str, tuple[object, str]] = {}
         self.keyed = KeyedAlerts(book)
+        self._api = Counts()
 
     def follow(self, documents: Sequence[Document]) -> None:
         """Take the sources among all documents; what was counted of one stays with its name."""
@@ -98,6 +99,21 @@ class AlertSources:
                     source.counts, source.times_ms = known.counts, known.times_ms
                 found[document.name] = source
         self._sources = found
+
+    def counts(self) -> dict[str, Counts]:
+        """What came, by source; `alertmanager` is Alertmanager's API, which needs none."""
+        return {"alertmanager": self._api} | {source.name: source.counts for source in self.all()}
+
+    def note_api(self, alerts: int, refusal: str = "") -> None:
+        """Count a request to Alertmanager's API: so many alerts were stored, or why something was refused."""
+        with self._guard:
+            if refusal:
+                self._api.refused += 1
+                self._api.last_refusal = refusal
+            if alerts or not refusal:
+                self._api.requests += 1
+                self._api.alerts += alerts
+                self._api.last_ms = self._clock.now_ms()
 
     def all(self) -> list[Source]:
         """Every source, by name."""
