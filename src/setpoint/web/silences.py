@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from setpoint.alert.quality import is_paging
 from setpoint.alert.route.matcher import Matcher, matches_all
 from setpoint.alert.silence.model import Silence
 from setpoint.app import App
@@ -238,8 +239,10 @@ def _preview(parts: App, form: Form) -> dict[str, Any]:
     return {
         "matchers": [str(one) for one in matchers],
         "total": len(alerts),
-        "paging": sum(row.is_paging for row in rows),
-        "services": sorted({row.service for row in rows if row.service}),
+        "paging": sum(is_paging(alert.labels.get("severity", "")) for alert in alerts),
+        "services": sorted({name for alert in alerts if (name := alert.labels.get("service", ""))})[
+            :_PREVIEWED
+        ],
         "items": rows[:_PREVIEWED],
         "advice": _advice(matchers, rows),
         "occurrences": _occurrences(form, now_ms),
