@@ -61,8 +61,8 @@ class Feeder:
 
 
 def _batches(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows as the messages that they are: those of a bundle together."""
+    """Rows as the messages that they are: those of a bundle together, always in the same order."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row.bundle or row.key, []).append(row)
-    return list(found.values())
+    return [sorted(batch, key=lambda row: row.id) for batch in found.values()]
