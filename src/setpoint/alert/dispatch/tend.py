@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from setpoint.alert.dispatch.book import AlertBook
 from setpoint.alert.dispatch.store import FIRED, RESOLVED, SQL, Entry, drop
 from setpoint.alert.from_objective import spoken_duration
+from setpoint.alert.log import LOCK
 from setpoint.alert.model import Alert
 from setpoint.clock import Clock
 from setpoint.database import Transaction
@@ -98,6 +99,9 @@ class Tender:
         if not due:
             return
         with self._book.database.begin(durable=False) as transaction:  # keys make it harmless to do it again
+            transaction.lock(
+                LOCK
+            )  # others read events of these kinds with a cursor: their ids must grow in order
             for entry in due:
                 if entry.alert.source not in _OWN_EVENTS:
                     events += self._events(transaction, entry, now_ms)
