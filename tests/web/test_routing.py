@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from setpoint.alert.model import Alert
 from setpoint.alert.route.matcher import parse_matchers
 from setpoint.alert.silence.model import Silence
 from setpoint.app import App
+from tests.cli.program import setpoint
 from tests.web.conftest import HTML, JSON, NOW_MS, Running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "routing" / "bookshop.yaml"
@@ -209,3 +211,30 @@ def test_the_page_fits(
         page.screenshot(path=f"{SHOTS}/routing-{size}-{scheme}.png", full_page=True)
     assert fits, f"wider than {width}"
     context.close()
+
+
+def test_the_command_says_who_would_hear(routed: httpx.Client) -> None:
+    server = str(routed.base_url)
+    tree = setpoint("alert", "route", SETPOINT_SERVER=server)
+    assert tree.returncode == 0, tree.stderr
+    assert "from AlertRouting bookshop" in tree.stdout
+    done = setpoint("alert", "route", "severity=page", "service=checkout", SETPOINT_SERVER=server)
+    assert done.stdout.startswith("● On-call is told\n"), done.stdout
+    night = setpoint(
+        "alert",
+        "route",
+        "severity=ticket",
+        "team=search",
+        "--at",
+        "2027-01-11T22:00:00+01:00",
+        SETPOINT_SERVER=server,
+    )
+    assert night.stdout.startswith("○ Nobody is told now: muted by the time interval office-hours\n")
+    as_json = setpoint("alert", "route", "severity=page", "-o", "json", SETPOINT_SERVER=server)
+    assert json.loads(as_json.stdout)["receivers"] == ["on-call"]
+    for words in (["severity"], ["a=b", "a=c"], ["=x"], ["--at", "2027-01-11T22:00:00Z"]):
+        assert setpoint("alert", "route", *words, SETPOINT_SERVER=server).returncode == 2
+
+
+def test_the_status_of_the_server_tells_of_the_routing(routed: httpx.Client) -> None:
+    assert routed.get("/api/status").json()["routing"]["name"] == "bookshop"
