@@ -102,6 +102,9 @@ def test_sources_as_json_and_as_a_page(parts: App, client: httpx.Client) -> None
     prepare(parts)
     client.post("/alerts/in/open", json={"name": "A"})
     client.post("/alerts/in/grafana", json={})
+    client.post("/api/v2/alerts", json=[{"labels": {"alertname": "A"}}])
+    told = client.get("/alert-sources", headers=JSON).json()["api"]
+    assert (told["path"], told["requests"], told["refused"]) == ("/api/v2/alerts", 1, 0)
     items = {one["name"]: one for one in client.get("/alert-sources", headers=JSON).json()["items"]}
     assert sorted(items) == ["grafana", "nagios", "open", "pipelines"]
     assert (items["open"]["requests"], items["open"]["alerts"], items["open"]["has_key"]) == (1, 1, False)

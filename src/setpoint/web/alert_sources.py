@@ -6,6 +6,7 @@ is told with its place in the resource or in the body.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -109,7 +110,7 @@ def show_sources(
 ) -> Response:
     sources = parts.alert_sources.all()
     if wants_json(request):
-        return json_answer({"items": [_item(one) for one in sources]})
+        return json_answer({"items": [_item(one) for one in sources], "api": _counted(parts)})
     spec, body = _EXAMPLE, _BODY
     trial = None if source else _trial(parts, spec, body, None)
     if source:
@@ -137,6 +138,7 @@ def _page(request: Request, parts: App, spec: str, body: str, trial: dict[str, A
         request,
         "alert_sources.html",
         sources=[_item(one) for one in parts.alert_sources.all()],
+        api=_counted(parts),
         spec=spec,
         body=body,
         trial=trial,
@@ -169,6 +171,12 @@ def _item(source: Source) -> dict[str, Any]:
         "last_ms": counts.last_ms,
         "last_refusal": counts.last_refusal,
     }
+
+
+def _counted(parts: App) -> dict[str, Any]:
+    """The same of Alertmanager's API, which needs no source."""
+    counts = parts.alert_sources.counts()["alertmanager"]
+    return {"path": "/api/v2/alerts", **dataclasses.asdict(counts)}
 
 
 def _trial(parts: App, spec: str, body: str, headers: Any) -> dict[str, Any]:
