@@ -385,7 +385,9 @@ class Dispatcher:
                 continue
             if not group.alerts:
                 del self._groups[group.place.id]
-                self._by_key.pop((group.place.receiver, group.place.key), None)
+                key = group.place.receiver, group.place.key
+                if self._by_key.get(key) is group:  # sibling routes may share a key
+                    del self._by_key[key]
             elif group.due_ms <= now_ms:
                 group.due_ms = _NEVER_MS  # a second entry of the heap for the same flush is stale now
                 due.append(group)

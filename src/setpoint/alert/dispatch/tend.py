@@ -99,9 +99,8 @@ class Tender:
         if not due:
             return
         with self._book.database.begin(durable=False) as transaction:  # keys make it harmless to do it again
-            transaction.lock(
-                LOCK
-            )  # others read events of these kinds with a cursor: their ids must grow in order
+            # Others read events of these kinds with a cursor: their ids must grow in order.
+            transaction.lock(LOCK)
             for entry in due:
                 if entry.alert.source not in _OWN_EVENTS:
                     events += self._events(transaction, entry, now_ms)
