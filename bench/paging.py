@@ -40,6 +40,7 @@ __all__ = ["Feed", "Kills", "Loss", "lose"]
 
 _BATCH = 64
 _ENDS_AFTER = 8
+_PATIENCE_S = 120
 _PRELOADED_AT_ONCE = 500
 
 
@@ -271,11 +272,10 @@ def _kill(pager: Pager, kills: Kills, moments: Sequence[float], stop: threading.
             pager.start()
             done += 1
             continue
-        while not pager.kill_work() and not stop.wait(
-            0.05
-        ):  # it is being started again: as soon as there is something
-            pass
-        done += 1
+        patience = time.monotonic() + _PATIENCE_S
+        while not (is_done := pager.kill_work()) and time.monotonic() < patience:
+            time.sleep(0.05)  # it is being started again: as soon as there is something to kill
+        done += is_done
     return done
 
 
