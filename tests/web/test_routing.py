@@ -164,6 +164,18 @@ def test_a_resource_holds_no_secrets(client: httpx.Client, channel: str, told: s
     assert "lovelace" not in answer.json()["error"]["message"]
 
 
+def test_values_of_labels_are_text_in_a_resource(client: httpx.Client) -> None:
+    head = (
+        "apiVersion: setpoint/v1\nkind: AlertRouting\nmetadata: {name: r}\nspec:\n  receivers: [{name: a}]\n"
+    )
+    route = "  route:\n    receiver: a\n    routes:\n      - match: {version: %s}\n"
+    answer = apply(client, head + route % "1.10")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["problems"][0]["path"] == "spec.route.routes[0].match.version"
+    assert apply(client, head + route % '"1.10"').status_code == 200
+    assert tried(client, labels={"version": "1.10"})["routes"][0]["key"] == '{}/{version="1.10"}'
+
+
 def test_channels_that_nothing_can_be_sent_to_are_warned_of(client: httpx.Client) -> None:
     head = "apiVersion: setpoint/v1\nkind: AlertRouting\nmetadata: {name: r}\nspec:\n  route: {receiver: a}\n"
     channel = "wechat_configs: [{api_secret_file: wechat, corp_id: c}]"

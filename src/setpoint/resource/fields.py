@@ -102,7 +102,8 @@ class Fields:
             return value
         if isinstance(value, (dict, list)):
             return None
-        return "" if value is None else self._source.plain.get(place, str(value))
+        written = str(value).lower() if isinstance(value, bool) else str(value)
+        return "" if value is None else self._source.plain.get(place, written)
 
     def duration(self, name: str, default: int = 0) -> int:
         """A field with a duration, in milliseconds."""

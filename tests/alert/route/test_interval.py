@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from setpoint.alert.route.interval import Stretch, TimeInterval
+from setpoint.alert.route.interval import LOCAL, Stretch, TimeInterval
 
 
 def ms(text: str) -> int:
@@ -75,3 +76,15 @@ def test_the_wall_clock_decides(at: int, zone: str, low: int, days: tuple[int, i
     weekday = (wall.weekday() + 1) % 7
     expected = wall.hour * 60 + wall.minute >= low and min(days) <= weekday <= max(days)
     assert stretch.contains(at * 1000 + 999) == expected
+
+
+def test_the_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    local = Stretch(times=((0, 360),), location=LOCAL)
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        assert local.contains(ms("2026-11-22T18:15:00+00:00"))
+        assert not local.contains(ms("2026-11-22T18:14:59+00:00"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-__all__ = ["Range", "Stretch", "TimeInterval"]
+__all__ = ["LOCAL", "Range", "Stretch", "TimeInterval"]
+
+LOCAL = "Local"
+"""The zone of the machine that the server runs on, as Alertmanager names it."""
 
 Range = tuple[int, int]
 """From the first to the second, both included; of `times`, minutes of the day, the second not included."""
@@ -33,7 +36,8 @@ class Stretch:
 
     def contains(self, at_ms: int) -> bool:
         """Whether an instant (Unix milliseconds) is in it."""
-        at = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(ZoneInfo(self.location))
+        at = datetime.fromtimestamp(at_ms // 1000, UTC)
+        at = at.astimezone(None if self.location == LOCAL else ZoneInfo(self.location))
         minute = at.hour * 60 + at.minute
         if self.times is not None and not any(low <= minute < high for low, high in self.times):
             return False

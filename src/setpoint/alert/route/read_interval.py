@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from setpoint.alert.route.interval import Range, Stretch, TimeInterval
+from setpoint.alert.route.interval import LOCAL, Range, Stretch, TimeInterval
 from setpoint.errors import InvalidInput
 from setpoint.resource.fields import Fields
 from setpoint.resource.zone import zone
@@ -47,7 +47,7 @@ def read_stretch(fields: Fields) -> Stretch:
     fields.only(_FIELDS)
     location = fields.text("location") or "UTC"
     try:
-        zone(location)
+        zone("UTC" if location == LOCAL else location)
     except ValueError as error:
         fields.report(str(error), "location")
         location = "UTC"

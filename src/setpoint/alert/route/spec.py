@@ -7,6 +7,7 @@ templates, which are files of the server. There is one at most; the setting `ale
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = ["ROUTING_VERSION", "AlertRouting", "register", "routing_of", "routing
 ROUTING_VERSION: Final = "setpoint/v1"
 
 _Section = Mapping[str, Any]
+_LABELS = re.compile(r"(?:source_|target_)?match(?:_re)?")
 
 
 class _RoutingSpec(Part):
@@ -100,6 +102,12 @@ def routing_of_text(file: str, text: str) -> Routing:
 
 
 def _check(document: Document) -> list[Problem]:
+    unquoted = [
+        document.problem("the value of a label is text; write it in quotes", *place)
+        for place in _unquoted(document.body["spec"], ("spec",))
+    ]
+    if unquoted:
+        return unquoted
     try:
         routing_of(document)
     except InvalidInput as error:
@@ -108,6 +116,21 @@ def _check(document: Document) -> list[Problem]:
             for one in error.problems
         ]
     return []
+
+
+def _unquoted(body: object, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where values of labels are numbers: a resource keeps the number, not how it was written, such as 1.10."""
+    if isinstance(body, Mapping):
+        for name, below in body.items():
+            if _LABELS.fullmatch(str(name)) and isinstance(below, Mapping):
+                yield from (
+                    (*place, name, one) for one, value in below.items() if isinstance(value, (int, float))
+                )
+            else:
+                yield from _unquoted(below, (*place, name))
+    elif isinstance(body, list):
+        for index, below in enumerate(body):
+            yield from _unquoted(below, (*place, index))
 
 
 def _refer(document: Document, catalogue: Catalogue) -> Iterator[Problem]:

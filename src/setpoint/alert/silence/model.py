@@ -14,7 +14,8 @@ __all__ = ["Recurrence", "Silence", "SilenceState"]
 SilenceState = Literal["pending", "active", "expired"]
 
 _MINUTE_MS = 60_000
-_HORIZON_MINUTES = 10 * 366 * 1440
+_HORIZONS_MINUTES = (8 * 1440, 400 * 1440)
+_FARTHEST_MINUTES = 10 * 366 * 1440
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ class Silence:
         """When the next occurrence begins that begins before the silence ends."""
         assert self.recurrence is not None
         after = at_ms // _MINUTE_MS
-        horizon = min(_HORIZON_MINUTES, max(1, -(-self.ends_ms // _MINUTE_MS) - after))
-        for first, _ in next_spans(self.recurrence, after, 1, horizon):
-            return first * _MINUTE_MS if first * _MINUTE_MS < self.ends_ms else None
+        last = -(-self.ends_ms // _MINUTE_MS) - after
+        # Most come soon: what is far ahead need not be computed for them.
+        for horizon in (*(one for one in _HORIZONS_MINUTES if one < last), min(last, _FARTHEST_MINUTES)):
+            for first, _ in next_spans(self.recurrence, after, 1, max(1, horizon)):
+                return first * _MINUTE_MS if first * _MINUTE_MS < self.ends_ms else None
         return None
