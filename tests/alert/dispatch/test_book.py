@@ -138,6 +138,36 @@ def test_one_that_the_database_refuses_does_not_keep_others_from_it(shelf: Shelf
     assert {one.name for one in shelf.book.alerts()} == {"First", "A"}
 
 
+def test_who_waits_too_long_or_in_too_long_a_row_is_told_so(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("setpoint.alert.dispatch.book._PATIENCE_S", 0.05)
+    monkeypatch.setattr("setpoint.alert.dispatch.book._WAITING_MOST", 2)
+    started, go = threading.Event(), threading.Event()
+
+    def slow(_: Sequence[Alert]) -> None:
+        started.set()
+        go.wait(60)
+
+    shelf.book.subscribe(slow)
+    first = threading.Thread(target=shelf.book.receive, args=([alert("First")],))
+    first.start()
+    assert started.wait(60)
+    with pytest.raises(Unavailable, match="takes no alerts"):
+        shelf.book.receive([alert("Late")])
+    monkeypatch.setattr("setpoint.alert.dispatch.book._PATIENCE_S", 60)
+    second = threading.Thread(target=give_each, args=(shelf.book, "second", 1))
+    second.start()
+    while not shelf.book._queue:
+        threading.Event().wait(0.01)
+    with pytest.raises(Unavailable, match="wait to be stored"):
+        shelf.book.receive([alert("A"), alert("B")])
+    go.set()
+    first.join(60)
+    second.join(60)
+    assert {one.name for one in shelf.book.alerts()} == {"First", "second0"}
+
+
 def test_callers_that_come_together_share_commits(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = [0]
     begin = shelf.database.begin
