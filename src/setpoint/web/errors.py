@@ -92,7 +92,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = str(error.detail)
     if error.status_code == NotFound.http_status:
-        pages = "/objectives, /releases, /reports, /telemetry, /targets, /explore and /timeline"
+        pages = "/objectives, /alerts, /releases, /reports, /telemetry, /targets, /explore and /timeline"
         message = f"{request.url.path} is not a page of Setpoint; the pages are {pages}."
     elif error.status_code == 405:
         message = f"{request.url.path} does not take {request.method}."
