@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -143,11 +144,11 @@ def test_a_template_that_loops_ends() -> None:
     elapsed_s = stopwatch()
     loop = "{{ range .l }}{{ range $body.l }}{{ range $body.l }}x{{ end }}{{ end }}{{ end }}"
     found = refusal({"name": "a", "l": list(range(1000))}, annotations={"x": loop})
-    assert "makes more than" in found[0] or "takes more than" in found[0]
+    assert re.search("makes more than|takes more than|takes longer than 2 s", found[0])
     many = [{"name": "a"}] * 2000
     slow = "{{ range $body }}{{ range $body }}{{ end }}{{ end }}"
     (told,) = refusal(many, annotations={"x": slow})
-    assert "takes longer than 2 s" in told or "takes more than" in told
+    assert re.search("takes longer than 2 s|takes more than", told)
     assert elapsed_s() < 60
 
 
