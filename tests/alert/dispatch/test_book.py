@@ -53,7 +53,7 @@ class Shelf:
 
     def seq(self) -> int:
         with self.database.read() as transaction:
-            row = transaction.row("SELECT value FROM counters WHERE name = 'alerts'")
+            row = transaction.row("SELECT COALESCE(MAX(seq), 0) AS value FROM alerts")
         assert row is not None
         return int(row["value"])
 

@@ -137,12 +137,13 @@ class AlertBook:
             moved = [entry for entry in due if self._entries.get(entry.alert.fingerprint) is entry]
             if not moved:
                 return
-            with self.database.begin(
-                durable=False
-            ) as transaction:  # what is lost with the power has its grace
-                first = take_sequence(transaction, len(moved))
+            # What is lost with the power has its grace.
+            with self.database.begin(durable=False) as transaction:
+                first = self._first(transaction, len(moved))
                 write(transaction, (), moved, first)
             settle(moved, first)
+            if not self.is_shared:
+                self._seen = first + len(moved) - 1
 
     def forget(self, gone: Sequence[Entry], remove: Callable[[Transaction, Sequence[Entry]], None]) -> None:
         """Drop entries from memory, after `remove` took their rows. Raises Unavailable."""
@@ -224,13 +225,13 @@ class AlertBook:
         pulled: list[Alert] = []
         if changed or moved:
             with self.database.begin(durable=False) as transaction:
-                first = take_sequence(transaction, len(changed) + len(moved))
+                first = self._first(transaction, len(changed) + len(moved))
                 if self.is_shared:
                     fresh = entries(transaction.rows(SQL["alerts_after"], seq=self._seen))
                     if fresh:  # committed by others, and nobody else can commit now
                         pulled = self._adopt(fresh)
                         staged, changed, moved = self._staged(alerts, now_ms)
-                        first = take_sequence(transaction, len(changed) + len(moved))
+                        first = self._first(transaction, len(changed) + len(moved))
                 write(transaction, changed, moved, first)
             settle((*changed, *moved), first)
             # What others commit later has a higher number, so nothing of theirs is passed over.
@@ -241,6 +242,10 @@ class AlertBook:
             # Who is to be told need not wait for the disk, who is to be answered does: if power is lost in between, the
             # sender has no answer and sends again.
             self.database.sync()
+
+    def _first(self, transaction: Transaction, count: int) -> int:
+        """The first of `count` numbers for rows. Where nobody else writes, memory knows the last."""
+        return take_sequence(transaction, count) if self.is_shared else self._seen + 1
 
     def _staged(
         self, alerts: Sequence[Alert], now_ms: int

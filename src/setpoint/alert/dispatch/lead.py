@@ -54,7 +54,11 @@ class Lead:
         return held
 
     def check(self, transaction: Transaction) -> None:
-        """Hold the lease until this transaction ends. Raises LostLead when somebody else has it."""
+        """Hold the lease until this transaction ends; where nobody else can be, nothing is asked. Raises LostLead when
+        somebody else has it.
+        """
+        if self._is_alone:
+            return
         if not transaction.execute(SQL["hold_lease"], name=_NAME, holder=self.holder):
             self.is_held = False
             raise LostLead
