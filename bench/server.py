@@ -109,14 +109,14 @@ class Server:
 
 
 @contextmanager
-def running(command: list[str], data: Path) -> Iterator[Server]:
+def running(command: list[str], data: Path, listen: str = "127.0.0.1") -> Iterator[Server]:
     """Run `setpoint COMMAND…` with its own ports and data folder until the block ends."""
     port = free_port()
     arguments = [
         "--data",
         str(data),
         "--listen",
-        f"127.0.0.1:{port}",
+        f"{listen}:{port}",
         "--otlp-grpc",
         f"127.0.0.1:{free_port()}",
     ]

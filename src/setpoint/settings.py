@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         description="An alertmanager.yml that says who hears of which alerts; read again when it changes. Without it "
         "the resource AlertRouting says so.",
     )
+    rule_files: str = Field(
+        "",
+        description="Prometheus rule files that Setpoint evaluates: paths or globs with commas between; read again when "
+        "they change. A broken one keeps its groups as they were.",
+    )
     telemetry_memory_mb: int = Field(
         256,
         ge=64,
@@ -188,9 +193,12 @@ class Settings(BaseSettings):
         return [address for address in addresses if address and not Address(address).is_loopback]
 
     def refuse_unsafe(self) -> None:
-        """Raise StartupRefused when an address can be reached from outside and no token is set."""
+        """Raise StartupRefused when an address can be reached from outside and no token is set; `serve` asks where
+        there are no users either.
+        """
         if self.open_addresses and not self.effective_token:
             raise StartupRefused(
-                f"{self.open_addresses[0]} can be reached from other machines and no token is set; "
-                "set SETPOINT_TOKEN (or SETPOINT_TOKEN_FILE), or listen on 127.0.0.1"
+                f"{self.open_addresses[0]} can be reached from other machines, nobody can sign in and no token is set; "
+                "set SETPOINT_TOKEN (or SETPOINT_TOKEN_FILE), or listen on 127.0.0.1 and make a user first: "
+                "setpoint user add NAME --role admin"
             )

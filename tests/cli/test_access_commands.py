@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.server import Server, running
+from bench.server import Server, free_port, running
 
 from tests.cli.program import PROGRAM, setpoint
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("cli-access")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("cli-access")]
 
 PASSWORD = "three small words\n"
 
@@ -88,3 +88,21 @@ def test_the_howto_works_as_it_stands(server: Server, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "grace is editor now" in done.stdout
     assert "revoked ci" in done.stdout
+
+
+def test_an_outside_address_needs_a_user_or_a_token(tmp_path: Path) -> None:
+    with running(["up"], tmp_path) as server:  # a state database that knows nobody
+        server.wait_ready()
+    ports = ("--listen", f"0.0.0.0:{free_port()}", "--otlp-grpc", "", "--otlp-http", "")
+    refused = setpoint("up", "--data", str(tmp_path), *ports)
+    assert refused.returncode == 7
+    assert "setpoint user add NAME --role admin" in refused.stderr
+    with running(["up"], tmp_path) as server:
+        server.wait_ready()
+        made = setpoint("user", "add", "ada", "--role", "admin", stdin=PASSWORD, SETPOINT_SERVER=server.url)
+        assert made.returncode == 0, made.stderr
+    with running(["up"], tmp_path, listen="0.0.0.0") as server:
+        server.wait_ready()
+        assert setpoint("status", SETPOINT_SERVER=server.url).returncode == 5
+        listed = setpoint("user", "list", "--as", "ada", stdin=PASSWORD, SETPOINT_SERVER=server.url)
+        assert listed.returncode == 0, listed.stderr

@@ -41,7 +41,7 @@ TokenOption = Annotated[
         "--token",
         envvar="SETPOINT_TOKEN",
         metavar="TOKEN",
-        help="The server's token; the variable keeps it out of the process list.",
+        help="A token; the variable keeps it out of the process list.",
         rich_help_panel=_CONNECTION,
         show_default=False,
     ),

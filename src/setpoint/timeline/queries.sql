@@ -31,7 +31,7 @@ AND actor = :actor
 
 -- name: changes
 -- Filter: what somebody changed, apart from what Setpoint found out, decided and did itself.
-AND actor NOT IN ('setpoint', 'supervisor') AND kind NOT IN ('gate.decided', 'alert.fired', 'alert.resolved')
+AND actor NOT IN ('setpoint', 'supervisor') AND kind NOT IN ('gate.decided', 'alert.fired', 'alert.resolved', 'alert.seen')
 
 -- name: after
 -- Filter: the open left end of a range of time.
