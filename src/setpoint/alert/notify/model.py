@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from setpoint.alert.model import Alert
 
-__all__ = ["Notification", "Reason", "bundled", "merged"]
+__all__ = ["TARGET", "Notification", "Reason", "bundled", "merged", "name_of_target"]
+
+TARGET = "target:"
+"""What receivers that stand for notification targets are called, before the target's key (`alert.target`)."""
 
 Reason = Literal["first", "new_alerts", "new_resolved", "repeat", "all_resolved"]
 
@@ -39,6 +42,11 @@ class Notification:
     at_ms: int
     truncated: int = 0
     bundled: int = field(default=1)
+
+    @property
+    def receiver_name(self) -> str:
+        """Its receiver as people know it: of a notification target only the name."""
+        return name_of_target(self.receiver) or self.receiver
 
     @property
     def is_firing(self) -> bool:
@@ -72,9 +80,25 @@ _PLAIN = (
 )  # fmt: skip
 
 
+_ALERT = ("generator_url", "is_timeout", "source", "targets", "fingerprint")
+
+
 def _written(alert: Alert) -> dict[str, Any]:
-    """An alert without what is empty."""
-    return {name: value for name, value in asdict(alert).items() if value not in (None, "", {}, (), False)}
+    """An alert without what is empty. Field by field: `asdict` copies all of it, ten times as slowly."""
+    found: dict[str, Any] = {
+        "labels": dict(alert.labels),
+        "starts_ms": alert.starts_ms,
+        "updated_ms": alert.updated_ms,
+    }
+    for name in _ALERT:
+        if (value := getattr(alert, name)) not in (None, "", (), False):
+            found[name] = value
+    for name in ("annotations", "values"):
+        if value := getattr(alert, name):
+            found[name] = dict(value)
+    if alert.ends_ms is not None:
+        found["ends_ms"] = alert.ends_ms
+    return found
 
 
 def _common(maps: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -86,6 +110,11 @@ def _common(maps: Sequence[Mapping[str, str]]) -> dict[str, str]:
             break
         common = {name: value for name, value in common.items() if other.get(name) == value}
     return common
+
+
+def name_of_target(receiver: str) -> str:
+    """The name of the notification target that a receiver stands for; empty for others."""
+    return receiver.removeprefix(TARGET).rpartition(" ")[0] if receiver.startswith(TARGET) else ""
 
 
 def merged(older: Notification, newer: Notification) -> Notification:
