@@ -67,7 +67,8 @@ def _wrong_matchers(silence: Silence) -> str:
             return (
                 f"invalid silence: invalid label matcher {index}: invalid label value; remove what is no text"
             )
-    if all(one.takes_empty for one in silence.matchers):
+    # One that asks for another value counts as a choice, as in Alertmanager: people silence all but one team.
+    if all(one.is_equal and one.takes_empty for one in silence.matchers):
         return (
             "invalid silence: at least one matcher must not match the empty string, or it would silence everything; "
             'add one such as alertname=~".+"'
