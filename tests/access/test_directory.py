@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -17,6 +19,7 @@ from setpoint.errors import Conflict, InvalidInput, NotFound
 from setpoint.timeline import Timeline
 
 NOW_MS = 1_799_496_000_000
+pytestmark = pytest.mark.timeout(120)
 PASSWORD = "three small words"
 
 Open = Callable[..., tuple[Directory, Accounts]]
@@ -329,3 +332,32 @@ def test_the_shop_of_the_demo_comes_in_whoever_was_added(
     assert (found.name, found.role, found.is_named) == ("shop", "editor", True)
     assert directory.is_still(found)
     assert directory.identify(bearer("made at another")) is None
+
+
+def test_sessions_that_ended_are_forgotten(
+    server: Open, state_database: StateDatabase, clock: VirtualClock
+) -> None:
+    directory, _ = server("s3cret")
+    directory.begin_session(directory.of_secret("s3cret"))  # type: ignore[arg-type]
+    directory.tend()
+    clock.advance(SESSION_S)
+    directory.tend()
+    with state_database.read() as transaction:
+        assert transaction.rows("SELECT * FROM access_sessions") == []
+
+
+def test_the_loop_follows_other_servers_and_ends(server: Open) -> None:
+    (directory, _), (_, accounts) = server("s3cret"), server("s3cret")
+    stop = threading.Event()
+    loop = threading.Thread(target=directory.run, args=(stop,))
+    loop.start()
+    try:
+        accounts.add_user("ada", "eve", "viewer", PASSWORD)
+        deadline = time.monotonic() + 90
+        while directory.user("eve") is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        stop.set()
+        loop.join(90)
+    assert not loop.is_alive()

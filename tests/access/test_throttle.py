@@ -24,6 +24,13 @@ def test_waits_double_by_name_and_by_address() -> None:
     assert throttle.wait_s("192.0.2.1", "eve") == 0, "forgotten"
 
 
+def test_whoever_comes_through_a_proxy_on_this_machine_waits_as_short_as_a_name() -> None:
+    throttle = Throttle(VirtualClock(0))
+    for number in range(30):
+        throttle.failed("127.0.0.1", f"guess-{number}")
+    assert throttle.wait_s("127.0.0.1", "ada") == 30
+
+
 def test_success_forgives_the_name_and_one_try_of_the_address() -> None:
     throttle = Throttle(VirtualClock(0))
     for _ in range(6):

@@ -271,6 +271,8 @@ class Directory:
                     self.tend()
             except SetpointError as error:
                 log.warning("who may come in could not be read: %s", error.message)
+            except Exception:  # who was removed elsewhere must not stay because of one bad read
+                log.exception("who may come in could not be read")
         try:
             self.tend()
         except SetpointError as error:
@@ -278,17 +280,21 @@ class Directory:
 
     def tend(self) -> None:
         """What `run` does now and then."""
+        self.bundles.tell_due()
+        now_ms = self._clock.now_ms()
+        ended = any(end is not None and end <= now_ms for _, end in self._known.by_session.values())
+        if not self._used and not ended:
+            return
         used, self._used = self._used, {}
         try:
             with self._database.begin() as transaction:
                 for name, at_ms in used.items():
                     transaction.execute(_SQL["note_use"], name=name, at_ms=at_ms)
-                transaction.execute(_SQL["delete_old_sessions"], now_ms=self._clock.now_ms())
+                transaction.execute(_SQL["delete_old_sessions"], now_ms=now_ms)
             self.reload()
         except SetpointError:
             self._used = used | self._used
             raise
-        self.bundles.tell_due()
 
     def _ask(self) -> None:
         self._asked_s = stopwatch()
