@@ -17,7 +17,7 @@ from setpoint.alert.route.matcher import parse_matchers
 from setpoint.alert.silence.model import Silence
 from setpoint.app import App
 from tests.cli.program import setpoint
-from tests.web.conftest import HTML, JSON, NOW_MS, Running
+from tests.web.conftest import HTML, JSON, NOW_MS, MakeApp, Running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "routing" / "bookshop.yaml"
 SIZES = {"wide": 1280, "phone": 390}
@@ -250,3 +250,28 @@ def test_the_command_says_who_would_hear(routed: httpx.Client) -> None:
 
 def test_the_status_of_the_server_tells_of_the_routing(routed: httpx.Client) -> None:
     assert routed.get("/api/status").json()["routing"]["name"] == "bookshop"
+
+
+def test_a_broken_file_is_told_and_what_was_in_force_goes_on(
+    make_app: MakeApp, serve: Callable[..., Running], tmp_path: Path
+) -> None:
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(
+        "route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: 'http://h/secret-path'}]}]\n"
+    )
+    parts = make_app(alertmanager_config=file)
+    with httpx.Client(base_url=serve(parts).url, timeout=60) as client:
+        assert f"From {file}" in client.get("/routing", headers=HTML).text
+        file.write_text("route: {receiver: b}\nreceivers: [{name: a}]\n")
+        parts.routing.look()
+        page = client.get("/routing", headers=HTML).text
+        assert "undefined receiver &#39;b&#39;" in page
+        assert "goes on" in page
+        assert "secret-path" not in page
+        answer = client.get("/routing", headers=JSON).json()
+        assert answer["route"]["receiver"] == "a"
+        assert answer["status"]["problems"][0].startswith(f"{file}:1: route.receiver: undefined receiver 'b'")
+        assert "secret-path" not in json.dumps(answer)
+        # A resource does not go before the file.
+        assert apply(client, EXAMPLE.read_text()).status_code == 200
+        assert client.get("/routing", headers=JSON).json()["route"]["receiver"] == "a"
