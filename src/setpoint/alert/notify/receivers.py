@@ -14,26 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from setpoint.alert.from_objective import Target
-from setpoint.alert.notify.model import Notification
+from setpoint.alert.notify.model import TARGET, Notification, name_of_target
 from setpoint.alert.notify.outbox import Outbox
 from setpoint.alert.notify.text import Texts
 from setpoint.alert.route.model import Integration, Routing
 
 __all__ = [
-    "TARGET",
     "Receivers",
     "TargetStatus",
     "is_wanted",
-    "name_of_target",
     "read_texts",
     "successor",
     "target_statuses",
 ]
 
 log = logging.getLogger(__name__)
-
-TARGET = "target:"
-"""What receivers that stand for notification targets are called, before the target's key (`alert.target`)."""
 
 _BYTES_MOST = 1 << 20
 _FILES_MOST = 200
@@ -98,11 +93,6 @@ def read_texts(templates: Sequence[str]) -> Texts:
     for fault in texts.faults:
         log.warning("a template is left out: %s", fault)
     return texts
-
-
-def name_of_target(receiver: str) -> str:
-    """The name of the target that a receiver stands for; empty for others."""
-    return receiver.removeprefix(TARGET).rpartition(" ")[0] if receiver.startswith(TARGET) else ""
 
 
 def is_wanted(notification: Notification) -> bool:

@@ -12,7 +12,7 @@ __all__ = ["data_of"]
 def data_of(notification: Notification, about: About) -> TemplateData:
     """The dot of the templates for this notification."""
     return TemplateData.of(
-        notification.receiver,
+        notification.receiver_name,
         notification.alerts,
         notification.group_labels,
         resolved=notification.resolved,

@@ -125,8 +125,9 @@ class Teller:
         at_ms: int,
         data: dict[str, Any],
     ) -> Event:
-        times = f"{count} attempts to tell" if count > 1 else "could not tell"
-        summary = f"{times} {_where(notification)} ({error}): {_what(notification)}"
+        where = _where(notification)
+        told = f"{count} attempts to tell {where} failed" if count > 1 else f"{where} could not be told"
+        summary = f"{told} ({error}): {_what(notification)}"
         return self._record(
             transaction, FAILED, summary, notification, at_ms, {"error": error, "count": count, **data}
         )
@@ -172,7 +173,7 @@ def _lane(notification: Notification) -> tuple[str, str]:
 
 
 def _where(notification: Notification) -> str:
-    return f"{notification.receiver} ({notification.integration})"
+    return f"{notification.receiver_name} ({notification.integration})"
 
 
 def _what(notification: Notification) -> str:

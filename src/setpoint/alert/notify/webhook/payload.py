@@ -35,7 +35,7 @@ def payload_of(notification: Notification, external_url: str, max_alerts: int = 
         "groupKey": notification.group_key,
         "truncatedAlerts": notification.truncated + len(notification.alerts) - len(told),
         "status": "firing" if notification.is_firing else "resolved",
-        "receiver": notification.receiver,
+        "receiver": notification.receiver_name,
         "groupLabels": dict(notification.group_labels),
         "commonLabels": notification.common(),
         "commonAnnotations": notification.common("annotations"),
