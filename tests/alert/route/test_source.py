@@ -128,3 +128,6 @@ def test_a_file_goes_before_the_resource(tmp_path: Path, make: Make) -> None:
     source = make(file)
     source.follow(documents("b"))
     assert source.current.route.receiver == "a"
+    assert "AlertRouting r is not in force" in source.status.warnings[0].message
+    source.follow([])
+    assert source.status.warnings == ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,7 @@ class RoutingSource:
         self._content: str | None = None
         self._stamp: tuple[int, int, int] | None = None
         self._body: object = None
+        self._unused = ""
         if path is not None:
             try:
                 self._stamp = _stamp(path)
@@ -107,7 +108,13 @@ class RoutingSource:
     @property
     def status(self) -> RoutingStatus:
         """Where it comes from, and what is wrong."""
-        return self._status
+        status = self._status
+        if not self._unused:
+            return status
+        told = (
+            f"the AlertRouting {self._unused} is not in force: the setting alertmanager_config goes before it"
+        )
+        return replace(status, warnings=(*status.warnings, Problem(told)))
 
     def subscribe(self, hear: Callable[[Routing], None]) -> None:
         """Call `hear` with what is in force now, and with every change."""
@@ -119,6 +126,7 @@ class RoutingSource:
         """Take over the resource `AlertRouting`, unless a file is set."""
         found = next((one for one in documents if isinstance(one.spec, AlertRouting)), None)
         if self._path is not None:
+            self._unused = found.name if found is not None else ""
             return
         if found is None:
             if self._body is not None:
@@ -181,7 +189,7 @@ class RoutingSource:
     def _is_right_again(self) -> None:
         status = self._status
         if status.problems:
-            self._status = RoutingStatus(status.origin, status.name, status.since_ms, (), status.warnings)
+            self._status = replace(status, problems=())
             self._tell("routing.changed", f"{status.name} can be read again; it holds what is in force")
 
     def _refuse(self, error: InvalidInput) -> None:
@@ -190,7 +198,7 @@ class RoutingSource:
         problems = error.problems or (Problem(error.message, str(self._path or "") or None),)
         if problems == status.problems:
             return
-        self._status = RoutingStatus(status.origin, status.name, status.since_ms, problems, status.warnings)
+        self._status = replace(status, problems=problems)
         log.error("the routing of alerts is not taken over, what was in force stays: %s", error.message)
         first = str(problems[0])
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
