@@ -89,6 +89,13 @@ def test_an_alert_that_fires_again_inhibits_again() -> None:
     assert inhibitor.inhibited_by({"b": "1"}, 20)
 
 
+def test_a_question_about_the_future_changes_nothing() -> None:
+    inhibitor = Inhibitor([InhibitRule((Matcher("a", "1"),), (Matcher("b", "1"),))])
+    inhibitor.follow([Alert({"a": "1"}, 0, 0, 10)])
+    assert not inhibitor.inhibited_by({"b": "1"}, 10**12)
+    assert inhibitor.inhibited_by({"b": "1"}, 5)
+
+
 def test_ten_thousand_alerts_are_asked_about_quickly() -> None:
     rule = InhibitRule(
         (Matcher("severity", "critical"),), (Matcher("severity", "critical|warning", "=~"),), ("cluster",)

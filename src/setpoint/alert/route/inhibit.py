@@ -92,10 +92,11 @@ class Inhibitor:
 
 
 def _firing(held: dict[str, Alert], at_ms: int) -> str | None:
-    """One that fires; those before it that ended are dropped, since one that fires again is followed again."""
-    while held:
-        fingerprint, alert = next(iter(held.items()))
-        if not alert.is_resolved(at_ms):
+    """One that fires; it is looked at first the next time. Nothing is dropped here: somebody may ask about another
+    time than now.
+    """
+    for fingerprint in reversed(held):
+        if not held[fingerprint].is_resolved(at_ms):
+            held[fingerprint] = held.pop(fingerprint)
             return fingerprint
-        del held[fingerprint]
     return None
