@@ -19,10 +19,11 @@ _EPILOG = """[bold]Examples[/]
   setpoint timeline --service checkout --since 6h
   setpoint timeline --kind deploy --kind objective.state --limit 20 -o json
 
-Kinds: objective.state, alert.fired, alert.resolved, notification.sent, notification.failed, notification.dead,
-heartbeat.missed, heartbeat.returned, silence.created, silence.expired, deploy, resource.applied, resource.deleted,
-gate.decided, policy.freeze, policy.fixes_only, policy.review, policy.lifted, policy.notified, policy.exception_used,
-policy.postmortem_demanded, server.started, server.restarted, demo.fault, demo.heal."""
+Kinds: objective.state, alert.fired, alert.resolved, notification.sent, notification.failed,
+notification.dead, heartbeat.missed, heartbeat.returned, silence.created, silence.expired, deploy,
+resource.applied, resource.deleted, gate.decided, policy.freeze, policy.fixes_only, policy.review,
+policy.lifted, policy.notified, policy.exception_used, policy.postmortem_demanded, server.started,
+server.restarted, demo.fault, demo.heal."""
 _PAGE = 1000
 
 
