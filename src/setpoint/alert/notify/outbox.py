@@ -394,7 +394,7 @@ class Outbox:
             if self._is_late:
                 self._clock.wait(stop, wait)
             else:
-                self._clock.wait(self._wake, wait)
+                self._clock.wait(self._wake, min(wait, _TRY_AGAIN_S))  # `stop` wakes nobody
         self.close()
 
     def close(self) -> None:
