@@ -72,6 +72,7 @@ def test_against_what_was_told(
         (None, waiting("a"), "", "a", False, None),
         (told("a"), waiting("ab"), "a", "b", True, "new_resolved"),
         (told("a"), waiting("ab"), "a", "b", False, None),
+        (told("a", "b"), waiting("ab"), "a", "b", True, "new_resolved"),
         (told("a", age_min=300), waiting("a"), "a", "", True, None),
         (told("a"), waiting("", "a"), "a", "", True, "new_alerts"),
     ],

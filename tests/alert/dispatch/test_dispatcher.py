@@ -260,6 +260,19 @@ def test_a_clock_that_jumps_back_keeps_nobody_waiting(world: World) -> None:
     assert len(world.told()) == 2
 
 
+def test_what_had_ended_stays_ended_when_the_clock_goes_back(world: World) -> None:
+    world.fire("Down", "Other", ends_ms=START_MS + 1000_000, is_timeout=True)
+    world.until(100)
+    world.end("Down")
+    world.until(400)
+    world.clock.advance(-3600)
+    world.until(400 - 3600 + 500)
+    assert [reason for _, reason, _, _ in world.told()] == ["first", "first", "all_resolved"]
+    world.start()
+    world.until(400 - 3600 + 1000)
+    assert [names for _, _, _, names in world.told()][3:] == [["Other"]], "a term goes with the clock"
+
+
 def test_a_clock_that_jumps_ahead_tells_nothing_twice_when_it_comes_back(world: World) -> None:
     world.fire("Down")
     world.until(31)

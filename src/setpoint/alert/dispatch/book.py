@@ -145,6 +145,34 @@ class AlertBook:
             if not self.is_shared:
                 self._seen = first + len(moved) - 1
 
+    def set_back(self, last_ms: int, now_ms: int) -> None:
+        """The clock went back from `last_ms`: what had ended stays ended, and terms that were set here go with the
+        clock. Ends that clients told are by their clocks. Raises Unavailable.
+        """
+        with self._writing:
+            moved = []
+            for entry in self._entries.values():
+                alert, ends_ms = entry.alert, entry.alert.ends_ms
+                if ends_ms is None or ends_ms <= now_ms:
+                    continue
+                if ends_ms <= last_ms:
+                    ends_ms = now_ms
+                elif alert.is_timeout:
+                    ends_ms -= last_ms - now_ms
+                else:
+                    continue
+                entry.alert = replace(alert, ends_ms=ends_ms, starts_ms=min(alert.starts_ms, ends_ms))
+                moved.append(entry)
+            if not moved:
+                return
+            self._tell([entry.alert for entry in moved])
+            with self.database.begin(durable=False) as transaction:
+                first = self._first(transaction, len(moved))
+                write(transaction, (), moved, first)
+            settle(moved, first)
+            if not self.is_shared:
+                self._seen = first + len(moved) - 1
+
     def forget(self, gone: Sequence[Entry], remove: Callable[[Transaction, Sequence[Entry]], None]) -> None:
         """Drop entries from memory, after `remove` took their rows. Raises Unavailable."""
         with self._writing:

@@ -72,7 +72,8 @@ def decide(
         return Decision("new_alerts", f"{_many(len(again), 'alert')} firing again before the end was heard")
     over = unheard & resolved
     if over and send_resolved:
-        return Decision("all_resolved", f"{_many(len(over), 'alert')} ended before it was heard")
+        words = f"{_many(len(over), 'alert')} ended before it was heard"
+        return Decision("new_resolved" if firing else "all_resolved", words)
     return Decision(None, "an earlier notification is on its way; nothing new since")
 
 

@@ -235,6 +235,10 @@ class Dispatcher:
             if group.last_flush_ms is not None:
                 group.last_flush_ms += now_ms - last_ms
             self._arm(group)
+        try:
+            self.book.set_back(last_ms, now_ms)
+        except SetpointError as error:
+            log.warning("ends of alerts are not stored as the clock is now: %s", error.message)
 
     def _hear(self, alerts: Sequence[Alert]) -> None:
         self._generation += 1

@@ -90,12 +90,11 @@ class NotificationLog:
         """A notification was heard: part of the transaction that says so. Memory may run ahead of the database, if that
         transaction fails; then it is delivered again, and told here again, while what stands here is true already.
         """
-        at_ms = notification.at_ms if delivered_ms - notification.at_ms < _PROMPT_MS else delivered_ms
+        at_ms = notification.at_ms
+        if not 0 <= delivered_ms - at_ms < _PROMPT_MS:  # it took long, or the clock went back
+            at_ms = delivered_ms
         key = key_of(notification)
         told = Told(frozenset(notification.firing), frozenset(notification.resolved), at_ms, delivered_ms)
-        known = self._entries.get(key)
-        if known is not None and known.told.at_ms > at_ms and known.told.delivered_ms <= delivered_ms:
-            return key  # an older one that came late says nothing new
         self._put(transaction, [LogEntry(key, told, self._expiry(key, delivered_ms))])
         return key
 
