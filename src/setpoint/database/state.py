@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,16 @@ class Transaction:
     """One open transaction; rows come back as plain dictionaries.
 
     SQLite is asked directly: it names parameters as the statements do, and SQLAlchemy takes ten times as long to hand a
-    short statement on as SQLite to run it.
+    short statement on as SQLite to run it, and as long again to begin and to end.
     """
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-        driver = connection.connection.driver_connection
-        self._sqlite = driver if isinstance(driver, sqlite3.Connection) else None
+    def __init__(self, connection: sa.Connection | sqlite3.Connection) -> None:
+        if isinstance(connection, sa.Connection):
+            self._connection = connection
+            driver = connection.connection.driver_connection
+            self._sqlite = driver if isinstance(driver, sqlite3.Connection) else None
+        else:
+            self._sqlite = connection
 
     def rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         """All rows that `statement` returns."""
@@ -83,7 +86,7 @@ class Transaction:
 
         For changes that read first and write after. SQLite needs none: `begin` admits one writer at a time.
         """
-        if self._connection.dialect.name == "postgresql":
+        if self._sqlite is None:
             self._connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
 
 
@@ -114,6 +117,7 @@ class StateDatabase:
             sa.event.listen(self._engine, "begin", _begin_immediate)
         # SQLite lets a second writer sleep for milliseconds, however soon the first is done.
         self._turn = threading.RLock()
+        self._writer: sa.PoolProxiedConnection | None = None
         self._migrate()
 
     @property
@@ -129,10 +133,16 @@ class StateDatabase:
         loss of power when a later durable transaction, or `sync`, has returned. PostgreSQL's are always durable. Raises
         Unavailable when the database cannot be reached or stays locked.
         """
-        with _as_unavailable(), self._alone(), self._engine.connect() as connection:
-            connection.execution_options(setpoint_durable=durable)
-            with connection.begin():
-                yield Transaction(connection)
+        with _as_unavailable():
+            if self.dialect == "sqlite":
+                with self._turn_of_writer() as writer:
+                    writer.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                    # The write lock at the start, so that two processes queue instead of failing in the middle.
+                    with _ended(writer, "BEGIN IMMEDIATE"):
+                        yield Transaction(writer)
+            else:
+                with self._engine.begin() as connection:
+                    yield Transaction(connection)
 
     def sync(self) -> None:
         """Wait until all that was committed is on the disk. Raises Unavailable."""
@@ -153,17 +163,18 @@ class StateDatabase:
             os.close(log)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """The turn of one writer of this process."""
-        if self.dialect != "sqlite":
-            yield
-            return
+    def _turn_of_writer(self) -> Iterator[sqlite3.Connection]:
+        """SQLite's one connection that writes, for one writer of this process at a time."""
         if not self._turn.acquire(timeout=_BUSY_S):
             raise Unavailable(
                 "the state database does not answer: another transaction does not end; try again"
             )
         try:
-            yield
+            if self._writer is None:
+                self._writer = self._engine.raw_connection()
+            connection = self._writer.driver_connection
+            assert isinstance(connection, sqlite3.Connection)
+            yield connection
         finally:
             self._turn.release()
 
@@ -173,15 +184,23 @@ class StateDatabase:
 
         Raises Unavailable when the database cannot be reached.
         """
+        if self.dialect == "sqlite":
+            with _as_unavailable(), closing(self._engine.raw_connection()) as borrowed:
+                driver = borrowed.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                with _ended(driver, "BEGIN"):
+                    yield Transaction(driver)
+            return
         with _as_unavailable(), self._engine.connect() as connection:
-            connection.execution_options(setpoint_read=True)
-            if self.dialect == "postgresql":
-                connection.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
+            connection.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield Transaction(connection)
 
     def close(self) -> None:
         """Close every connection."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
         self._engine.dispose()
 
     def _migrate(self) -> None:
@@ -268,13 +287,18 @@ def _is_locked(error: Exception) -> bool:
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    """Take the write lock at the start, so that two writers queue instead of failing in the middle."""
-    options = connection.get_execution_options()
-    if options.get("setpoint_read", False):
-        connection.exec_driver_sql("BEGIN")
-        return
-    mode = "FULL" if options.get("setpoint_durable", True) else "NORMAL"
-    if connection.info.get("synchronous", "FULL") != mode:
-        connection.exec_driver_sql(f"PRAGMA synchronous={mode}")
-        connection.info["synchronous"] = mode
+    """Migrations take the write lock at the start, so that two servers that start together queue."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _ended(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """A transaction of SQLite that begins so."""
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
