@@ -85,8 +85,8 @@ class Settings(BaseSettings):
     )
     rule_files: str = Field(
         "",
-        description="Prometheus rule files that Setpoint evaluates: paths or globs with commas between; read again when "
-        "they change. A broken one keeps its groups as they were.",
+        description="Prometheus rule files that Setpoint evaluates: paths or globs with commas between; read again "
+        "when they change. A broken one keeps its groups as they were.",
     )
     telemetry_memory_mb: int = Field(
         256,

@@ -6,7 +6,9 @@ from setpoint import objective
 from setpoint.alert.door.spec import register as register_doors
 from setpoint.alert.heartbeat.spec import register as register_heartbeats
 from setpoint.alert.notify.channels import SENDABLE
+from setpoint.alert.quality.require import register as register_quality
 from setpoint.alert.route.spec import register as register_routing
+from setpoint.alert.rules.spec import register as register_rules
 from setpoint.clock import Clock
 from setpoint.promql.selector import read_selector
 from setpoint.report.spec import register as register_reports
@@ -24,5 +26,7 @@ def default_registry(clock: Clock | None = None) -> Registry:
     register_reports(registry)
     register_doors(registry)
     register_routing(registry, SENDABLE)
+    register_rules(registry)
     register_heartbeats(registry)
+    register_quality(registry)
     return registry

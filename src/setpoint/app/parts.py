@@ -12,6 +12,7 @@ from setpoint.access import Directory
 from setpoint.access.accounts import Accounts
 from setpoint.app.alerting import AlertingParts, alerting_loops
 from setpoint.app.budgets import BudgetParts
+from setpoint.app.rules import RuleParts
 from setpoint.app.telemetry import TelemetryParts
 from setpoint.clock import Clock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
@@ -25,7 +26,7 @@ __all__ = ["App"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class App(TelemetryParts, BudgetParts, AlertingParts):
+class App(TelemetryParts, BudgetParts, AlertingParts, RuleParts):
     """Every wired part of a running server."""
 
     settings: Settings
@@ -44,6 +45,7 @@ class App(TelemetryParts, BudgetParts, AlertingParts):
     def start(self, stop: threading.Event) -> list[threading.Thread]:
         """Start the background loops (evaluation, usage, scraping, housekeeping); they end soon after `stop` is set."""
         self.datasources.start()
+        self.rules.begin()  # what fired goes on firing, before anybody is told that it ended
         known = self.objectives.adjustments
         adjustments = AdjustmentLog(self.state_database, self.timeline, self.clock, known)
         loops = {
@@ -54,6 +56,7 @@ class App(TelemetryParts, BudgetParts, AlertingParts):
             "alerts": partial(self.alerts.run, stop),
             "policies": partial(self.policies.run, stop),
             **alerting_loops(self, stop),
+            "rules": partial(self.rules.run, stop),
             "reports": partial(self.reports.run, stop),
             "adjustments": partial(adjustments.run, stop),
             "access": partial(self.directory.run, stop),

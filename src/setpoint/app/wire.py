@@ -13,10 +13,11 @@ from setpoint.access import Directory
 from setpoint.access.accounts import Accounts
 from setpoint.alert.target import webhooks_of
 from setpoint.app.alerting import AlertingParts, wire_alerting
-from setpoint.app.audit import objectives_are_late
+from setpoint.app.audit import objectives_are_late, rules_are_late
 from setpoint.app.budgets import BudgetParts, Databases, wire_budgets
 from setpoint.app.kinds import default_registry
 from setpoint.app.parts import App
+from setpoint.app.rules import RuleParts, wire_rules
 from setpoint.app.telemetry import TelemetryParts, wire_telemetry
 from setpoint.clock import Clock
 from setpoint.database import DataFolder, StateDatabase, TelemetryDatabase
@@ -86,13 +87,15 @@ def wire(
     alerting = wire_alerting(
         settings, folder, clock, timeline, state_database, ownership=lambda: budgets.reports.ownership
     )
+    rules = wire_rules(settings, clock, state_database, telemetry, alerting.alert_book)
     alerting.auditor.checks["objectives"] = partial(
         objectives_are_late,
         lambda: budgets.objectives.evaluated_ms,
         settings.evaluation_interval_s,
         clock,
     )
-    resources.on_change = partial(_follow, telemetry, budgets, alerting)
+    alerting.auditor.checks["rules"] = partial(rules_are_late, rules.rules.groups, clock)
+    resources.on_change = partial(_follow, telemetry, budgets, alerting, rules)
     resources.on_change(resources.documents())
     return App(
         settings=settings,
@@ -110,15 +113,20 @@ def wire(
         **_fields(telemetry),
         **_fields(budgets),
         **_fields(alerting),
+        **_fields(rules),
     )
 
 
-def _fields(parts: TelemetryParts | BudgetParts | AlertingParts) -> dict[str, Any]:
+def _fields(parts: TelemetryParts | BudgetParts | AlertingParts | RuleParts) -> dict[str, Any]:
     return {field.name: getattr(parts, field.name) for field in fields(parts)}
 
 
 def _follow(
-    telemetry: TelemetryParts, budgets: BudgetParts, alerting: AlertingParts, documents: Sequence[Document]
+    telemetry: TelemetryParts,
+    budgets: BudgetParts,
+    alerting: AlertingParts,
+    rules: RuleParts,
+    documents: Sequence[Document],
 ) -> None:
     """Hand every resource to who follows some of them."""
     alerting.routing.follow(documents)
@@ -129,6 +137,7 @@ def _follow(
     budgets.dependencies.follow(documents)
     telemetry.housekeeping.apply(documents)
     telemetry.datasources.apply(documents)
+    rules.rules.follow(documents)
     # Before the objectives are evaluated: a webhook that comes with them hears of their first alerts.
     alerting.receivers.follow_targets(webhooks_of(targets_of(documents)))
     budgets.objectives.apply(documents)
