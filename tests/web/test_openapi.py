@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import requests
 import schemathesis
@@ -67,6 +68,27 @@ def test_every_place_in_a_path_is_a_parameter(description: dict[str, Any]) -> No
         for operation in operations.values():
             named = [one["name"] for one in operation.get("parameters", []) if one["in"] == "path"]
             assert sorted(named) == sorted(re.findall(r"\{(\w+)\}", path)), path
+
+
+@pytest.mark.timeout(120)
+def test_answers_look_as_they_are_described(parts: App, populated: httpx.Client) -> None:
+    description = description_of(create_app(parts))
+    parts.timeline.append("deploy", "checkout 7", service="checkout", actor="ci")
+    parts.accounts.add_user("test", "ada", "admin", "three small words")
+    _, token = parts.accounts.add_token("test", "ci", "admin")
+    checked = []
+    for path, operations in description["paths"].items():
+        operation = operations.get("get", {})
+        schema = operation.get("responses", {}).get("200", {}).get("content", {}).get("application/json", {})
+        needed = [one for one in operation.get("parameters", []) if one.get("required")]
+        if not schema.get("schema") or needed:
+            continue
+        answer = populated.get(path, headers=JSON | {"Authorization": f"Bearer {token}"})
+        if answer.status_code == 200 and answer.headers["content-type"] == "application/json":
+            whole = schema["schema"] | {"components": description["components"]}
+            jsonschema_rs.validate(whole, answer.json())
+            checked.append(path)
+    assert {"/users", "/tokens", "/audit", "/objectives", "/timeline", "/api/v1/labels"} <= set(checked)
 
 
 @pytest.mark.timeout(300)

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from setpoint import __version__
 from setpoint.web.doors import DOORS, Guarded, need_of
 from setpoint.web.form import read_form
+from setpoint.web.openapi_answers import ANSWERS, PROMETHEUS, SCHEMAS
 from setpoint.web.openapi_bodies import BODIES, PARAMETERS
 from setpoint.web.page import json_answer
 from setpoint.web.roles import Need, needs
@@ -88,7 +89,7 @@ def description_of(application: FastAPI) -> Schema:
             title="Setpoint", version=__version__, description=_ABOUT, routes=routes, openapi_version="3.1.0"
         )
     document.setdefault("components", {})["securitySchemes"] = _SECURITY
-    document["components"].setdefault("schemas", {})["Error"] = _ERROR
+    document["components"].setdefault("schemas", {}).update(SCHEMAS | {"Error": _ERROR})
     paths = document["paths"]
     forms = {route.path for route in routes if _takes_form(route)}
     for route in routes:
@@ -166,7 +167,8 @@ def _complete_responses(responses: Schema, method: str, path: str) -> None:
     if not responses:
         responses["200"] = done
     content = done.setdefault("content", {})
-    content.setdefault("application/json", {"schema": {}})
+    known = ANSWERS.get(f"{method} {path}") or (PROMETHEUS if path.startswith("/api/v1/") else {})
+    content["application/json"] = {"schema": known}
     if not path.startswith(_PROGRAMS) and method == "GET":
         content["text/html"] = {"schema": {"type": "string"}}
     error: Mapping[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
