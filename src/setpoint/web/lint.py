@@ -1,4 +1,6 @@
-"""What looks wrong with the objectives that are kept, as page and JSON; `objective.lint` finds it."""
+"""What looks wrong with the objectives that are kept, and with rules that page, as page and JSON; `objective.lint` and
+`alert.quality` find it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ from collections.abc import Callable
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from setpoint.alert.quality.found import found_rules
+from setpoint.alert.quality.require import owners_of
 from setpoint.app import App
 from setpoint.objective import Objective
 from setpoint.objective.lint import GRAVITIES, Finding, Surroundings, lint
@@ -51,7 +55,10 @@ def _findings(parts: App, team: str | None, service: str | None) -> list[Finding
         parts.reports.ownership,
         promised=parts.slas.promised(),
     )
-    return lint(pairs, around, chosen)
+    found = lint(pairs, around, chosen)
+    rules = (rule for group in parts.rules.groups() for rule in group.rules)
+    found += found_rules(rules, owners_of(around.ownership), team=team, service=service)
+    return sorted(found, key=lambda one: GRAVITIES.index(one.gravity))
 
 
 def _chosen(parts: App, team: str | None, service: str | None) -> Callable[[Objective], bool]:
