@@ -179,6 +179,7 @@ def test_one_bad_alert_does_not_keep_the_others_out(api: httpx.Client) -> None:
     answer = api.post("/alerts", json=[alert("A"), {"labels": {"x": ""}}, alert("B")])
     assert (answer.status_code, answer.json()) == (400, "at least one label pair required")
     assert names(api.get("/alerts")) == ["A", "B"]
+    assert api.post("/alerts", json=[{"labels": {"x": ""}}] * 5000).json().endswith("; and 4,900 more")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ SPOKEN = "0.28.0"
 """The version of Alertmanager whose API this is, for clients that ask for one."""
 
 _THREADS = 64
+_FAULTS_SAID = 100
 _TRUE = frozenset({"true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"})
 _NOBODY = "route:\n  receiver: nobody\nreceivers:\n- name: nobody\n"
 _PLAIN = {"Cache-Control": "no-store"}
@@ -127,7 +128,10 @@ async def post_alerts(request: Request) -> Response:
         except (Refused, SetpointError) as refused:
             parts.alert_sources.note_api(0, refused.message)
             raise
-        faults = "; ".join(posted.faults)
+        left_out = len(posted.faults) - _FAULTS_SAID
+        faults = "; ".join(posted.faults[:_FAULTS_SAID]) + (
+            f"; and {left_out:,} more" if left_out > 0 else ""
+        )
         parts.alert_sources.note_api(len(posted.alerts), faults)
         return _said(400, faults) if faults else Response(headers=_PLAIN)
 
