@@ -232,6 +232,18 @@ def test_what_fired_while_nobody_handed_over_is_told(state_database: StateDataba
     assert sink.names == ["page-1h"]
 
 
+def test_what_fired_before_there_was_a_book_is_in_it(state_database: StateDatabase, sink: Sink) -> None:
+    target = Target("ops", "webhook", sink.url)
+    clock = VirtualClock(NOW_MS)
+    log = AlertLog(state_database, Timeline(state_database, clock), clock)
+    log.record([change(policy="page-1h", targets=(target,))])
+    log.flush()
+    office = Office(state_database, clock)
+    office.follow(target)
+    office.fire("page-1h", state="resolved")
+    assert _states(sink) == ["firing", "resolved"]
+
+
 def _deliver_and_die(dsn: str, url: str) -> None:
     """A server that is killed between the receiver's answer and the note that it was told."""
     office = Office(StateDatabase(dsn))

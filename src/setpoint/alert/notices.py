@@ -99,7 +99,10 @@ class Notices:
             newest = transaction.row(_SQL["newest_alert_event"])
             first = min(cursors.values(), default=int(newest["event_id"]) if newest else 0)
             transaction.execute(_SQL["add_cursor"], target=_CURSOR, name="", event_id=first)
-            return first
+            is_open = transaction.rows(_SQL["open_alerts"])
+        # What fired before there was a book is in it from now on, so that its end is told.
+        self._hand_over([{**row, "kind": FIRED} for row in is_open])
+        return first
 
     def _hand_over(self, rows: Sequence[Mapping[str, Any]]) -> None:
         now_ms = self._clock.now_ms()

@@ -13,7 +13,7 @@ DELETE FROM open_alerts WHERE objective = :objective AND policy = :policy;
 
 -- name: open_alerts
 -- The events by which all open alerts fired.
-SELECT events.id, events.at_ms, events.service, events.data
+SELECT events.id, events.at_ms, events.service, events.summary, events.data
 FROM open_alerts JOIN events ON events.id = open_alerts.event_id ORDER BY events.id;
 
 -- name: newest_alert_event

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -137,7 +138,8 @@ class Sink:
     until the other side has had enough). Connections are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.received: list[Request] = []
         self.answers: list[int | str | bytes | Sequence[bytes]] = []
         self.headers: dict[str, str] = {}
@@ -183,6 +185,8 @@ class Sink:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as file:
                 while self._answer(connection, file):
                     pass

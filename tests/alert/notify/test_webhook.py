@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
+import ssl
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,41 @@ def test_an_address_that_is_none(url: str) -> None:
     answer = send({"url": url})
     assert answer.kind == "misconfigured"
     assert url not in answer.error
+
+
+def test_certificates_are_verified(tmp_path: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hook.example.com",
+         "-addext", "subjectAltName=DNS:hook.example.com", "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    sink = Sink(context)
+    url = sink.url.replace("http:", "https:")
+    try:
+        for config in ({}, {"ca_file": str(tmp_path / "cert")}):
+            answer = send({"url": url, "http_config": {"tls_config": config}})
+            assert (answer.kind, "its certificate is not trusted" in answer.error) == ("misconfigured", True)
+        trusted = {"ca_file": str(tmp_path / "cert"), "server_name": "hook.example.com"}
+        assert send({"url": url, "http_config": {"tls_config": trusted}}).ok
+        assert send({"url": url, "http_config": {"tls_config": {"insecure_skip_verify": True}}}).ok
+        answer = send({"url": url, "http_config": {"tls_config": {"ca_file": str(tmp_path / "none")}}})
+        assert "tls_config cannot be used" in answer.error
+        assert len(sink.received) == 2
+    finally:
+        sink.close()
+
+
+def test_a_proxy_is_asked_to_connect(sinks: Callable[[], Sink]) -> None:
+    proxy = sinks()
+    proxy.decide = lambda _: 407
+    address = f"http://ops:pa55@127.0.0.1:{proxy.port}"
+    answer = send({"url": "https://hook.example.com/x", "http_config": {"proxy_url": address}})
+    assert answer.kind == "retry"
+    assert "407" in answer.error
+    assert proxy.received[0].line.startswith("CONNECT hook.example.com:443 ")
+    assert proxy.received[0].headers["Proxy-Authorization"] == "Basic b3BzOnBhNTU="
 
 
 def test_what_statuses_mean() -> None:
