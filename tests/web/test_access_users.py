@@ -80,6 +80,23 @@ def test_behind_https_the_cookie_stays_there(visit: Callable[[], httpx.Client]) 
     assert "Secure" in done.headers["set-cookie"]
 
 
+def test_a_proxy_on_this_machine_brings_its_own_name(visit: Callable[[], httpx.Client]) -> None:
+    client = visit()
+    proxied = {
+        "Host": "setpoint.example.org",
+        "Origin": "https://setpoint.example.org",
+        "X-Forwarded-Proto": "https",
+    }
+    done = client.post("/login", data={"name": "vera", "password": PASSWORD}, headers=proxied)
+    cookie = done.headers["set-cookie"].partition(";")[0]
+    assert client.get("/account", headers=JSON | proxied | {"Cookie": cookie}).json()["name"] == "vera"
+    assert client.get("/account", headers=JSON | proxied).status_code == 401
+    rebound = {"Host": "evil.example", "Origin": "http://evil.example"}
+    assert (
+        client.post("/api/timeline", json={"kind": "x", "summary": "x"}, headers=rebound).status_code == 401
+    )
+
+
 def test_the_actor_of_programs(known: App, visit: Callable[[], httpx.Client]) -> None:
     _, secret = known.accounts.add_token("test", "ci", "editor")
     body = {"kind": "deploy", "summary": "x"}

@@ -6,8 +6,9 @@ who asks and puts `identity` and `actor` into the request's state; whether that 
 in front of the route and before the body is read. Nothing here reads a database, but for credentials that are not
 known while another server may have stored them a moment ago.
 
-- Listening on loopback, only the names of this machine are taken as `Host`: a page of another site that
-  rebinds its DNS name to 127.0.0.1 still sends its own name.
+- Where nobody has to say who they are, only the names of this machine are taken as `Host`: a page of another site that
+  rebinds its DNS name to 127.0.0.1 still sends its own name. Elsewhere such a page has no session, and a proxy on this
+  machine brings the name that people use.
 - A browser that changes something must come from our own page: `Origin` has to name the host it talks to.
 - What decides who asks must be there once: two `Host` or `Authorization` headers are refused, as a proxy may have
   judged by the other one.
@@ -91,10 +92,10 @@ class Access:
         if seen.is_doubled:
             message = "Send one Host and one Authorization header at most: of two, none can be trusted."
             return answer(Request(scope), 400, InvalidInput.code, message)
-        if self._hosts is not None and _name(seen.host) not in self._hosts:
+        if self._hosts is not None and _name(seen.host) not in self._hosts and self._directory.is_open:
             message = (
-                f"This server listens on this machine only and does not answer as '{seen.host}'; "
-                "open it as localhost or 127.0.0.1, or set --listen to an outside address with a token."
+                f"This server is open to this machine only and does not answer as '{seen.host}'; "
+                "open it as localhost or 127.0.0.1, or make a user: setpoint user add NAME --role admin"
             )
             return answer(Request(scope), 403, Forbidden.code, message)
         if scope["method"] in READING:
