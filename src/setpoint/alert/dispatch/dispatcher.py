@@ -24,6 +24,7 @@ from setpoint.alert.dispatch.lead import Lead, LostLead
 from setpoint.alert.dispatch.log import Key, NotificationLog, key_of
 from setpoint.alert.dispatch.ports import InhibitorPort, NoInhibitor, OutboxPort, SilencesPort
 from setpoint.alert.dispatch.status import AlertStatus, Explanation, GroupView
+from setpoint.alert.dispatch.store import RESOLVED
 from setpoint.alert.model import Alert
 from setpoint.alert.notify.model import Notification
 from setpoint.alert.route.model import InhibitRule, Integration, Receiver, Route, Routing
@@ -265,7 +266,13 @@ class Dispatcher:
             self._insert(alert, now_ms)
         for group in self._groups.values():
             group.is_remade = True
+            group.fired.update(name for name in group.alerts if self._ended_just_now(name))
         self._wanted = None
+
+    def _ended_just_now(self, fingerprint: str) -> bool:
+        """Whether the timeline was not told yet that an alert ended, which it is within a second or two."""
+        entry = self.book.entry(fingerprint)
+        return entry is not None and entry.told != RESOLVED
 
     def _take_changes(self, now_ms: int) -> None:
         alerts: list[Alert] = []

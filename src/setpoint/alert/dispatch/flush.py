@@ -6,6 +6,7 @@ Pure but for the functions that it is given. `Dispatcher` stores what comes out,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from setpoint.alert.dispatch.decide import Decision, Told, decide
@@ -50,8 +51,11 @@ def flush_group(group: Group, senses: Senses, now_ms: int) -> Flush:
     flush = Flush(group, resolved=resolved)
     group.handled = {name: one for name, one in group.alerts.items() if one.is_resolved(now_ms)}
     told: list[Alert] | None = None
+    owed = group.take_owed(resolved)
     for integration in group.integrations:
         decision = _decided(group, integration, senses, firing=firing, resolved=resolved, now_ms=now_ms)
+        if owed and decision.reason is None and integration.send_resolved and not firing:
+            decision = _late(group, integration, senses, owed) or decision
         group.decisions[integration.key] = decision, now_ms
         if decision.reason is None:
             continue
@@ -63,6 +67,16 @@ def flush_group(group: Group, senses: Senses, now_ms: int) -> Flush:
         flush.notifications.append(made)
     _forget(group, flush, senses)
     return flush
+
+
+def _late(group: Group, integration: Integration, senses: Senses, owed: AbstractSet[str]) -> Decision | None:
+    """Nothing fires any more, and of some that did nobody was told while it could be: then their end is told."""
+    key = group.log_key(integration)
+    told = senses.told(key)
+    untold = owed if told is None else owed - told.firing - told.resolved
+    if not untold or key in senses.pending:
+        return None
+    return Decision("all_resolved", f"{len(untold)} that fired ended before anybody could be told")
 
 
 def _forget(group: Group, flush: Flush, senses: Senses) -> None:

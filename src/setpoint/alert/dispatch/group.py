@@ -5,6 +5,7 @@ decided then. Only `Dispatcher` changes one, under its lock.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from setpoint.alert.dispatch.decide import NO_REPEATS, Decision
@@ -60,6 +61,8 @@ class Group:
     muted_by: tuple[str, ...] = ()
     decisions: dict[str, tuple[Decision, int]] = field(default_factory=dict)
     handled: dict[str, Alert] = field(default_factory=dict)
+    fired: set[str] = field(default_factory=set)
+    """What fired since the last flush."""
 
     @property
     def interval_ms(self) -> int:
@@ -91,6 +94,8 @@ class Group:
         """
         known = self.alerts.get(alert.fingerprint)
         self.alerts[alert.fingerprint] = alert
+        if not alert.is_resolved(now_ms):
+            self.fired.add(alert.fingerprint)
         if self.due_ms <= now_ms:
             return False
         if self.place.route is None:
@@ -100,6 +105,18 @@ class Group:
         if is_due:
             self.due_ms = now_ms
         return is_due
+
+    def take_owed(self, resolved: AbstractSet[str]) -> frozenset[str]:
+        """What ended before a flush could tell of it, though it fired for as long as group_wait asks: a flush was due,
+        and came too late, for a crash or for much to do. Alertmanager would forget it.
+        """
+        owed = [self.alerts[name] for name in self.fired & resolved]
+        self.fired = set()
+        return frozenset(
+            one.fingerprint
+            for one in owed
+            if one.ends_ms is not None and one.ends_ms - one.starts_ms >= max(1, self.wait_ms)
+        )
 
     def rearm(self, now_ms: int) -> None:
         """It is flushed now; when it will be again. A target's also when its alert's time ends."""
