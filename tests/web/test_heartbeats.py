@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from setpoint.alert.route.model import Integration
 from setpoint.app import App
 from setpoint.clock import VirtualClock
 from setpoint.resource import load_text
@@ -93,3 +94,17 @@ def test_the_page(parts: App, serve: Callable[..., Running], page: Page, width: 
     assert page.locator("#h-nightly-backup").inner_text().startswith("not heard")
     assert page.locator("#h-outside .out-text").count() >= 1
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_metrics_tell_what_waits(parts: App, client: httpx.Client) -> None:
+    prepare(parts)
+    parts.outbox.follow(
+        {("ops", "webhook[0]"): Integration("webhook", 0, True, {"url": "http://127.0.0.1:1/"})}
+    )
+    parts.outbox.put([notification("Burn")])
+    parts.outbox.drain()
+    after(parts, 30)
+    told = client.get("/metrics").text
+    assert 'setpoint_notifications_pending{integration="webhook[0]",receiver="ops"} 1.0' in told
+    assert 'setpoint_notification_channel_failures{integration="webhook[0]",receiver="ops"} 1.0' in told
+    assert "setpoint_notifications_overdue_seconds 30.0" in told

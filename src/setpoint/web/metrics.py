@@ -24,6 +24,7 @@ from prometheus_client.metrics_core import (
 
 from setpoint import __version__
 from setpoint.app import App
+from setpoint.errors import SetpointError
 from setpoint.measure import Counted
 from setpoint.telemetry.scrape.status import Health
 from setpoint.web.live import Live
@@ -63,6 +64,7 @@ class _Families:
         yield from _scrape(self._parts)
         yield from _datasources(self._parts)
         yield from _alerts_in(self._parts)
+        yield from _delivery(self._parts)
         yield from _queries(self._parts)
         yield from _evaluation(self._parts)
         yield from _http(self._requests, self._live)
@@ -224,6 +226,30 @@ def _alerts_in(parts: App) -> Iterator[Metric]:
     ):
         values = {source: float(getattr(count, field)) for source, count in counts.items()}
         yield _counter(f"setpoint_alert_source_{field}", told, values, ("source",))
+
+
+def _delivery(parts: App) -> Iterator[Metric]:
+    """How notifications go out; nothing while the state database does not answer, which others tell."""
+    try:
+        lanes, overdue_ms = parts.outbox.statuses(), parts.outbox.overdue_ms()
+    except SetpointError:
+        return
+    labels = ("receiver", "integration")
+    yield _gauge(
+        "setpoint_notifications_pending",
+        "Notifications that their receiver does not have yet.",
+        {(one.receiver, one.integration): float(one.pending) for one in lanes},
+        labels,
+    )
+    yield _gauge(
+        "setpoint_notification_channel_failures",
+        "Attempts that failed since the last that did not.",
+        {(one.receiver, one.integration): float(one.failures) for one in lanes},
+        labels,
+    )
+    yield _gauge(
+        "setpoint_notifications_overdue_seconds", "For how long the oldest of them waits.", overdue_ms / 1000
+    )
 
 
 def _queries(parts: App) -> Iterator[Metric]:
