@@ -19,6 +19,8 @@ from setpoint.timeline import Timeline
 from setpoint.web.access import Access
 from setpoint.web.doors import grpc_guard
 
+pytestmark = pytest.mark.timeout(120)
+
 Replica = tuple[Directory, Accounts, Access]
 
 

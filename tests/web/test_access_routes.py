@@ -16,6 +16,8 @@ from setpoint.web.promql import query_doors
 from setpoint.web.telemetry import remote_write_doors
 from tests.web.conftest import JSON, Running
 
+pytestmark = pytest.mark.timeout(300)
+
 _READING = {"GET", "HEAD", "OPTIONS"}
 
 

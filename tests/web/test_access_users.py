@@ -16,6 +16,8 @@ from setpoint.app import App
 from setpoint.clock import VirtualClock
 from tests.web.conftest import HTML, JSON, MakeApp, Running
 
+pytestmark = pytest.mark.timeout(240)
+
 PASSWORD = "three small words"
 ADMIN = {"Authorization": "Bearer s3cret-token"}
 WITHIN_S = 60
