@@ -14,6 +14,7 @@ from setpoint import __version__
 from setpoint.app import App
 from setpoint.web import (
     adjustments,
+    alert,
     alert_sources,
     alertmanager,
     alerts,
@@ -45,6 +46,7 @@ from setpoint.web import (
     report,
     resource,
     routing,
+    rules,
     signin,
     silences,
     sla,
@@ -87,9 +89,11 @@ _ROUTED = (
     gate,
     releases,
     alerts,
+    alert,
     silences,
     notifications,
     heartbeats,
+    rules,
     routing,
     noise,
     lint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from setpoint.alert.notices import alert_of
 from setpoint.alert.quality.firing import KINDS
 from setpoint.alert.quality.noise_book import DAYS_MAX, NoiseBook, Teams
 from setpoint.alert.route.matcher import parse_matchers
@@ -84,3 +85,29 @@ def test_events_that_nobody_should_have_written_do_no_harm(sqlite_database: Stat
         for data in ({}, {"fingerprint": 1, "labels": 3}, {"matchers": [{"name": 1}], "annotations": [1]}):
             timeline.append(kind, "-", data=data)
     assert _book(sqlite_database, clock).measure(7).pages == 0
+
+
+def test_alerts_of_objectives_are_called_as_the_book_calls_them(sqlite_database: StateDatabase) -> None:
+    clock = VirtualClock(NOW_MS)
+    timeline = Timeline(sqlite_database, clock)
+    data = {
+        "objective": "avail",
+        "policy": "page-1h",
+        "severity": "page",
+        "state": "firing",
+        "since_ms": NOW_MS - MINUTE_MS,
+        "reason": "-",
+        "values": {},
+        "display_name": "",
+        "policy_display_name": "",
+        "labels": {"team": ["shop", "web"], "empty": []},
+        "targets": [],
+        "is_default": True,
+    }
+    event = timeline.append("alert.fired", "-", service="checkout", at_ms=NOW_MS - MINUTE_MS, data=data)
+    row = {"id": event.id, "at_ms": event.at_ms, "kind": event.kind, "service": event.service, "summary": "-"}
+    alert = alert_of(row | {"data": data}, "http://127.0.0.1:7070", NOW_MS)
+    timeline.append("notification.sent", "-", data={"alerts": [alert.fingerprint], "firing": 1})
+    noise = _book(sqlite_database, clock).measure(1)
+    assert (noise.pages, noise.counts_unsent, noise.rules[0].rule) == (1, False, "avail: page-1h")
+    assert noise.rules[0].teams == ("shop",)

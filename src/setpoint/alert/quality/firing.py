@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
-from setpoint.alert.model import Labels
+from setpoint.alert.model import Labels, fingerprint_of
 from setpoint.timeline import Event
 
 __all__ = ["KINDS", "Firing", "Mutes", "firings_of"]
@@ -73,12 +74,15 @@ def firings_of(events: Iterable[Event], owners: Mapping[str, str], mutes: Mutes)
     done: list[Firing] = []
     opened: dict[str, _Open] = {}
     lately: dict[str, int] = {}
+    named: dict[str, str] = {}  # how the book calls alerts of objectives
     for event in sorted(events, key=lambda one: (one.at_ms, one.id)):
         data = event.data
         if event.kind == "alert.fired":
             identity = _identity(data)
             if identity and identity not in opened:
-                opened[identity] = _begun(event, identity, owners)
+                begun = opened[identity] = _begun(event, identity, owners)
+                if begun.firing.objective:
+                    named[_fingerprint(tuple(begun.labels.items()))] = identity
         elif event.kind == "alert.resolved":
             identity = _identity(data)
             known = opened.pop(identity, None) or _unseen_begin(event, identity, owners)
@@ -86,13 +90,14 @@ def firings_of(events: Iterable[Event], owners: Mapping[str, str], mutes: Mutes)
                 lately[identity] = len(done)
                 done.append(known.closed(max(event.at_ms, known.firing.started_ms)))
         elif event.kind == "notification.sent":
-            for name in _named(data, opened):
+            for told in _told(data, opened):
+                name = named.get(told, told)
                 if name in opened:
                     opened[name].is_told = True
                 elif name in lately:  # it ended while its notification was on the way
                     done[lately[name]] = replace(done[lately[name]], is_told=True)
         else:
-            for one in _answered(event, opened, mutes):
+            for one in _answered(event, opened, named, mutes):
                 one.answered_ms = event.at_ms if one.answered_ms is None else one.answered_ms
     done += [one.closed(None) for one in opened.values()]
     return sorted(done, key=lambda one: (one.started_ms, one.identity))
@@ -111,7 +116,11 @@ def _begun(event: Event, identity: str, owners: Mapping[str, str], started_ms: i
     data = event.data
     labels = _texts(data.get("labels"))
     objective = str(data.get("objective") or "") if data.get("policy") else ""
+    team = labels.get("team", "").partition(",")[0]
     service = event.service or labels.get("service", "")
+    if objective:  # as `notices` names it
+        of_alert = {"alertname": data["policy"], "objective": objective, "severity": data.get("severity")}
+        labels |= _texts(of_alert | {"service": service})
     return _Open(
         Firing(
             rule=f"{objective}: {data['policy']}"
@@ -120,7 +129,7 @@ def _begun(event: Event, identity: str, owners: Mapping[str, str], started_ms: i
             source="objective" if objective else str(data.get("source") or ""),
             identity=identity,
             service=service,
-            team=labels.get("team") or owners.get(service, ""),
+            team=team or owners.get(service, ""),
             severity=str(data.get("severity") or labels.get("severity", "")).lower(),
             started_ms=event.at_ms if started_ms is None else started_ms,
             has_runbook=_has_runbook(data),
@@ -143,10 +152,15 @@ def _texts(labels: object) -> dict[str, str]:
     """Labels of an event; those of objectives hold lists."""
     found = labels if isinstance(labels, Mapping) else {}
     return {
-        str(name): str(value[0]) if isinstance(value, list) else str(value)
+        str(name): ",".join(map(str, value)) if isinstance(value, list) else str(value)
         for name, value in found.items()
         if value
     }
+
+
+@lru_cache(maxsize=16_384)
+def _fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
+    return fingerprint_of(dict(labels))
 
 
 def _has_runbook(data: Mapping[str, Any]) -> bool:
@@ -155,7 +169,7 @@ def _has_runbook(data: Mapping[str, Any]) -> bool:
     return bool(found.get("runbook_url") or found.get("runbook"))
 
 
-def _named(data: Mapping[str, Any], opened: Mapping[str, _Open]) -> Sequence[str]:
+def _told(data: Mapping[str, Any], opened: Mapping[str, _Open]) -> Sequence[str]:
     """The alerts that a notification told of. It names the first only: of a large group all that fire were in it."""
     alerts, number = data.get("alerts"), data.get("firing")
     named = [str(name) for name in alerts] if isinstance(alerts, list) else []
@@ -165,13 +179,13 @@ def _named(data: Mapping[str, Any], opened: Mapping[str, _Open]) -> Sequence[str
     return [*named, *(name for name, one in opened.items() if group <= one.labels.items())]
 
 
-def _answered(event: Event, opened: Mapping[str, _Open], mutes: Mutes) -> list[_Open]:
+def _answered(
+    event: Event, opened: Mapping[str, _Open], named: Mapping[str, str], mutes: Mutes
+) -> list[_Open]:
     """The firings that somebody answered by this event."""
     if event.kind == "silence.created":
         holds = mutes(event.data)
         return [one for one in opened.values() if one.labels and holds(one.labels)]
-    known = opened.get(_identity(event.data))
-    if known is None:
-        labels = _texts(event.data.get("labels"))
-        known = opened.get(f"{labels.get('objective')}\0{labels.get('alertname')}")
+    identity = _identity(event.data)
+    known = opened.get(named.get(identity, identity))
     return [] if known is None else [known]
