@@ -298,6 +298,21 @@ def test_a_source_that_starts_ends_what_it_does_not_know(shelf: Shelf) -> None:
     assert states == {"A": False, "B": True, "C": False}
 
 
+def test_what_is_told_after_the_clock_went_back_counts(shelf: Shelf) -> None:
+    shelf.book.receive([alert("A", term_ms=TERM_MS), alert("B")])
+    shelf.clock.advance(-100)
+    now_ms = shelf.clock.now_ms()
+    shelf.book.receive([replace(alert("B", at_ms=now_ms), ends_ms=now_ms)])
+    assert {one.name: one.is_resolved(now_ms) for one in shelf.book.alerts()} == {"A": False, "B": True}
+    shelf.tender.advance(now_ms)
+    shelf.clock.advance(-3600)
+    shelf.open()
+    now_ms = shelf.clock.now_ms()
+    states = {one.name: one.is_resolved(now_ms) for one in shelf.book.alerts()}
+    assert states["A"] is False
+    assert states["B"] is (not shelf.book.is_shared)
+
+
 def test_an_end_in_the_future_may_come_sooner(shelf: Shelf) -> None:
     shelf.book.receive([alert(term_ms=10 * TERM_MS, is_timeout=True)])
     shelf.book.receive([alert(at_ms=START_MS + 1, term_ms=TERM_MS, is_timeout=True)])

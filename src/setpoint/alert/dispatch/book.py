@@ -206,6 +206,13 @@ class AlertBook:
             lapsed = alert.ends_ms is not None and alert.updated_ms < alert.ends_ms <= now_ms
             if lapsed and entry.told != RESOLVED and not others_live:
                 entry.alert = replace(alert, ends_ms=now_ms + GRACE_MS, is_timeout=True)
+            had_ended = alert.ends_ms is not None and (
+                alert.ends_ms <= alert.updated_ms or entry.told == RESOLVED
+            )
+            if (
+                had_ended and not alert.is_resolved(now_ms) and not self.is_shared
+            ):  # the clock went back meanwhile
+                entry.alert = replace(alert, ends_ms=now_ms, starts_ms=min(alert.starts_ms, now_ms))
             self._entries[alert.fingerprint] = entry
             self.untold.add(alert.fingerprint)
             self._seen = max(self._seen, entry.seq)
@@ -287,7 +294,10 @@ class AlertBook:
                 told = RESOLVED if alert.is_resolved(now_ms) else UNTOLD
                 staged[fingerprint] = Entry(alert, alert, 0, alert.starts_ms, told)
                 continue
-            merged = received(known.alert, alert, now_ms)
+            # The clock may have gone back: what comes later is newer.
+            updated_ms = max(alert.updated_ms, known.alert.updated_ms)
+            newer = alert if updated_ms == alert.updated_ms else replace(alert, updated_ms=updated_ms)
+            merged = received(known.alert, newer, now_ms)
             again = known.alert.is_resolved(now_ms) and not merged.is_resolved(now_ms)
             staged[fingerprint] = Entry(
                 merged,
