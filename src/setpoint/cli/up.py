@@ -20,6 +20,7 @@ _EPILOG = """[bold]Examples[/]
   setpoint up --listen 0.0.0.0:7070 --token-file /etc/setpoint/token
   setpoint up --scrape-config /etc/prometheus/prometheus.yml
   setpoint up --alertmanager-config /etc/alertmanager/alertmanager.yml
+  setpoint up --rule-files '/etc/prometheus/rules/*.yml'
 
 Every flag is also a variable: --otlp-grpc is SETPOINT_OTLP_GRPC.
 The token is never a flag: give SETPOINT_TOKEN or --token-file.
@@ -69,6 +70,10 @@ def up(
         Path | None,
         typer.Option(help="An alertmanager.yml: who hears of which alerts.", metavar="FILE"),
     ] = None,
+    rule_files: Annotated[
+        str | None,
+        typer.Option(help="Prometheus rule files to evaluate, with commas between.", metavar="GLOBS"),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File that holds the token every request must carry.")
     ] = None,
@@ -90,6 +95,7 @@ def up(
             "otlp_http": otlp_http,
             "scrape_config": scrape_config.absolute() if scrape_config else None,
             "alertmanager_config": alertmanager_config.absolute() if alertmanager_config else None,
+            "rule_files": _absolute(rule_files) if rule_files else None,
             "token_file": token_file.absolute() if token_file else None,
         }
     )
@@ -106,3 +112,8 @@ def up(
         return make_supervisor(settings, listeners, on_ready=on_ready, log_level=log_level or "").run()
     finally:
         listeners.close()
+
+
+def _absolute(patterns: str) -> str:
+    """The globs from the folder in which they were written."""
+    return ",".join(str(Path(one.strip()).absolute()) for one in patterns.split(",") if one.strip())

@@ -1,7 +1,7 @@
 """Prometheus's API beside the queries: series, labels, metadata, exemplars, rules and alerts.
 
-Grafana fills its menus from here; see `web.prometheus` for the envelope. Rules and alerts are empty lists: Setpoint's
-objectives are not rule groups, and saying so keeps dashboards that list them working.
+Grafana fills its menus from here; see `web.prometheus` for the envelope. Rules and alerts are those of Prometheus's
+rules that Setpoint evaluates: objectives are no rule groups.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from setpoint.promql.nodes import VectorSelector, walk
 from setpoint.telemetry import Matcher
 from setpoint.telemetry.columns import LabelKey, label_key
 from setpoint.web.prometheus import Given, answers, first_of
+from setpoint.web.rule_answers import alert_list, rule_groups
 
 __all__ = ["router", "unescape_name"]
 
@@ -117,16 +118,12 @@ def query_exemplars(parts: App, given: Given) -> Any:
 
 @answers(router, "/rules")
 def rules(parts: App, given: Given) -> Any:
-    kind = given.get("type").lower()
-    if kind not in ("", "alert", "record"):
-        raise InvalidInput(f'invalid parameter "type": not supported value "{kind}"; write alert or record')
-    given.selectors()
-    return {"groups": []}
+    return rule_groups(parts.rules.groups(), given)
 
 
 @answers(router, "/alerts")
 def alerts(parts: App, given: Given) -> Any:
-    return {"alerts": []}
+    return alert_list(parts.rules.alerts())
 
 
 def _range_ms(given: Given) -> tuple[int, int]:

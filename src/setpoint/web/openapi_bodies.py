@@ -61,7 +61,16 @@ PARAMETERS: dict[str, list[Schema]] = {
         _LIMIT,
         _query("limit_per_metric", "How many of each."),
     ],
-    "/api/v1/rules": [_query("type", "alert or record.")],
+    "/api/v1/rules": [
+        _query("type", "alert or record."),
+        _query("rule_name[]", "The name of a rule."),
+        _query("rule_group[]", "The name of a group."),
+        _query("file[]", "The file of a group."),
+        _MATCH,
+        _query("exclude_alerts", "true leaves the alerts out."),
+        _query("group_limit", "How many groups at a time."),
+        _query("group_next_token", "Where the answer before ended."),
+    ],
     "/api/v1/format_query": [_QUERY],
     "/api/v1/parse_query": [_QUERY],
 }
