@@ -15,7 +15,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from setpoint.alert.notify.backoff import ABSURD_MS, is_of_lane, wait_s
@@ -27,7 +26,7 @@ from setpoint.alert.notify.rate import Buckets
 from setpoint.alert.notify.settle import Attempt, OnDelivered, Settler
 from setpoint.alert.notify.store import Lease, Row, Store
 from setpoint.alert.notify.text import Texts
-from setpoint.alert.notify.worker import Batch, Lane
+from setpoint.alert.notify.worker import Batch, Lane, LaneStatus
 from setpoint.clock import Clock
 from setpoint.database import StateDatabase, Transaction
 from setpoint.errors import InvalidInput, NotFound, SetpointError
@@ -47,19 +46,6 @@ _TRY_AGAIN_S = 1.0
 
 Kept = Row
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class LaneStatus:
-    """How an integration of a receiver does: failures since the last success, why, and when it is tried again."""
-
-    receiver: str
-    integration: str
-    pending: int
-    failures: int
-    error: str
-    delivered_ms: int | None
-    next_ms: int | None
 
 
 def _no_secret(name: str) -> str:
@@ -425,13 +411,7 @@ class Outbox:
         self._look()
         while time.monotonic() < until:
             fed = self.step()
-            if (
-                not fed
-                and not self.is_busy
-                and not self._finished
-                and not self._released
-                and not self._must_look
-            ):
+            if not (fed or self.is_busy or self._finished or self._released or self._must_look):
                 return
             while self.is_busy and time.monotonic() < until:
                 time.sleep(0.001)
