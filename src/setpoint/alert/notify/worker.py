@@ -18,13 +18,26 @@ from setpoint.alert.notify.model import bundled
 from setpoint.alert.notify.store import Row
 from setpoint.clock import stopwatch
 
-__all__ = ["Batch", "Lane"]
+__all__ = ["Batch", "Lane", "LaneStatus"]
 
 log = logging.getLogger(__name__)
 
 _THREADS_MOST = 64
 _IDLE_S = 10.0
 _STUCK_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """How an integration of a receiver does: failures since the last success, why, and when it is tried again."""
+
+    receiver: str
+    integration: str
+    pending: int
+    failures: int
+    error: str
+    delivered_ms: int | None
+    next_ms: int | None
 
 
 @dataclass(eq=False, slots=True)
