@@ -28,6 +28,11 @@ Exit code: 0 after Ctrl-C or SIGTERM, 7 when it cannot start."""
 
 _STORAGE = "Storage"
 
+_RuleFiles = Annotated[
+    str | None,
+    typer.Option(help="Prometheus rule files to evaluate, with commas between.", metavar="GLOBS"),
+]
+
 
 class LogLevel(enum.StrEnum):
     """What the server writes to stderr, from everything to errors only."""
@@ -70,10 +75,7 @@ def up(
         Path | None,
         typer.Option(help="An alertmanager.yml: who hears of which alerts.", metavar="FILE"),
     ] = None,
-    rule_files: Annotated[
-        str | None,
-        typer.Option(help="Prometheus rule files to evaluate, with commas between.", metavar="GLOBS"),
-    ] = None,
+    rule_files: _RuleFiles = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File that holds the token every request must carry.")
     ] = None,
