@@ -15,6 +15,9 @@ from tests.cli.program import setpoint
 from tests.web.alerting import HOSTILE, alert, bad_day, fire, shop_alerts
 from tests.web.conftest import JSON
 
+pytestmark = pytest.mark.timeout(300)
+"""Each test starts many programs, and the machine may be busy."""
+
 
 @pytest.fixture
 def firing(client: httpx.Client, parts: App) -> httpx.Client:

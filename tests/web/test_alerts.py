@@ -124,6 +124,7 @@ def test_hostile_labels_stay_text(client: httpx.Client, parts: App) -> None:
     assert client.get(f"/alerts/{bad.fingerprint}", headers=JSON).json()["labels"]["long"] == "x" * 10_000
 
 
+@pytest.mark.timeout(300)
 def test_five_thousand_alerts_are_paged(client: httpx.Client, parts: App) -> None:
     fire(parts, *[alert(f"Slow{n:04}", n / 100, severity="page", service=f"s{n % 40}") for n in range(5000)])
     page = client.get("/alerts", headers=HTML)
