@@ -37,7 +37,7 @@ class Office:
         self.reconciled: list[tuple[str, set[str]]] = []
         self.queries = 0
         self.fault: Exception | None = None
-        self.book_fault: Exception | None = None
+        self.book_fault: BaseException | None = None
         self.saying: dict[tuple[tuple[str, str], ...], float] = {}
         self.sources: dict[str, Ask] = {}
         self.file = folder / "rules.yml"

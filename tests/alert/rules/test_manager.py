@@ -447,3 +447,42 @@ def test_files_are_found_by_globs_and_told_when_they_are_not(
 def test_who_asks_for_a_rule_that_is_not_there_is_told(office: Office) -> None:
     with pytest.raises(NotFound, match="no rule 'Low' in a group 'shop'"):
         office.manager.why("shop", "Low")
+
+
+class Killed(BaseException):
+    """The process ends here, as by kill -9."""
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_kill_between_the_rows_and_the_book_loses_nothing(office: Office, told: bool) -> None:
+    office.say(20)
+    office.go(5)
+    office.book_fault = Killed()
+    with pytest.raises(Killed):
+        office.go(2)
+    office.book_fault = None
+    if told:
+        office.be_down(0)
+        office.take_told()
+    office.be_down(0)
+    assert office.states == ["firing"]
+    assert office.take_told() == [("High", "firing")]
+    assert len(office.reconciled[-1][1]) == 1
+
+
+def test_a_kill_before_the_rows_are_written_begins_where_it_was(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise Killed
+
+    office.say(20)
+    office.go(4.75)
+    with monkeypatch.context() as patched:
+        patched.setattr(office.store, "write", kill)
+        with pytest.raises(Killed):
+            office.go(2)
+    office.be_down(0)
+    assert office.states == ["pending"]
+    office.go(1)
+    assert office.states == ["firing"]
