@@ -218,6 +218,17 @@ def test_filters_and_pages_of_rules(server: Server, tmp_path: Path) -> None:
     rest = server.ask(f"rules?group_limit=1&group_next_token={first['groupNextToken']}")
     assert [group["name"] for group in rest["groups"]] == ["second"]
     assert "groupNextToken" not in rest
+    (tmp_path / "rules" / "broken.yml").write_text(
+        "groups:\n- name: b\n  rules: [{record: r, expr: 'sum('}]\n"
+    )
+    server.parts.rules.read_files()
+    request = urllib.request.Request(
+        f"http://{server.address}/api/status", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        told = json.load(answer)["rules"]
+    assert (told["groups"], told["rules"], len(told["faults"])) == (2, 7, 1)
+    assert "broken.yml:3: " in told["faults"][0]["message"]
     for wrong in ("group_next_token=x", "group_limit=0", "group_limit=1&group_next_token=x", "type=x"):
         with pytest.raises(urllib.error.HTTPError, match="400"):
             server.ask(f"rules?{wrong}")

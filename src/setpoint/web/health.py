@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from setpoint import __version__
 from setpoint.alert.notify.receivers import target_statuses
+from setpoint.alert.rules.status import FileFault, GroupStatus
 from setpoint.web.live import Live
 from setpoint.web.page import STATES, Parts, json_answer
 from setpoint.web.roles import needs
@@ -59,8 +62,22 @@ def status(request: Request, parts: Parts) -> Response:
             "readers": live.readers,
             "webhooks": target_statuses(parts.outbox),
             "routing": parts.routing.status.as_json(),
+            "rules": _rules(parts.rules.groups(), parts.rules.faults()),
         }
     )
+
+
+def _rules(groups: Sequence[GroupStatus], faults: Sequence[FileFault]) -> dict[str, Any]:
+    """How rules do; `faults` are files that cannot be used as they are, with file and line."""
+    rules = [rule for group in groups for rule in group.rules]
+    return {
+        "groups": len(groups),
+        "rules": len(rules),
+        "failing": sum(rule.health == "err" for rule in rules),
+        "firing": sum(rule.state == "firing" for rule in rules),
+        "missed_evaluations": sum(group.missed for group in groups),
+        "faults": faults,
+    }
 
 
 def _resident_bytes() -> int | None:

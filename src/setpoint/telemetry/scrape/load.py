@@ -35,7 +35,7 @@ _INHERITED = (
 _OTHER_PARTS = "it concerns other parts of Prometheus"
 _NOT_USED: Mapping[str, Mapping[str, str]] = {
     "file": {
-        "rule_files": "rules are not read; declare objectives instead",
+        "rule_files": "rules are read from where the setting rule_files says (setpoint up --rule-files)",
         "alerting": _OTHER_PARTS,
         "remote_write": "Setpoint is where samples end; keep it in Prometheus",
         "remote_read": _OTHER_PARTS,
