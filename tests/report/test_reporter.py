@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -10,6 +10,7 @@ from setpoint.database import StateDatabase
 from setpoint.errors import InvalidInput, NotFound, Unavailable
 from setpoint.objective.register import register as register_objectives
 from setpoint.report import Scope, period_at
+from setpoint.report.model import Report
 from setpoint.report.reporter import Reporter
 from setpoint.report.spec import register
 from setpoint.report.store import ReportStore
@@ -145,3 +146,47 @@ def test_what_cannot_be_is_refused(spec: str, message: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         _documents(f"apiVersion: setpoint/v1\nkind: Report\nmetadata: {{name: r}}\nspec: {spec}")
     assert any(message in str(problem) for problem in refused.value.problems)
+
+
+def test_a_report_is_handed_over_once_and_again_only_if_that_failed(
+    world: World, sqlite_database: StateDatabase
+) -> None:
+    text = """
+apiVersion: setpoint/v1
+kind: Report
+metadata: {name: weekly}
+spec: {period: week, notify: [managers, nobody]}
+"""
+    handed: list[tuple[tuple[str, ...], str, str]] = []
+
+    def reporter() -> Reporter:
+        made = Reporter(
+            ReportStore(sqlite_database),
+            world.book.overview,
+            world.book.past,
+            Timeline(sqlite_database, world.clock),
+            world.clock,
+        )
+        made.apply(_documents(text))
+        return made
+
+    def send(receivers: Sequence[str], name: str, report: Report) -> str:
+        handed.append((tuple(receivers), name, report.period.name))
+        if len(handed) == 1:
+            raise Unavailable("the state database does not answer")
+        return "the routing has no receiver 'nobody'"
+
+    first = reporter()
+    first.send = send
+    with pytest.raises(Unavailable):
+        first.make_due()
+    first.make_due()
+    first.make_due()
+    again = reporter()
+    again.send = send
+    again.make_due()
+    assert len(handed) == 2
+    assert handed[0] == handed[1]
+    assert handed[0][:2] == (("managers", "nobody"), "weekly")
+    (told,) = Timeline(sqlite_database, world.clock).query(kinds=["report.sent"])
+    assert told.summary.endswith("goes to managers, nobody: the routing has no receiver 'nobody'")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from setpoint.clock import Clock
 from setpoint.errors import NotFound, SetpointError
@@ -20,9 +20,14 @@ from setpoint.report.period import Kind, Period, period_at
 from setpoint.report.spec import ReportKind
 from setpoint.report.store import ReportStore
 from setpoint.resource import Document
-from setpoint.timeline import Timeline
+from setpoint.timeline import SUMMARY_MAX, Timeline
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "Send"]
+
+Send = Callable[[Sequence[str], str, Report], str]
+"""Hand a report (of this name) over to these receivers, durably; gives what went wrong in a sentence, else nothing.
+Raises SetpointError when it has to be tried again.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +53,9 @@ class Reporter:
         self._overview, self._past = overview, past
         self._timeline, self._clock, self._causes = timeline, clock, causes
         self._kinds: tuple[ReportKind, ...] = ()
-        self._told: set[tuple[Scope, Period]] = set()
+        self._told: set[tuple[str, Scope, Period]] = set()
+        self.send: Send | None = None
+        """Set by who can write a report as a message."""
         self.ownership = Ownership()
         """Which team answers for which service, as the documents say now."""
 
@@ -134,15 +141,34 @@ class Reporter:
         """Make, keep and tell the last report of this kind, as far as that has not happened."""
         scope = _scope_of(kind)
         period = _last(kind.spec.period, self._clock.now_ms() - _SETTLED_MS, kind.spec.time_zone)
-        if (scope, period) in self._told:
+        name = kind.metadata.name
+        if (name, scope, period) in self._told:
             return
         report = self.store.get(scope, period)
         if report is None:
             report = self.make(scope, period)
             self.store.put(report)
             made.append(report)
-        self._tell(kind.metadata.name, report)  # also what a process kept that ended before it could tell
-        self._told.add((scope, period))
+        self._tell(name, report)  # also what a process kept that ended before it could tell
+        if kind.spec.notify and self.send is not None:
+            self._send(self.send, kind.spec.notify, name, report)
+        self._told.add((name, scope, period))
+
+    def _send(self, send: Send, receivers: Sequence[str], name: str, report: Report) -> None:
+        """Hand it over, unless that has happened; a crash in between hands it over again, under the same key."""
+        period = report.period
+        key = f"report.sent {name} {report.scope.kind} {report.scope.name} {period.name} {period.time_zone}"
+        if any(one.key == key for one in self._timeline.query(kinds=["report.sent"], since_ms=period.end_ms)):
+            return
+        fault = send(receivers, name, report)
+        whom = ", ".join(receivers)
+        self._timeline.append(
+            "report.sent",
+            f"Report {name}: {period.name} goes to {whom}{': ' + fault if fault else ''}"[:SUMMARY_MAX],
+            service=report.scope.name if report.scope.kind == "service" else "",
+            data={"report": name, "period": period.name, "receivers": list(receivers), "fault": fault},
+            key=key,
+        )
 
     def _tell(self, name: str, report: Report) -> None:
         verdicts = report.verdicts

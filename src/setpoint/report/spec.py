@@ -30,6 +30,12 @@ class _ReportSpec(Part):
     time_zone: Annotated[str, AfterValidator(zone)] = Field(
         default="UTC", description="By whose clock the period begins, such as Europe/Berlin."
     )
+    notify: list[Annotated[str, Field(min_length=1, max_length=255)]] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Receivers of the routing that are sent the report when it is made: by e-mail as text and tables, "
+        "by webhook as JSON, to channels as Markdown.",
+    )
 
     @model_validator(mode="after")
     def _one_scope(self) -> _ReportSpec:

@@ -25,6 +25,7 @@ STATES: Final = ("dead", "retrying", "waiting", "sent")
 _READ, _ON_A_PAGE, _NAMED = 1000, 50, 3
 _REASONS: Final = {
     "first": "its first",
+    "message": "",
     "new_alerts": "more fired",
     "new_resolved": "some ended",
     "repeat": "it fires still",
@@ -101,6 +102,8 @@ def _state(one: Kept) -> str:
 def _item(one: Kept) -> dict[str, Any]:
     notification = one.notification
     names = list(dict.fromkeys(alert.name for alert in notification.alerts if alert.name))
+    if notification.message is not None:
+        names = [notification.message.title]
     return {
         "id": one.id,
         "state": _state(one),

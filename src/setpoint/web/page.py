@@ -40,6 +40,7 @@ __all__ = [
     "query_string",
     "render",
     "render_bare",
+    "text_of",
     "wants_json",
 ]
 
@@ -146,6 +147,11 @@ def render_bare(template: str, http_status: int = 200, /, **context: Any) -> HTM
     """A page without the rail, for what must work when nothing else does: login and errors. Asks no part."""
     text = _TEMPLATES.get_template(template).render(**context)
     return HTMLResponse(text, http_status, headers=KEPT_NOWHERE)
+
+
+def text_of(template: str, /, **context: Any) -> str:
+    """What a template makes of `context`, for what is no page of ours, such as an e-mail."""
+    return _TEMPLATES.get_template(template).render(**context)
 
 
 def query_string(**parameters: Any) -> str:

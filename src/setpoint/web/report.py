@@ -27,7 +27,7 @@ from setpoint.web.page import KEPT_NOWHERE, Parts, json_answer, plain, query_str
 from setpoint.web.report_text import as_csv, as_markdown, lead, when
 from setpoint.web.roles import needs
 
-__all__ = ["router"]
+__all__ = ["address_of", "as_json", "router"]
 
 Format = Literal["html", "json", "md", "csv"]
 _TEXTS: dict[str, tuple[Callable[[Report], str], str]] = {
@@ -63,7 +63,7 @@ def list_reports(
 ) -> Response:
     stored = parts.reports.store.stored(_STORED, offset)
     items = [
-        plain(one) | {"url": _address(one.period, one.scope_kind, one.scope_name, one.time_zone)}
+        plain(one) | {"url": address_of(one.period, one.scope_kind, one.scope_name, one.time_zone)}
         for one in stored
     ]
     if wants_json(request):
@@ -87,7 +87,7 @@ def list_reports(
 def open_report(*, scope: str = "", period: str = "last-week") -> Response:
     """Where the form of the page leads: `scope` is empty, team:NAME or service:NAME."""
     kind, _, name = scope.partition(":")
-    return RedirectResponse(_address(period or "last-week", kind, name), 303)
+    return RedirectResponse(address_of(period or "last-week", kind, name), 303)
 
 
 @router.get("/reports/{period}")
@@ -109,7 +109,7 @@ def show_report(
     report = parts.reports.get(scope, asked)
 
     def address(name: str, as_format: str | None = None) -> str:
-        return _address(name, scope.kind, scope.name, zone, as_format)
+        return address_of(name, scope.kind, scope.name, zone, as_format)
 
     return _answer(request, parts, report, format_, address=address, template="report.html")
 
@@ -140,7 +140,7 @@ def show_team(
     line, members = _team(parts, overview, name), _members(parts, name)
     report = parts.reports.get(scope, asked)
     if format_ == "json" or (format_ is None and wants_json(request)):
-        return json_answer(plain(line) | {"members": members, "report": _as_json(report)})
+        return json_answer(plain(line) | {"members": members, "report": as_json(report)})
 
     def address(period: str, as_format: str | None = None) -> str:
         return f"/teams/{segment(name)}{query_string(period=period, format=as_format)}"
@@ -168,7 +168,7 @@ def _answer(
         headers = KEPT_NOWHERE | {"Content-Disposition": f'inline; filename="{plainly}.{format_}"'}
         return Response(write(report), headers=headers, media_type=media_type)
     if format_ == "json" or (format_ is None and wants_json(request)):
-        return json_answer(_as_json(report))
+        return json_answer(as_json(report))
     now_ms = parts.clock.now_ms()
     following = report.period.after if report.period.end_ms < now_ms else None
     return render(
@@ -187,13 +187,13 @@ def _answer(
     )
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def as_json(report: Report) -> dict[str, Any]:
     told = {"verdicts": report.verdicts, "pages": report.pages, "night_pages": report.night_pages}
     made: dict[str, Any] = plain(report) | plain(told) | {"is_final": report.is_final, "lead": lead(report)}
     return made
 
 
-def _address(period: str, kind: str, name: str, zone: str | None = None, format_: str | None = None) -> str:
+def address_of(period: str, kind: str, name: str, zone: str | None = None, format_: str | None = None) -> str:
     scope = {kind: name} if kind in ("team", "service") else {}
     return f"/reports/{period}{query_string(**scope, zone=None if zone == 'UTC' else zone, format=format_)}"
 

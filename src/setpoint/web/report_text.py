@@ -16,12 +16,14 @@ from setpoint.report import Period, Report
 from setpoint.report.model import ObjectiveLine
 from setpoint.web.format import budget, count, percent, share, sli
 
-__all__ = ["as_csv", "as_markdown", "lead", "when"]
+__all__ = ["HEADS", "as_csv", "as_markdown", "cells", "lead", "when"]
 
 _COLUMNS = (
     "objective", "service", "team", "verdict", "target", "sli", "bad", "total", "allowed", "used",
     "budget_before", "budget_after", "unseen_minutes", "minutes",
 )  # fmt: skip
+
+HEADS = ("Verdict", "Objective", "Target", "SLI", "Budget used", "Bad", "Left before", "Left after")
 
 
 def when(period: Period) -> str:
@@ -68,8 +70,7 @@ def as_markdown(report: Report) -> str:
     ]
     # Only the name of the scope may hold anything, and the lead says it only where there is nothing else to say.
     parts += [lead(report) if report.objectives else _plain(lead(report)), "## Objectives"]
-    heads = ("Verdict", "Objective", "Target", "SLI", "Budget used", "Bad", "Left before", "Left after")
-    parts.append(_table(heads, (_row(line) for line in report.objectives)) if report.objectives else "None.")
+    parts.append(_table(HEADS, (cells(line) for line in report.objectives)) if report.objectives else "None.")
     if report.causes:
         parts.append("## Who spent the budgets")
         rows = (
@@ -120,7 +121,8 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
-def _row(line: ObjectiveLine) -> tuple[str, ...]:
+def cells(line: ObjectiveLine) -> tuple[str, ...]:
+    """An objective of a report under `HEADS`, as people read it."""
     return (
         line.verdict,
         line.name,

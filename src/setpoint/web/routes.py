@@ -64,6 +64,7 @@ from setpoint.web.doors import Guarded, known_only
 from setpoint.web.page import HERE
 from setpoint.web.promql import query_doors
 from setpoint.web.query_door import COMPRESS_FROM_BYTES
+from setpoint.web.report_sent import Sender
 from setpoint.web.requests import RequestCounter, Requests
 from setpoint.web.telemetry import otlp_routes, remote_write_doors
 
@@ -130,6 +131,7 @@ def create_app(app: App) -> FastAPI:
     application.state.live = live.Live()
     application.state.requests = Requests()
     app.timeline.subscribe(application.state.live.announce)
+    app.reports.send = Sender(app)
     errors.register(application)
     for module in _ROUTED:
         # The routes themselves: FastAPI's inclusion would look for each request twice, and hides them from guards.

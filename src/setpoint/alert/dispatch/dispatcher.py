@@ -247,6 +247,8 @@ class Dispatcher:
         self._wake.set()
 
     def _delivered(self, transaction: Transaction, notification: Notification, delivered_ms: int) -> None:
+        if notification.message is not None:
+            return  # no group decided it
         self.log.record(transaction, notification, delivered_ms)
         self._heard.append(notification)
         self._wake.set()

@@ -45,9 +45,9 @@ class Feeder:
         with self._database.begin(durable=False) as transaction:
             rows = self._store.take(transaction, lane.key, now_ms, limit)
             batches = _batches(rows)
-            fresh = [batch[0] for batch in batches if not batch[0].bundle]
+            fresh = [batch[0] for batch in batches if _may_bundle(batch[0])]
             if must_bundle and len(fresh) > 1:
-                named = [batch for batch in batches if batch[0].bundle]
+                named = [batch for batch in batches if not _may_bundle(batch[0])]
                 batches = [self._store.bundle(transaction, fresh), *named]
             spare = [row.id for batch in batches[messages:] for row in batch]
             self._store.release(transaction, spare)
@@ -58,6 +58,10 @@ class Feeder:
         lane.has_overflowed = channel.per_minute > 0 and lane.is_starved
         ready_ms = self._buckets.ready_ms(channel.contacts, channel.per_minute, now_ms)
         return batches, [ready_ms] if lane.is_starved and ready_ms > now_ms else []
+
+
+def _may_bundle(row: Row) -> bool:
+    return not row.bundle and row.notification.message is None
 
 
 def _batches(rows: Sequence[Row]) -> list[list[Row]]:

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from setpoint.alert.model import Alert
 
-__all__ = ["TARGET", "Notification", "Reason", "bundled", "merged", "name_of_target"]
+__all__ = ["TARGET", "Message", "Notification", "Reason", "bundled", "merged", "name_of_target"]
 
 TARGET = "target:"
 """What receivers that stand for notification targets are called, before the target's key (`alert.target`)."""
 
-Reason = Literal["first", "new_alerts", "new_resolved", "repeat", "all_resolved"]
+Reason = Literal["first", "new_alerts", "new_resolved", "repeat", "all_resolved", "message"]
 
 _BUNDLED_ALERTS_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent instead of alerts, such as a report: `text` is Markdown, `html` the same for an e-mail, and `data`
+    the same as JSON, of which `kind` says what it is.
+    """
+
+    title: str
+    text: str
+    html: str
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,8 @@ class Notification:
     """What an integration is told of a group. `alerts` are as they are sent; `firing` and `resolved` are their
     fingerprints, and those of what `truncated` alerts left out. `at_ms` (Unix milliseconds) is when it was decided.
 
-    `bundled` says of how many notifications it is made: more than one when a contact's rate limit was reached.
+    `bundled` says of how many notifications it is made: more than one when a contact's rate limit was reached. With a
+    `message` it holds no alerts.
     """
 
     receiver: str
@@ -42,6 +55,7 @@ class Notification:
     at_ms: int
     truncated: int = 0
     bundled: int = field(default=1)
+    message: Message | None = None
 
     @property
     def receiver_name(self) -> str:
@@ -62,6 +76,8 @@ class Notification:
         data = {name: getattr(self, name) for name in _PLAIN}
         data["group_labels"] = dict(self.group_labels)
         data["alerts"] = [_written(alert) for alert in self.alerts]
+        if self.message is not None:
+            data["message"] = asdict(self.message)
         return json.dumps(data, ensure_ascii=True, allow_nan=True, separators=(",", ":"))
 
     @classmethod
@@ -72,6 +88,8 @@ class Notification:
             Alert(**{**alert, "targets": tuple(alert.get("targets", ()))}) for alert in data["alerts"]
         )
         data["firing"], data["resolved"] = tuple(data["firing"]), tuple(data["resolved"])
+        if "message" in data:
+            data["message"] = Message(**data["message"])
         return cls(**data)
 
 

@@ -178,6 +178,8 @@ def _where(notification: Notification) -> str:
 
 def _what(notification: Notification) -> str:
     """How much fires and ended, and of what."""
+    if notification.message is not None:
+        return notification.message.title
     parts = []
     if notification.firing:
         parts.append(f"{len(notification.firing)} firing")

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -94,9 +94,7 @@ class Apprise:
         def tell(template: str) -> str:
             return about.texts.tell(template, data).text
 
-        title_of, text_of = TEXTS[self._kind]
-        title = tell(str(self._settings.get(title_of[0]) or title_of[1])).strip()
-        text = tell(str(self._settings.get(text_of[0]) or text_of[1])).strip()
+        title, text = self._words(notification, tell)
         if notification.bundled > 1:
             told = f"{notification.bundled} notifications in one"
             title, text = (f"{title} ({told})", text) if title else (title, f"({told})\n{text}")
@@ -108,6 +106,14 @@ class Apprise:
                 return self._send(address, title, text or title, notification, about)
         except Misconfigured as error:
             return Answer("misconfigured", str(error))
+
+    def _words(self, notification: Notification, tell: Callable[[str], str]) -> tuple[str, str]:
+        """Title and text."""
+        if notification.message is not None:
+            return notification.message.title, notification.message.text
+        title_of, text_of = TEXTS[self._kind]
+        title = tell(str(self._settings.get(title_of[0]) or title_of[1])).strip()
+        return title, tell(str(self._settings.get(text_of[0]) or text_of[1])).strip()
 
     def close(self) -> None:
         """Close connections that are kept."""
@@ -137,7 +143,11 @@ class Apprise:
                 body=text,
                 title=title,
                 notify_type=(
-                    apprise.NotifyType.FAILURE if notification.is_firing else apprise.NotifyType.SUCCESS
+                    apprise.NotifyType.INFO
+                    if notification.message is not None
+                    else apprise.NotifyType.FAILURE
+                    if notification.is_firing
+                    else apprise.NotifyType.SUCCESS
                 ),
                 body_format=body_format,
             )

@@ -40,9 +40,11 @@ def message_for(
     def told(template: str, *, is_html: bool = False) -> str:
         return about.texts.tell(template, data, is_html=is_html).text
 
+    written = notification.message
     headers = {str(name): str(value) for name, value in (settings.get("headers") or {}).items()}
     by_name = {name.lower(): value for name, value in headers.items()}
-    subject = line(told(by_name.pop("subject", _SUBJECT)))
+    template = by_name.pop("subject", _SUBJECT)
+    subject = line(told(template)) if written is None else line(written.title)
     if notification.bundled > 1:
         subject = f"{subject} ({notification.bundled} notifications in one)"
     message = EmailMessage()
@@ -60,6 +62,10 @@ def message_for(
     for name, template in headers.items():
         if name.lower() not in (*_OURS, "subject", "from") and name.isascii() and name.isprintable():
             message[name.replace(":", "").replace(" ", "-")] = line(told(template))[:_HEADER_MOST]
+    if written is not None:
+        message.set_content(_text(written.text))
+        message.add_alternative(_text(written.html), subtype="html")
+        return message
     message.set_content(_text(told(str(settings.get("text") or _TEXT))))
     html = settings.get("html", _HTML)
     if html:

@@ -42,6 +42,8 @@ class PagerDuty:
 
     def send(self, notification: Notification, about: About) -> Answer:
         """One event."""
+        if notification.message is not None:
+            return Answer("refused", "PagerDuty takes alerts only; name a receiver with e-mail or a webhook")
         data = data_of(notification, about)
 
         def tell(template: str) -> str:

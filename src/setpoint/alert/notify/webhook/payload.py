@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from setpoint.alert.model import NEVER, Alert
-from setpoint.alert.notify.model import Notification
+from setpoint.alert.notify.model import Message, Notification
 from setpoint.clock import rfc3339
 
-__all__ = ["REASONS", "instant", "payload_of"]
+__all__ = ["REASONS", "instant", "message_of", "payload_of"]
 
 REASONS: Final[Mapping[str, str]] = {
     "first": "first notification",
@@ -24,6 +24,18 @@ REASONS: Final[Mapping[str, str]] = {
     "all_resolved": "all alerts resolved",
 }
 """Alertmanager's words for why it notifies."""
+
+
+def message_of(message: Message, receiver: str, external_url: str) -> dict[str, Any]:
+    """The body of what is no alert: its kind and its data, with the same as text."""
+    return {
+        "version": "setpoint/v1",
+        "receiver": receiver,
+        "externalURL": external_url,
+        "title": message.title,
+        "text": message.text,
+        **message.data,
+    }
 
 
 def payload_of(notification: Notification, external_url: str, max_alerts: int = 0) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from setpoint.alert.notify.credential import Misconfigured, read_file, secret_of
 from setpoint.alert.notify.http import Poster, answer_of
 from setpoint.alert.notify.model import Notification
 from setpoint.alert.notify.seen import data_of
-from setpoint.alert.notify.webhook.payload import payload_of
+from setpoint.alert.notify.webhook.payload import message_of, payload_of
 from setpoint.errors import InvalidInput
 
 __all__ = ["Webhook", "make", "signature", "span_s"]
@@ -78,9 +78,11 @@ class Webhook:
         return about.read_secret(str(name)) if name else ""
 
     def _body(self, notification: Notification, about: About) -> bytes:
-        payload: Any = payload_of(
-            notification, about.external_url, int(self._settings.get("max_alerts") or 0)
-        )
+        message = notification.message
+        if message is not None:
+            payload: Any = message_of(message, notification.receiver_name, about.external_url)
+            return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+        payload = payload_of(notification, about.external_url, int(self._settings.get("max_alerts") or 0))
         own = self._settings.get("payload")
         if own is not None:
             payload = _expanded(own, notification, about)
