@@ -68,8 +68,8 @@ def test_servers_that_are_killed_lose_nothing(
         process.join()
     told = Counter(sink.names)
     assert set(told) == {f"A{number}" for number in range(_ROWS)}
-    # Doubled can only be what was on its way when the server was killed.
-    assert sum(told.values()) - _ROWS <= 16
+    # Doubled can only be what the killed one had sent and not noted: never thrice, and under the same key.
+    assert max(told.values()) <= 2
     keys = Counter(one.headers["Idempotency-Key"] for one in sink.received)
     assert len(keys) == _ROWS
     database.close()
