@@ -118,6 +118,7 @@ class StateDatabase:
         # SQLite lets a second writer sleep for milliseconds, however soon the first is done.
         self._turn = threading.RLock()
         self._writer: sa.PoolProxiedConnection | None = None
+        self._is_closed = False
         self._migrate()
 
     @property
@@ -141,7 +142,7 @@ class StateDatabase:
                     with _ended(writer, "BEGIN IMMEDIATE"):
                         yield Transaction(writer)
             else:
-                with self._engine.begin() as connection:
+                with self._connected() as connection, connection.begin():
                     yield Transaction(connection)
 
     def sync(self) -> None:
@@ -165,6 +166,7 @@ class StateDatabase:
     @contextmanager
     def _turn_of_writer(self) -> Iterator[sqlite3.Connection]:
         """SQLite's one connection that writes, for one writer of this process at a time."""
+        self._refuse_closed()
         if not self._turn.acquire(timeout=_BUSY_S):
             raise Unavailable(
                 "the state database does not answer: another transaction does not end; try again"
@@ -185,19 +187,36 @@ class StateDatabase:
         Raises Unavailable when the database cannot be reached.
         """
         if self.dialect == "sqlite":
+            self._refuse_closed()
             with _as_unavailable(), closing(self._engine.raw_connection()) as borrowed:
                 driver = borrowed.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
                 with _ended(driver, "BEGIN"):
                     yield Transaction(driver)
             return
-        with _as_unavailable(), self._engine.connect() as connection:
+        with _as_unavailable(), self._connected() as connection:
             connection.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield Transaction(connection)
 
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        """A connection to PostgreSQL; one that is in use when the database is closed is closed after it."""
+        self._refuse_closed()
+        with self._engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                if self._is_closed:
+                    connection.detach()
+
+    def _refuse_closed(self) -> None:
+        if self._is_closed:
+            raise Unavailable("the state database is closed, as the server ends; try again")
+
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; who comes later is refused."""
+        self._is_closed = True
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
