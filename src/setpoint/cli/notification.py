@@ -115,7 +115,9 @@ def _show(console: Any, answer: Mapping[str, Any], now_ms: int) -> None:
                 Text(f"{shape} {one['state']}", style=style),
                 str(one["id"]),
                 f"{one['receiver']} {one['integration']}",
-                "a message" if one["reason"] == "message" else f"{one['firing']} firing, {one['resolved']} ended",
+                "a message"
+                if one["reason"] == "message"
+                else f"{one['firing']} firing, {one['resolved']} ended",
                 ago(one["due_ms"] if waits else one["settled_ms"], now_ms),
                 one["error"] or ", ".join(one["names"]),
             )

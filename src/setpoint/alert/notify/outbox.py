@@ -318,7 +318,7 @@ class Outbox:
         self._looked_ms = now_ms
         nexts: list[int] = []
         fed = 0
-        for key, (first_ms, _) in waiting.items():
+        for key, (first_ms, count) in waiting.items():
             with self._guard:
                 lane = self._lanes.get(key)
             if lane is None:
@@ -330,6 +330,8 @@ class Outbox:
                 nexts.append(due_ms)
                 continue
             batches, ready_ms = self._feeder.take(lane, now_ms)
+            if count > sum(len(rows) for rows in batches):  # some wait behind one of their group that is sent
+                lane.is_starved = True
             nexts += ready_ms
             for rows in batches:
                 lane.give(rows)
