@@ -82,10 +82,10 @@ class _Broken(StateDatabase):
     is_there = False
 
     @contextmanager
-    def begin(self) -> Iterator[Transaction]:
+    def begin(self, *, durable: bool = True) -> Iterator[Transaction]:
         if not self.is_there:
             raise Unavailable("the state database does not answer: gone; try again")
-        with super().begin() as transaction:
+        with super().begin(durable=durable) as transaction:
             yield transaction
 
 
