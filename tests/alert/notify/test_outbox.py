@@ -184,6 +184,30 @@ def test_of_a_group_nothing_overtakes(office: Office, sink: Sink) -> None:
     assert len(office.told) == 1
 
 
+def test_what_waits_behind_a_slow_one_goes_when_that_has_arrived(office: Office, sink: Sink) -> None:
+    may_answer = threading.Event()
+
+    def slowly(_: object) -> int:
+        may_answer.wait(50)
+        return 200
+
+    sink.decide = slowly
+    office.follow(ops=sink.url)
+    office.outbox.put([notification("A")])
+    deadline = time.monotonic() + 50
+    while not sink.received and time.monotonic() < deadline:
+        time.sleep(0.005)
+    office.outbox.put([notification("A", "B", reason="new_alerts", at_ms=NOW_MS + 1)])
+    for _ in range(3):
+        office.outbox.step()  # nothing to do any more but to wait
+    may_answer.set()
+    while len(office.told) < 2 and time.monotonic() < deadline:
+        office.outbox.step()  # the clock stands still
+        time.sleep(0.005)
+    assert [one.names for one in sink.received] == [["A"], ["A", "B"]]
+    assert len(office.told) == 2
+
+
 def test_what_nobody_heard_is_told_by_what_comes_after(office: Office, sink: Sink) -> None:
     sink.decide = lambda _: 500
     office.follow(ops=sink.url)
