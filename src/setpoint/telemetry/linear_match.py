@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import Any
 
 from setpoint.errors import InvalidInput
 
 __all__ = ["Automaton", "is_dangerous"]
+
+# The parser of `re` itself, which no type knows.
+sre: Any = import_module("re._constants")
+_parser: Any = import_module("re._parser")
 
 _REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT)
 _MANY = 8
