@@ -46,7 +46,7 @@ spec:
   objectives: [{target: 0.99}]
   alertPolicies:
     - kind: AlertPolicy
-      metadata: {name: fast}
+      metadata: {name: fast, annotations: {runbook_url: 'https://runbooks.example.com/checkout'}}
       spec:
         conditions:
           - kind: AlertCondition
@@ -141,6 +141,7 @@ def test_from_a_sample_to_a_webhook_over_a_restart(
     (alert,) = sent.payload["alerts"]
     assert (alert["labels"]["alertname"], alert["labels"]["service"]) == ("fast", "shop")
     assert alert["values"]["bad_5m"] == 50
+    assert alert["annotations"]["runbook_url"] == "https://runbooks.example.com/checkout"
     assert "v1=" in sent.headers["X-Setpoint-Signature"]
     (status,) = server.app.objectives.status("checkout").alerts
     assert (status.policy, status.state, status.since_ms) == ("fast", "firing", server.clock.now_ms())

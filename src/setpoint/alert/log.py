@@ -148,6 +148,7 @@ def _data(change: AlertChange, fired_event: int | None) -> dict[str, Any]:
         "labels": {name: list(values) for name, values in change.labels.items()},
         "targets": [entry_of(target) for target in change.targets] if change.is_told else [],
         "is_default": change.is_default,
+        "annotations": dict(change.annotations),
     }
     if fired_event is not None:
         data["fired_event"] = fired_event

@@ -154,11 +154,11 @@ def alert_of(event: Mapping[str, Any], external_url: str, now_ms: int) -> Alert:
         now_ms,
         int(event["at_ms"]) if event["kind"] in _ENDS else None,
         _without_empty(
-            {
-                "summary": event["summary"],
-                "description": data["reason"],
+            {"runbook_url": named.get("runbook_url", "")}
+            | data.get("annotations", {})
+            | {
+                "summary": f"{shown}: {data['reason']}",
                 "title": f"{shown}: {data['policy_display_name'] or data['policy']}",
-                "runbook_url": named.get("runbook_url", ""),
             }
         ),
         f"{external_url}/objectives/{data['objective']}",

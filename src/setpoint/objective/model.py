@@ -120,6 +120,8 @@ class AlertPolicy:
     is_default: bool = False
     display_name: str = ""
     description: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What its alerts carry besides, such as `runbook_url`."""
 
 
 @dataclass(frozen=True, slots=True)

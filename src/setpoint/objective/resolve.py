@@ -133,13 +133,20 @@ class References:
             assert entry.spec is not None
             own = entry.metadata
             label = (own.name if own else "") or f"policy-{number}"
-            return self._policy(label, own.display_name if own else "", entry.spec)
+            return self._policy(
+                label, own.display_name if own else "", entry.spec, own.annotations if own else {}
+            )
         if name not in self._resolved:
             document = self._get(AlertPolicy, name)
-            self._resolved[name] = self._policy(name, document.metadata.display_name, document.spec)
+            metadata = document.metadata
+            self._resolved[name] = self._policy(
+                name, metadata.display_name, document.spec, metadata.annotations
+            )
         return self._resolved[name]
 
-    def _policy(self, name: str, display_name: str, spec: AlertPolicySpec) -> Policy:
+    def _policy(
+        self, name: str, display_name: str, spec: AlertPolicySpec, annotations: Mapping[str, str]
+    ) -> Policy:
         conditions = [self._condition(entry) for entry in spec.conditions]
         return Policy(
             name=name,
@@ -154,6 +161,7 @@ class References:
             ),
             display_name=display_name,
             description=spec.description,
+            annotations=dict(annotations),
         )
 
     def _condition(self, entry: ConditionEntry) -> tuple[str, ConditionSpec]:

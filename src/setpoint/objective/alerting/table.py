@@ -66,6 +66,7 @@ class AlertChange:
     targets: tuple[Target, ...] = ()
     is_told: bool = True
     is_default: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +353,7 @@ class PolicyTable:
             targets=policy.targets,
             is_told=is_told(policy, is_fired=is_fired, by_silence=bool(self._by_silence[row])),
             is_default=policy.is_default,
+            annotations=policy.annotations,
         )
 
 
