@@ -111,3 +111,19 @@ def test_alerts_of_objectives_are_called_as_the_book_calls_them(sqlite_database:
     noise = _book(sqlite_database, clock).measure(1)
     assert (noise.pages, noise.counts_unsent, noise.rules[0].rule) == (1, False, "avail: page-1h")
     assert noise.rules[0].teams == ("shop",)
+
+
+def test_a_team_that_nobody_was_told_of_has_as_many_pages_alone_as_among_all(
+    sqlite_database: StateDatabase,
+) -> None:
+    clock = VirtualClock(NOW_MS)
+    timeline = Timeline(sqlite_database, clock)
+    for team in ("shop", "web"):
+        labels = {"alertname": f"Slow {team}", "team": team, "severity": "page"}
+        data = {"fingerprint": team, "labels": labels}
+        timeline.append("alert.fired", "-", data=data, at_ms=NOW_MS - MINUTE_MS)
+    timeline.append("notification.sent", "-", data={"alerts": ["shop"], "firing": 1})
+    book = _book(sqlite_database, clock)
+    told = {team: (noise := book.measure(1, team=team)).pages for team in ("shop", "web", None)}
+    assert told == {"shop": 1, "web": 0, None: 1}
+    assert noise.unsent == 1

@@ -114,7 +114,7 @@ class TeamNoise:
 class Noise:
     """The measurement of a window: rules with most noise first, teams with most pages first.
 
-    `counts_unsent`: no notification was sent in the window, so what fired is counted as if somebody had heard of it;
+    `counts_unsent`: nobody was told of anything that fired in the window, so it counts as if somebody had heard of it;
     else a firing that nobody was told of (muted, without a receiver) is no page, and `unsent` is how many these were.
     """
 
@@ -140,15 +140,23 @@ class _Page:
     is_wasted: bool
 
 
-def measure(firings: Sequence[Firing], since_ms: int, until_ms: int, habits: Habits | None = None) -> Noise:
+def measure(
+    firings: Sequence[Firing],
+    since_ms: int,
+    until_ms: int,
+    habits: Habits | None = None,
+    *,
+    is_anybody_told: bool = False,
+) -> Noise:
     """Measure the firings that began in (`since_ms`, `until_ms`]; what fired before is known only as what flapped.
 
-    `firings` are in order of their beginning. Cost: one pass; 50,000 firings take about a second.
+    `firings` are in order of their beginning. `is_anybody_told`: these are a part, and of others in the window somebody
+    was told. Cost: one pass; 50,000 firings take about a second.
     """
     habits = habits or Habits()
     again = _fired_again(firings, habits.flap_ms)
     within = [index for index, one in enumerate(firings) if since_ms < one.started_ms <= until_ms]
-    counts_unsent = not any(firings[index].is_told for index in within)
+    counts_unsent = not (is_anybody_told or any(firings[index].is_told for index in within))
     by_rule: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index in within:
         by_rule[firings[index].source, firings[index].rule].append(index)

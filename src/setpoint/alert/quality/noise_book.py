@@ -100,7 +100,10 @@ class NoiseBook:
             if (team is None or one.team == team) and (service is None or one.service == service)
         ]
         habits = replace(habits or Habits(), zones=teams.zones)
-        return measure(chosen, now_ms - min(max(days, 1), DAYS_MAX) * _DAY_MS, now_ms, habits)
+        since_ms = now_ms - min(max(days, 1), DAYS_MAX) * _DAY_MS
+        # Of a team of which nobody was told, while others were paged, no firing is a page: as on the page of all.
+        is_anybody_told = any(one.is_told and since_ms < one.started_ms <= now_ms for one in firings)
+        return measure(chosen, since_ms, now_ms, habits, is_anybody_told=is_anybody_told)
 
     def _known(self, teams: Teams, now_ms: int) -> list[Firing]:
         with self._guard:
