@@ -208,6 +208,37 @@ def test_what_waits_behind_a_slow_one_goes_when_that_has_arrived(office: Office,
     assert len(office.told) == 2
 
 
+def test_a_failure_that_comes_while_the_outbox_looks_is_tried_again_in_time(
+    office: Office, sink: Sink
+) -> None:
+    assert isinstance(office.clock, VirtualClock)
+    outbox = office.outbox
+    sink.answers = [500]
+    office.follow(ops=sink.url)
+    tend = outbox._tend
+
+    def tend_late(now_ms: int) -> None:
+        """The answer comes after what ended was noted, and before it is looked at what waits."""
+        deadline = time.monotonic() + 50
+        while not outbox._finished and time.monotonic() < deadline:
+            time.sleep(0.001)
+        tend(now_ms)
+
+    outbox._tend = tend_late  # type: ignore[method-assign]
+    outbox.put([notification("A")])
+    outbox.step()
+    outbox._tend = tend  # type: ignore[method-assign]
+    outbox.step()
+    outbox.step()
+    office.clock.advance(2)
+    deadline = time.monotonic() + 50
+    while not office.told and time.monotonic() < deadline:
+        outbox.step()
+        time.sleep(0.005)
+    assert len(office.told) == 1
+    assert len(sink.received) == 2
+
+
 def test_what_nobody_heard_is_told_by_what_comes_after(office: Office, sink: Sink) -> None:
     sink.decide = lambda _: 500
     office.follow(ops=sink.url)

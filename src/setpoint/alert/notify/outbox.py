@@ -279,8 +279,9 @@ class Outbox:
             written = self._settler.write(attempts)
             with self._guard:
                 del self._finished[:written]
-                # What waited behind these, or had no room, can go now.
-                self._must_look = self._must_look or any(one.lane.is_starved for one in attempts[:written])
+                # What waited behind these, or had no room, can go now; when what failed is due is known only now.
+                again = any(one.lane.is_starved or not one.answer.ok for one in attempts[:written])
+                self._must_look = self._must_look or again
 
     def _tend(self, now_ms: int) -> None:
         """Give free what was taken back, hold what is held, forget what is old."""
