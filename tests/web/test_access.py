@@ -162,7 +162,11 @@ def test_security_headers_everywhere(client: httpx.Client, path: str) -> None:
     assert headers["x-frame-options"] == "DENY"
 
 
-@pytest.mark.parametrize("template", sorted((HERE / "templates").iterdir()), ids=lambda path: path.name)
+# A letter has its style in it, as nothing else reaches who reads it.
+_PAGES = [path for path in sorted((HERE / "templates").iterdir()) if not path.stem.endswith("_mail")]
+
+
+@pytest.mark.parametrize("template", _PAGES, ids=lambda path: path.name)
 def test_no_inline_script_or_style(template: Path) -> None:
     text = template.read_text()
     assert not re.search(r"<script(?![^>]*\bsrc=)", text)

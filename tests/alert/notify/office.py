@@ -196,12 +196,14 @@ class Sink:
     def _answer(self, connection: socket.socket, file: Any) -> bool:
         line = file.readline().decode().strip()
         headers: dict[str, str] = {}
-        while (text := file.readline().decode().strip()) != "":
-            name, _, value = text.partition(":")
+        while (raw := file.readline()).strip():
+            name, _, value = raw.decode().partition(":")
             headers[name] = value.strip()
-        if not line:
-            return False
-        request = Request(line, headers, file.read(int(headers.get("Content-Length", 0))))
+        size = int(headers.get("Content-Length", 0))
+        body = file.read(size)
+        if not line or not raw or len(body) < size:
+            return False  # who sent it was killed in the middle, or has nothing more to say
+        request = Request(line, headers, body)
         self.received.append(request)
         answer = self.decide(request)
         if answer is None:
