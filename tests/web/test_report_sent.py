@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 
 import httpx
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
-from bench.server import free_port
 
 from setpoint.app import App
 from tests.alert.receiver import Receiver
+from tests.mailbox import mail_server
 from tests.web.conftest import HTML, JSON, apply
 
 DOCUMENTS = """
@@ -35,20 +31,6 @@ spec: {{period: week, notify: [managers, gone]}}
 """
 
 
-class Mailbox:
-    """What a mail server was handed."""
-
-    def __init__(self) -> None:
-        self.messages: list[EmailMessage] = []
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
-        assert isinstance(envelope.content, bytes)
-        message = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        self.messages.append(message)
-        return "250 OK"
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
@@ -57,17 +39,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_a_report_is_sent_to_whom_it_names(populated: httpx.Client, parts: App, receiver: Receiver) -> None:
-    box, port = Mailbox(), free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        apply(populated, DOCUMENTS.format(hook=receiver.url, smtp=port))
+    with mail_server() as box:
+        apply(populated, DOCUMENTS.format(hook=receiver.url, smtp=box.port))
         (made,) = parts.reports.make_due()
         parts.outbox.drain()
         parts.reports.make_due()
         parts.outbox.drain()
-    finally:
-        controller.stop()
 
     (posted,) = receiver.received
     assert (posted.payload["kind"], posted.payload["name"]) == ("Report", "weekly")

@@ -5,10 +5,10 @@ Doors and sources make `Alert`s, the `AlertBook` keeps and merges them, the disp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["NEVER", "Alert", "Labels", "fingerprint_of"]
+__all__ = ["NEVER", "Alert", "Labels", "common_of", "fingerprint_of"]
 
 Labels = Mapping[str, str]
 """Label names and values, without empty values."""
@@ -64,3 +64,15 @@ def fingerprint_of(labels: Labels) -> str:
         for byte in b"%b\xff%b\xff" % (name.encode(), labels[name].encode()):
             digest = (digest ^ byte) * _PRIME & _MASK
     return f"{digest:016x}"
+
+
+def common_of(maps: Sequence[Labels]) -> dict[str, str]:
+    """The names that have one value in all of them; one that is missing is empty there, as in Alertmanager."""
+    if not maps:
+        return {}
+    common = dict(maps[0])
+    for other in maps[1:]:
+        if not common:
+            break
+        common = {name: value for name, value in common.items() if other.get(name, "") == value}
+    return common

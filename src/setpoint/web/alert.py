@@ -22,11 +22,12 @@ from setpoint.errors import InvalidInput, NotFound, SetpointError
 from setpoint.objective.model import AlertStatus as BurnAlert
 from setpoint.timeline import Event
 from setpoint.web.alert_rows import AlertRow, alert_row, link, matcher_text
-from setpoint.web.alerts import HISTORY, silence_url
+from setpoint.web.alerts import silence_url
 from setpoint.web.objective import segment
 from setpoint.web.page import Actor, Parts, json_answer, plain, query_string, render, wants_json
 from setpoint.web.roles import needs
 from setpoint.web.rules import explore_url, reason_of, rule_url, state_of
+from setpoint.web.timeline import ALERT_KINDS
 
 __all__ = ["SEEN", "router"]
 
@@ -216,7 +217,7 @@ def _waiting(parts: App, fingerprint: str) -> list[dict[str, Any]]:
 def _events(parts: App, fingerprint: str, labels: Mapping[str, str]) -> list[Event]:
     """What the timeline tells of an alert, newest first, of the last thousand events of alerts of its service."""
     service = labels.get("service", "")[:255]
-    events = parts.timeline.query(service=service or None, kinds=[*HISTORY, SEEN], limit=_LOOKED_AT)
+    events = parts.timeline.query(service=service or None, kinds=[*ALERT_KINDS, SEEN], limit=_LOOKED_AT)
     return [event for event in events if _is_of(event.data, fingerprint, labels)]
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -30,24 +30,10 @@ from setpoint.web.format import day
 from setpoint.web.objective import segment
 from setpoint.web.page import Parts, json_answer, plain, query_string, render, wants_json
 from setpoint.web.roles import needs
+from setpoint.web.timeline import ALERT_KINDS
 
-__all__ = ["HISTORY", "router", "silence_url"]
+__all__ = ["router", "silence_url"]
 
-HISTORY: Final = (
-    "alert.fired",
-    "alert.resolved",
-    "alert.acknowledged",
-    "alert.undelivered",
-    "notification.sent",
-    "notification.failed",
-    "notification.dead",
-    "silence.created",
-    "silence.changed",
-    "silence.expired",
-    "heartbeat.missed",
-    "heartbeat.returned",
-)
-"""What the history of alerts is made of."""
 
 _ON_A_PAGE, _EVENTS = 100, 100
 
@@ -125,7 +111,7 @@ def list_history(
     before_id: Annotated[int | None, Query(ge=1)] = None,
     limit: Annotated[int, Query(ge=1, le=999)] = _EVENTS,
 ) -> Response:
-    kinds = [name for name in HISTORY if not kind or name == kind or name.startswith(f"{kind}.")]
+    kinds = [name for name in ALERT_KINDS if not kind or name == kind or name.startswith(f"{kind}.")]
     found = parts.timeline.query(service=service or None, kinds=kinds, before_id=before_id, limit=limit + 1)
     events = found[:limit]
     older = (
@@ -148,7 +134,7 @@ def list_history(
         service=service,
         services=sorted(known - {""}),
         kind=kind,
-        kinds=HISTORY,
+        kinds=ALERT_KINDS,
     )
 
 

@@ -13,10 +13,9 @@ from setpoint.web.format import day
 from setpoint.web.page import Actor, Parts, json_answer, query_string, render, wants_json
 from setpoint.web.roles import needs
 
-__all__ = ["router"]
+__all__ = ["ALERT_KINDS", "router"]
 
-KINDS = (
-    "objective.state",
+ALERT_KINDS = (
     "alert.fired",
     "alert.resolved",
     "alert.acknowledged",
@@ -29,6 +28,12 @@ KINDS = (
     "silence.expired",
     "heartbeat.missed",
     "heartbeat.returned",
+)
+"""What the history of alerts is made of."""
+
+KINDS = (
+    "objective.state",
+    *ALERT_KINDS,
     "deploy",
     "gate.decided",
     "policy.freeze",

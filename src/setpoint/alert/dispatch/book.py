@@ -238,7 +238,7 @@ class AlertBook:
                 self._commit(taken)
             except Unavailable:
                 raise
-            except Exception:
+            except Exception:  # whose alert it was is not known yet: each caller is tried alone
                 if len(taken) == 1:
                     raise
                 for request in taken:  # what cannot be stored is one caller's, not everybody's

@@ -362,7 +362,7 @@ class Dispatcher:
             return self._flush(group, now_ms)
         except SetpointError:
             raise
-        except Exception:
+        except Exception:  # as said above; it is tried again
             log.exception("the group %s was not flushed; it is tried again", group.place.key)
             self._postpone(group, now_ms)
             return None
@@ -371,8 +371,8 @@ class Dispatcher:
         """Those that are stored; what cannot be stored with the others is tried alone, and again later."""
         try:
             self._store(flushes, now_ms)
-        except Exception as error:
-            if isinstance(error, LostLead) or (isinstance(error, SetpointError) and error.retryable):
+        except Exception as error:  # one of them cannot be stored: which, is found by trying each alone
+            if _concerns_all(error):
                 raise
             log.exception("what %d groups decided was not stored together", len(flushes))
         else:
@@ -382,8 +382,8 @@ class Dispatcher:
             try:
                 self._store([flush], now_ms)
                 stored.append(flush)
-            except Exception as error:
-                if isinstance(error, LostLead) or (isinstance(error, SetpointError) and error.retryable):
+            except Exception as error:  # this group waits; the others are told
+                if _concerns_all(error):
                     raise
                 log.exception("what the group %s decided was not stored", flush.group.place.key)
                 self._postpone(flush.group, now_ms)
@@ -493,3 +493,8 @@ class Dispatcher:
     def _is_stale(self, item: tuple[int, int, Group]) -> bool:
         at_ms, _, group = item
         return self._groups.get(group.place.id) is not group or at_ms not in {group.due_ms, group.idle_ms()}
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether nothing can be stored at present, whatever group it is of."""
+    return isinstance(error, LostLead) or (isinstance(error, SetpointError) and error.retryable)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from setpoint.alert.door.mapped import Mapping, compile_mapping
 from setpoint.alert.door.told import LABEL_BYTES_MOST
+from setpoint.alert.fields import lasting, refuse_secret
 from setpoint.alert.from_telemetry import SecretFile
 from setpoint.errors import InvalidInput, Problem
 from setpoint.resource import Document, Metadata, Part, Registry
@@ -25,7 +26,6 @@ API_VERSION: Final = "setpoint/v1"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _PATH = re.compile(r"[^\s.]+(\.[^\s.]+)*")
-_SHORTEST_MS, _LONGEST_MS = 60_000, 31 * 86_400_000
 _TAKEN = ("alertmanager", "heartbeat", "objective", "policy", "rules")
 _OWN = "it is set by Setpoint; choose another name"
 
@@ -50,24 +50,6 @@ def _path(value: str) -> str:
             f"'{value}' is no path; write keys with dots between them, such as data.events or *.alerts"
         )
     return value
-
-
-def _lasting(value: str) -> str:
-    try:
-        length_ms = duration_ms(value)
-    except InvalidInput as error:
-        raise ValueError(error.message) from error
-    if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:
-        raise ValueError(f"{value} is out of bounds; write 1m to 31d, such as 4h")
-    return value
-
-
-def _refuse_secret(value: Any) -> None:
-    if value is not None:
-        raise ValueError(
-            "a secret does not belong into a resource, which pages, diffs and the timeline show; put it into a file "
-            "of the server's secrets folder and write keyFile: NAME"
-        )
 
 
 LabelName = Annotated[str, AfterValidator(_label)]
@@ -141,7 +123,7 @@ class AlertSourceSpec(Part):
         "password, as ?key= in the URL, or signs with it (X-Setpoint-Signature, Grafana's HMAC). Without it only a "
         "token of the server lets alerts in, or anybody where the server has no tokens and listens on loopback.",
     )
-    key: Annotated[None, BeforeValidator(_refuse_secret)] = Field(
+    key: Annotated[None, BeforeValidator(refuse_secret)] = Field(
         None, description="Refused: secrets stand in files."
     )
     signed_only: bool = Field(
@@ -156,9 +138,11 @@ class AlertSourceSpec(Part):
         default_factory=dict,
         description="Labels that every alert of it gets, such as service and team, whatever the sender says.",
     )
-    resolve_after: Annotated[str, AfterValidator(_lasting)] | None = Field(
-        None,
-        description="An alert that is not told again for so long is over, such as 4h. By default it stays.",
+    resolve_after: Annotated[str, lasting(60_000, 31 * 86_400_000, "write 1m to 31d, such as 4h")] | None = (
+        Field(
+            None,
+            description="An alert that is not told again for so long is over, such as 4h. By default it stays.",
+        )
     )
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         3000, description="Requests within a minute; more are answered 429 and come again later."

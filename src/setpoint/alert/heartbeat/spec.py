@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from setpoint.alert.fields import lasting, refuse_secret
 from setpoint.alert.from_telemetry import SecretFile
-from setpoint.errors import InvalidInput
 from setpoint.resource import Metadata, Part, Registry
-from setpoint.resource.duration import duration_ms
 
 __all__ = ["API_VERSION", "Expect", "Heartbeat", "HeartbeatSpec", "Send", "register"]
 
 API_VERSION: Final = "setpoint/v1"
-_SHORTEST_MS, _LONGEST_MS = 1000, 366 * 86_400_000
 _URL_MOST = 2000
-
-
-def _lasting(value: str) -> str:
-    try:
-        length_ms = duration_ms(value)
-    except InvalidInput as error:
-        raise ValueError(error.message) from error
-    if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:
-        raise ValueError(f"{value} is out of bounds; write 1s to 366d, such as 5m")
-    return value
 
 
 def _url(value: str) -> str:
@@ -41,15 +29,7 @@ def _url(value: str) -> str:
     return value
 
 
-def _refuse_secret(value: Any) -> None:
-    if value is not None:
-        raise ValueError(
-            "a secret does not belong into a resource, which pages, diffs and the timeline show; put it into a file "
-            "of the server's secrets folder and write keyFile: NAME"
-        )
-
-
-Lasting = Annotated[str, AfterValidator(_lasting)]
+Lasting = Annotated[str, lasting(1000, 366 * 86_400_000, "write 1s to 366d, such as 5m")]
 Word = Annotated[str, Field(max_length=250)]
 
 
@@ -75,7 +55,7 @@ class Expect(Part):
         description="File of the server's secrets folder with a key that may be given as ?key= instead of a token, "
         "for a cron job's curl.",
     )
-    key: Annotated[None, BeforeValidator(_refuse_secret)] = Field(
+    key: Annotated[None, BeforeValidator(refuse_secret)] = Field(
         None, description="Refused: secrets stand in files."
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from setpoint.alert.model import Alert
+from setpoint.alert.model import Alert, common_of
 
 __all__ = ["TARGET", "Message", "Notification", "Reason", "bundled", "merged", "name_of_target"]
 
@@ -69,7 +69,7 @@ class Notification:
 
     def common(self, of: Literal["labels", "annotations"] = "labels") -> dict[str, str]:
         """What all its alerts have in common."""
-        return _common([getattr(alert, of) for alert in self.alerts])
+        return common_of([getattr(alert, of) for alert in self.alerts])
 
     def encoded(self) -> str:
         """As JSON, for a row."""
@@ -119,17 +119,6 @@ def _written(alert: Alert) -> dict[str, Any]:
     return found
 
 
-def _common(maps: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    if not maps:
-        return {}
-    common = dict(maps[0])
-    for other in maps[1:]:
-        if not common:
-            break
-        common = {name: value for name, value in common.items() if other.get(name) == value}
-    return common
-
-
 def name_of_target(receiver: str) -> str:
     """The name of the notification target that a receiver stands for; empty for others."""
     return receiver.removeprefix(TARGET).rpartition(" ")[0] if receiver.startswith(TARGET) else ""
@@ -175,7 +164,7 @@ def bundled(notifications: Sequence[Notification]) -> Notification:
     return replace(
         notifications[-1],
         group_key="; ".join(dict.fromkeys(one.group_key for one in notifications))[:4000],
-        group_labels=_common([one.group_labels for one in notifications]),
+        group_labels=common_of([one.group_labels for one in notifications]),
         alerts=tuple(alert for alert, _ in told),
         firing=tuple(alert.fingerprint for alert, is_over in kept if not is_over),
         resolved=tuple(alert.fingerprint for alert, is_over in kept if is_over),

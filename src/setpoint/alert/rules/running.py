@@ -117,7 +117,7 @@ class RunningGroup:
                 waiting.append(run)
             except SetpointError as error:
                 self._fail(run, error.message)
-            except Exception as error:
+            except Exception as error:  # a fault of ours in one rule keeps no other from being evaluated
                 log.exception("the rule %s of the group %s failed", run.key, self.group.name)
                 self._fail(run, f"fault of Setpoint: {error!r}; report it")
             run.took_s = rule_s()

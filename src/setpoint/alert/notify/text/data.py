@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from setpoint.alert.model import Alert
+from setpoint.alert.model import Alert, common_of
 
 __all__ = ["TemplateAlert", "TemplateData"]
 
@@ -62,8 +62,8 @@ class TemplateData:
             "firing" if any(alert.status == "firing" for alert in told) else "resolved",
             told,
             group_labels,
-            _common([alert.labels for alert in told]),
-            _common([alert.annotations for alert in told]),
+            common_of([alert.labels for alert in told]),
+            common_of([alert.annotations for alert in told]),
             external_url,
             at_ms,
         )
@@ -79,15 +79,3 @@ def _told(alert: Alert, *, is_resolved: bool) -> TemplateAlert:
         alert.generator_url,
         alert.fingerprint,
     )
-
-
-def _common(maps: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The names that have one value in all of them."""
-    if not maps:
-        return {}
-    common = dict(maps[0])
-    for other in maps[1:]:
-        if not common:
-            break
-        common = {name: value for name, value in common.items() if other.get(name, "") == value}
-    return common
