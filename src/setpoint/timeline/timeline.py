@@ -111,9 +111,7 @@ class Timeline:
             for subscriber in self._subscribers:
                 try:
                     subscriber(event)
-                except (
-                    Exception
-                ):  # the event is stored: who listens cannot undo that, nor keep others from it
+                except Exception:  # it is stored: who listens cannot undo that, nor keep others from it
                     log.exception("a subscriber failed on event %d (%s); it is stored", event.id, event.kind)
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:

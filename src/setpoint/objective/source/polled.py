@@ -173,9 +173,7 @@ class Polled:
                 wait_s = self.step()
             except SetpointError as error:
                 wait_s = self._pause(error)
-            except (
-                Exception
-            ):  # the loop must outlive any fault: without it these objectives would fall silent
+            except Exception:  # the loop must outlive any fault: else these objectives fall silent
                 log.exception("a turn of counting %s failed; the next one tries again", self.engine)
                 wait_s = _INTERVAL_S
             self._clock.wait(stop, wait_s)
