@@ -10,21 +10,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
-from bench.server import Server, free_port, running
+from bench.server import Server, running
 from playwright.sync_api import Page, expect
 
 from tests.alert.receiver import Receiver
 from tests.browser import ARTIFACTS, chromium, chromium_is_installed
 from tests.conftest import require
 from tests.e2e.drive import PATIENCE_MS, setpoint, wait_for_traffic
+from tests.mailbox import Mailbox, mail_server
 
 pytestmark = [pytest.mark.timeout(480)]
 
@@ -69,24 +66,6 @@ receivers:
 """
 
 
-class Mailbox:
-    """What a mail server was handed."""
-
-    def __init__(self) -> None:
-        self.messages: list[EmailMessage] = []
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
-        assert isinstance(envelope.content, bytes)
-        message = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        self.messages.append(message)
-        return "250 OK"
-
-    @property
-    def subjects(self) -> list[str]:
-        return [str(one["Subject"]) for one in self.messages]
-
-
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     require("Chromium", chromium_is_installed(), "chromium")
@@ -95,12 +74,9 @@ def page() -> Iterator[Page]:
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Mailbox, int]]:
-    box, port = Mailbox(), free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield box, port
-    controller.stop()
+def mailbox() -> Iterator[Mailbox]:
+    with mail_server() as box:
+        yield box
 
 
 @pytest.fixture
@@ -141,14 +117,13 @@ def kill(server: Server) -> None:
 def test_a_page_is_told_explained_silenced_and_over(
     tmp_path: Path,
     page: Page,
-    mail: tuple[Mailbox, int],
+    mailbox: Mailbox,
     hook: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
-    mailbox, smtp = mail
     (tmp_path / "rules.yml").write_text(RULES)
-    (tmp_path / "alertmanager.yml").write_text(ROUTING.format(hook=hook.url, smtp=smtp))
+    (tmp_path / "alertmanager.yml").write_text(ROUTING.format(hook=hook.url, smtp=mailbox.port))
     monkeypatch.setenv("SETPOINT_RULE_FILES", str(tmp_path / "rules.yml"))
     monkeypatch.setenv("SETPOINT_ALERTMANAGER_CONFIG", str(tmp_path / "alertmanager.yml"))
     with running(["demo"], tmp_path / "data") as server:
